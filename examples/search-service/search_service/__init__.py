@@ -1,0 +1,1 @@
+"""Search of every flight that left New York in 2013."""
