@@ -1,0 +1,5 @@
+"""The command line: `lmservice run`, `stop`, `config`, `check`."""
+
+from lmservice.cli.commands import main
+
+__all__ = ["main"]

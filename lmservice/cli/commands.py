@@ -1,0 +1,78 @@
+"""The commands: what each takes, and which module does it."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import lmservice
+from lmservice.cli import check, config, stop, target
+from lmservice.errors import ExitCode, LmserviceError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; the exit codes are the contract's, and errors are a line each on stderr."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except LmserviceError as error:
+        for line in str(error).splitlines():
+            print(f"lmservice: {line}", file=sys.stderr)  # noqa: T201 - the command line's voice
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        return int(ExitCode.FORCED)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lmservice", description="Run and look after lmservice services.")
+    parser.add_argument("--version", action="version", version=f"lmservice {lmservice.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_stop(commands)
+    _add_config(commands)
+    _add_check(commands)
+    return parser
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
+
+
+def _add_run(commands: "Commands") -> None:
+    parser = commands.add_parser("run", help="run a service in the foreground")
+    _add_target(parser)
+    parser.add_argument("--reload", action="store_true", help="start anew whenever a source file changes")
+    parser.set_defaults(command=_run)
+
+
+def _add_stop(commands: "Commands") -> None:
+    parser = commands.add_parser("stop", help="drain a running service, wait for it, print its report")
+    parser.add_argument("--url", help="the management listener (default: http://localhost:$LM_MANAGEMENT_PORT)")
+    parser.add_argument("--timeout", type=float, default=None, metavar="S", help="how long to wait, in seconds")
+    parser.set_defaults(command=lambda options: stop.stop(options.url, options.timeout))
+
+
+def _add_config(commands: "Commands") -> None:
+    parser = commands.add_parser("config", help="every setting: type, default, value, and where it came from")
+    _add_target(parser)
+    parser.add_argument("--format", choices=["table", "env", "markdown", "json"], default="table")
+    parser.set_defaults(command=lambda options: config.show(target.load(options.target), options.format))
+
+
+def _add_check(commands: "Commands") -> None:
+    parser = commands.add_parser("check", help="find what is wrong before it runs")
+    _add_target(parser)
+    parser.set_defaults(command=lambda options: check.check(options.target))
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="MODULE:SERVICE", help="where the service is, for example hello:service")
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.reload:
+        from lmservice.cli import reload  # noqa: PLC0415 - a developer's tool, of which production loads nothing
+
+        return reload.run(options.target)
+    from lmservice.server import run  # noqa: PLC0415 - the other commands need no server
+
+    return int(run(target.load(options.target)))

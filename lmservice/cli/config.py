@@ -1,0 +1,74 @@
+"""`lmservice config`: every setting of a service, for a terminal, a `.env` file, a document or a program."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lmservice import configuration
+from lmservice.configuration import Variable
+from lmservice.errors import ExitCode
+from lmservice.service import Service
+
+_HEADINGS = ("variable", "type", "default", "value", "source")
+
+
+def show(service: Service, form: str) -> ExitCode:
+    """Prints the settings in one of the forms `table`, `env`, `markdown`, `json`; secrets are masked in each.
+
+    Raises:
+        SettingsError: the settings cannot be used.
+    """
+    settings = service.settings_class.load()
+    if form == "json":
+        print(json.dumps(configuration.by_name(settings), indent=2, default=str))  # noqa: T201 - the command's output
+    else:
+        print(_FORMS[form](configuration.describe(settings)))  # noqa: T201
+    return ExitCode.CLEAN
+
+
+def _rows(variables: Sequence[Variable]) -> list[tuple[str, ...]]:
+    return [(each.variable, each.type, _text(each.default), _text(each.value), each.source) for each in variables]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(str(item) for item in value)
+    if isinstance(value, bool | None | dict):
+        return json.dumps(value) if value is not None else ""
+    return str(value)
+
+
+def _table(variables: Sequence[Variable]) -> str:
+    rows = [tuple(heading.upper() for heading in _HEADINGS), *_rows(variables)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _env(variables: Sequence[Variable]) -> str:
+    """A file for `.env.example`: what differs from the default is set, the rest is there to be uncommented."""
+    return "\n".join(
+        f"# {each.description or each.name} ({each.type})\n{_assignment(each)}\n" for each in variables
+    ).rstrip()
+
+
+def _assignment(each: Variable) -> str:
+    given = each.source != "default"
+    return f"{'' if given else '# '}{each.variable}={_quoted(_text(each.value if given else each.default))}"
+
+
+def _quoted(value: str) -> str:
+    plain = value.replace("_", "").replace("-", "").replace(".", "").replace(":", "").replace("/", "").replace(",", "")
+    return value if not value or plain.isalnum() else "'" + value.replace("'", "'\\''") + "'"
+
+
+def _markdown(variables: Sequence[Variable]) -> str:
+    lines = ["| variable | type | default | value | source | |", "| --- | --- | --- | --- | --- | --- |"]
+    for each, row in zip(variables, _rows(variables), strict=True):
+        cells = [f"`{cell}`" if cell else "" for cell in row[:4]] + [row[4], each.description]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+_FORMS: dict[str, Callable[[Sequence[Variable]], str]] = {"table": _table, "env": _env, "markdown": _markdown}

@@ -1,0 +1,67 @@
+"""`MODULE:SERVICE`: importing the service that a command names."""
+
+import importlib
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from lmservice.errors import LmserviceError, UsageError
+from lmservice.service import Service
+
+
+def load(target: str) -> Service:
+    """Imports the service, from the current directory or from what is installed.
+
+    Raises:
+        UsageError: in one line, what of the target is wrong.
+    """
+    module_name, colon, attribute = target.partition(":")
+    if not (module_name and colon and attribute):
+        raise UsageError(f"{target!r} must be MODULE:SERVICE, for example hello:service")
+    found: Any = _import(module_name)
+    for part in attribute.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise UsageError(f"module {module_name!r} has no {attribute!r}{_services_in(module_name)}") from None
+    if not isinstance(found, Service):
+        kind = type(found).__name__
+        raise UsageError(f"{target} is a {kind}, not a Service: wrap an ASGI app as Service('name', app=...)")
+    return found
+
+
+def _import(name: str) -> Any:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise UsageError(f"there is no module {name!r}, neither in {here} nor installed") from None
+        raise UsageError(_failure(name, error)) from None
+    except LmserviceError:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the module raises is its import failing
+        raise UsageError(_failure(name, error)) from None
+
+
+def _failure(name: str, error: BaseException) -> str:
+    said = " ".join(str(error).split())
+    return f"importing {name!r} failed: {type(error).__name__}: {said}{_place(error)}"
+
+
+def _place(error: BaseException) -> str:
+    """Where in the user's own code, the innermost frame outside of the import system."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<frozen") and frame.filename not in (__file__, importlib.__file__)
+    ]
+    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+
+
+def _services_in(module_name: str) -> str:
+    names = [name for name, value in vars(sys.modules[module_name]).items() if isinstance(value, Service)]
+    return f": its services are {', '.join(sorted(names))}" if names else ", and no Service under another name"

@@ -1,0 +1,57 @@
+"""The settings in effect, described: for `/config`, `lmservice config` and the documentation."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import PydanticUndefined
+
+from lmservice.masking import masked
+from lmservice.settings import Settings, type_name, variable
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One setting: `value` and `default` are masked unless plainly harmless; `source` says where the value is from."""
+
+    name: str
+    variable: str
+    type: str
+    default: Any
+    value: Any
+    source: str
+    description: str
+
+    def report(self) -> dict[str, Any]:
+        """The form in which `/config` gives it."""
+        return {
+            "value": self.value,
+            "default": self.default,
+            "source": self.source,
+            "variable": self.variable,
+            "type": self.type,
+            "description": self.description,
+        }
+
+
+def describe(settings: Settings) -> list[Variable]:
+    """Every setting, in the order in which the class declares them."""
+    return [_variable(settings, name) for name in type(settings).model_fields]
+
+
+def by_name(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Every setting by its name, as `/config` gives it."""
+    return {each.name: each.report() for each in describe(settings)}
+
+
+def _variable(settings: Settings, name: str) -> Variable:
+    field = type(settings).model_fields[name]
+    default = field.get_default(call_default_factory=True, validated_data={})
+    return Variable(
+        name=name,
+        variable=variable(type(settings), name),
+        type=type_name(field.annotation),
+        default=None if default is PydanticUndefined else masked(name, default, field.annotation),
+        value=masked(name, getattr(settings, name), field.annotation),
+        source=settings.origin(name),
+        description=field.description or "",
+    )

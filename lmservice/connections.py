@@ -1,0 +1,364 @@
+"""Everything here that knows uvicorn: one listener's connections, watched, limited, and closed without loss.
+
+uvicorn parses HTTP and runs the app; this module adds, through subclasses of its protocols, what a drain needs to
+know of each connection, and a close that lingers (RFC 9112 §9.6), so that unread input never turns a close into a
+reset that eats the response. The parts of uvicorn that are semi-private (`cycle`, `pipeline`, `scope`, `conn`,
+`timeout_keep_alive_task`, `server_state`, `servers`) are touched nowhere else.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from lmservice import sockets
+
+LINGER_SILENCE = 2.0
+"""A lingering close ends when nothing has come for this long, in seconds, …"""
+LINGER_LONGEST = 30.0
+"""… or after this long."""
+QUEUE_LOOKS = 3
+"""The accept queue is empty when it was so this often in a row, …"""
+QUEUE_INTERVAL = 0.03
+"""… this long apart, in seconds; …"""
+QUEUE_LONGEST = 1.0
+"""… and is not waited for any longer than this."""
+IDLE_BEFORE_CLOSE = 1.0
+"""How long a connection must have been idle to be closed by a drain, in seconds."""
+
+
+if TYPE_CHECKING:
+    _Protocol = HttpToolsProtocol
+else:
+    _Protocol = object
+
+
+class _Watched(_Protocol):
+    """What a listener must know of a connection of either protocol class; mixed in before uvicorn's own."""
+
+    def __init__(self, *args: Any, listener: "Listener", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.listener = listener
+        self.app = partial(listener.app, connection=self)
+        self.seen_waiting: tuple[object, float] | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Counts the connection, and puts a transport below it whose close lingers."""
+        self.listener.opened += 1
+        self.listener.last_opened = self.listener.loop.time()
+        self.seen_waiting = (None, self.listener.last_opened)
+        super().connection_made(cast("asyncio.Transport", _LingeringTransport(transport, self)))
+
+    @property
+    def head_begun(self) -> bool:
+        """Whether part of a request's head has come, and not all."""
+        raise NotImplementedError
+
+    @property
+    def next_request_waits(self) -> bool:
+        """Whether a further request has come, wholly or in part, behind the one that is being answered."""
+        raise NotImplementedError
+
+    @property
+    def answering(self) -> bool:
+        """Whether a request has come whose response is not complete."""
+        cycle: Any = self.cycle
+        return cycle is not None and not cycle.response_complete
+
+    @property
+    def unread(self) -> int:
+        """How many bytes have come that nobody has looked at."""
+        sock = self.transport.get_extra_info("socket")
+        return sockets.unread(sock) if sock is not None else 0
+
+    def busy(self) -> bool:
+        """Whether closing now could lose something."""
+        return self.answering or self.head_begun or self.transport.get_write_buffer_size() > 0 or self.unread > 0
+
+    def waited_for_head(self, now: float) -> float:
+        """How long a head has been awaited, in seconds; 0 between requests, where the keep-alive time rules."""
+        first: Any = self.cycle
+        if self.answering or not (self.head_begun or first is None):
+            self.seen_waiting = None
+            return 0.0
+        if self.seen_waiting is None or self.seen_waiting[0] is not self.cycle:
+            self.seen_waiting = (self.cycle, now)
+        return now - self.seen_waiting[1]
+
+    def idle_for(self, now: float) -> float:
+        """How long nothing has been going on, in seconds."""
+        if self.busy():
+            return 0.0
+        if self.timeout_keep_alive_task is not None:
+            return now - (self.timeout_keep_alive_task.when() - self.timeout_keep_alive)
+        return self.waited_for_head(now)
+
+
+class HttpToolsConnection(_Watched, HttpToolsProtocol):
+    """A connection parsed by httptools."""
+
+    @property
+    def head_begun(self) -> bool:
+        """Whether the parser has begun a message whose head has not made a cycle yet."""
+        scope, cycle = cast("tuple[Any, Any]", (self.scope, self.cycle))
+        return scope is not None and (cycle is None or cycle.scope is not scope)
+
+    @property
+    def next_request_waits(self) -> bool:
+        """Whether one is queued, half parsed, or, where this one's body is complete, unread."""
+        return bool(self.pipeline) or self.head_begun or (not self.cycle.more_body and self.unread > 0)
+
+
+class H11Connection(_Watched, H11Protocol):  # type: ignore[misc]
+    """A connection parsed by h11."""
+
+    @property
+    def head_begun(self) -> bool:
+        """Whether h11 holds bytes of a head that is not complete."""
+        return self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
+
+    @property
+    def next_request_waits(self) -> bool:
+        """Whether, once this one's body is complete, bytes have come behind it."""
+        return self.conn.their_state is h11.DONE and (bool(self.conn.trailing_data[0]) or self.unread > 0)
+
+
+class _LingeringTransport:
+    """A transport whose `close` flushes, half-closes, and swallows input for a while before it lets go."""
+
+    __slots__ = ("_protocol", "_transport", "is_closing", "write")
+
+    def __init__(self, transport: asyncio.Transport, protocol: asyncio.Protocol) -> None:
+        self._transport = transport
+        self._protocol = protocol
+        self.write = transport.write  # bound here: no frame of ours on the way of a response
+        self.is_closing = transport.is_closing
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def set_protocol(self, protocol: asyncio.Protocol) -> None:
+        self._protocol = protocol
+        self._transport.set_protocol(protocol)
+
+    def close(self) -> None:
+        if self.is_closing is _yes:
+            return
+        gone = self._transport.is_closing()
+        self.is_closing = _yes
+        self.write = _ignore
+        if gone:
+            self._transport.close()
+        else:
+            _Lingering(self._transport, self._protocol).begin()
+
+
+def _yes() -> bool:
+    return True
+
+
+def _ignore(data: object) -> None:
+    """What is written after a close goes nowhere, as with asyncio's own transports."""
+
+
+class _Lingering(asyncio.Protocol):
+    """The last stage of a connection: everything is written, whatever still comes is swallowed."""
+
+    def __init__(self, transport: asyncio.Transport, before: asyncio.Protocol) -> None:
+        self._transport = transport
+        self._before = before
+        self._loop = asyncio.get_running_loop()
+        self._since: float | None = None
+        self._heard = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        self._transport.set_protocol(self)
+        with contextlib.suppress(RuntimeError, OSError):
+            self._transport.resume_reading()
+        with contextlib.suppress(RuntimeError, OSError, NotImplementedError):
+            self._transport.write_eof()
+        self._heard = self._loop.time()
+        self._look()
+
+    def _look(self) -> None:
+        """Waits for the flush as long as it takes, then for silence."""
+        now = self._loop.time()
+        if self._transport.get_write_buffer_size() > 0:
+            self._since = None
+        elif self._since is None:
+            self._since = self._heard = now
+        elif now - self._heard >= LINGER_SILENCE or now - self._since >= LINGER_LONGEST:
+            self._transport.close()
+            return
+        self._timer = self._loop.call_later(LINGER_SILENCE / 4, self._look)
+
+    def data_received(self, data: bytes) -> None:  # noqa: ARG002 - swallowed
+        self._heard = self._loop.time()
+
+    def pause_writing(self) -> None:
+        self._before.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._before.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._before.connection_lost(exc)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without its signals, with a moment to know when it accepts."""
+
+    def __init__(self, config: uvicorn.Config, state: Mapping[str, Any]) -> None:
+        super().__init__(config)
+        self._request_state = state
+        self.accepting = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self.lifespan.state.update(self._request_state)  # each request gets a copy as its `state`
+        await super().startup(sockets)
+        self.accepting.set()
+
+
+class Listener:
+    """One listening socket and its connections.
+
+    Args:
+        app: called with `connection=` as well, where the request came over HTTP.
+        sock: bound, not listening.
+        state: what each request's `state` begins as.
+    """
+
+    def __init__(
+        self,
+        app: Callable[..., Any],
+        sock: socket.socket,
+        *,
+        http: Literal["auto", "httptools", "h11"],
+        keep_alive_timeout: float,
+        head_timeout: float,
+        state: Mapping[str, Any],
+    ) -> None:
+        self.app = app
+        self.sock = sock
+        self.opened = 0
+        self.last_opened = 0.0
+        self.loop = asyncio.get_running_loop()
+        self._head_timeout = head_timeout
+        protocol = H11Connection if http == "h11" else HttpToolsConnection
+        config = uvicorn.Config(
+            app,
+            http=cast("type[asyncio.Protocol]", partial(protocol, listener=self)),
+            interface="asgi3",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            timeout_keep_alive=cast("int", keep_alive_timeout),
+        )
+        self._server = _Server(config, state)
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listens; returns once connections are accepted.
+
+        Raises:
+            OSError: another process has begun to listen on the same port.
+        """
+        sockets.allow_sharing(self.sock)
+        self._serving = asyncio.create_task(self._server.serve(sockets=[self.sock]), name="listener")
+        accepting = asyncio.create_task(self._server.accepting.wait())
+        await asyncio.wait([self._serving, accepting], return_when=asyncio.FIRST_COMPLETED)
+        if not accepting.done():
+            accepting.cancel()
+            await self._serving
+
+    @property
+    def connections(self) -> list[_Watched]:
+        """The HTTP connections that are open."""
+        return [each for each in self._server.server_state.connections if isinstance(each, _Watched)]
+
+    @property
+    def open(self) -> int:
+        """How many connections are open, WebSockets included."""
+        return len(self._server.server_state.connections)
+
+    @property
+    def tasks(self) -> set[asyncio.Task[None]]:
+        """The tasks that run the app: requests, WebSockets, and background tasks behind a response."""
+        return self._server.server_state.tasks
+
+    def sweep(self) -> None:
+        """Ends the connections that have kept a head waiting too long. To be called every second or so."""
+        now = self.loop.time()
+        for connection in self.connections:
+            if connection.waited_for_head(now) > self._head_timeout and not connection.transport.is_closing():
+                connection.transport.close()
+
+    async def refuse(self) -> None:
+        """Refuses new connections, accepts those that wait in the queue, then stops listening."""
+        if not sockets.refuse_new(self.sock):
+            await self._stop_listening_at_once()
+            return
+        deadline, empty = self.loop.time() + QUEUE_LONGEST, 0
+        while empty < QUEUE_LOOKS and self.loop.time() < deadline:
+            await asyncio.sleep(QUEUE_INTERVAL)
+            empty = empty + 1 if sockets.queue_length(self.sock) == 0 else 0
+        self._close_servers()
+
+    async def _stop_listening_at_once(self) -> None:
+        listener = self.sock.dup()
+        make = self._protocol_factory()
+        self._close_servers()
+        waiting = list(sockets.take_queue(listener))
+        listener.close()
+        for sock in waiting:
+            with contextlib.suppress(OSError):
+                await self.loop.connect_accepted_socket(make, sock)
+
+    def _protocol_factory(self) -> Callable[[], asyncio.Protocol]:
+        server = self._server
+        make = cast("Callable[..., asyncio.Protocol]", server.config.http_protocol_class)
+        return partial(make, config=server.config, server_state=server.server_state, app_state=server.lifespan.state)
+
+    def _close_servers(self) -> None:
+        for server in self._server.servers:
+            server.close()
+
+    def close_websockets(self) -> None:
+        """Closes each WebSocket with 1012, service restart (RFC 6455's registry)."""
+        for connection in list(self._server.server_state.connections):
+            if not isinstance(connection, _Watched):
+                connection.shutdown()
+
+    def close_idle(self, idle: float = IDLE_BEFORE_CLOSE) -> None:
+        """Closes the connections on which nothing goes on, and nothing has for `idle` seconds."""
+        now = self.loop.time()
+        for connection in self.connections:
+            if not connection.busy() and connection.idle_for(now) >= idle:
+                connection.transport.close()
+
+    async def close(self) -> None:
+        """Ends the listener; connections still open are cut."""
+        if self._serving is None:
+            self.sock.close()
+            return
+        for connection in list(self._server.server_state.connections):
+            with contextlib.suppress(AttributeError):
+                connection.transport.abort()
+        self._server.should_exit = True
+        self._server.force_exit = True
+        await asyncio.wait([self._serving], timeout=1)

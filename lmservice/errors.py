@@ -1,0 +1,56 @@
+"""Every error that users can see, and the exit code that it ends the process with."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """How `lmservice run` ended. The middle values follow sysexits.h and the shell's 128 + signal."""
+
+    CLEAN = 0
+    FINDINGS = 1
+    USAGE = 2
+    START_FAILED = 3
+    UNCLEAN = 70
+    FORCED = 130
+
+
+class LmserviceError(Exception):
+    """The root of lmservice's errors: a message for people, one line for each problem, and an exit code."""
+
+    exit_code = ExitCode.USAGE
+
+
+class UsageError(LmserviceError):
+    """Something was asked for that does not exist or cannot be done as asked."""
+
+
+class ServiceDefinitionError(UsageError):
+    """The service is declared wrongly: a job of the wrong kind, a cycle, two jobs of one name."""
+
+
+class SettingsError(UsageError):
+    """Settings that cannot be used; holds one line for each problem found.
+
+    Attributes:
+        problems: the lines, each of which names the variable, what is allowed and where the value came from.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class BindError(UsageError):
+    """A listener's address cannot be had."""
+
+
+class StartError(LmserviceError):
+    """The service did not get ready: a start-up job or the app's lifespan failed, or time ran out."""
+
+    exit_code = ExitCode.START_FAILED
+
+
+class StartStopped(LmserviceError):  # noqa: N818 - an order obeyed, not a failure
+    """The service was told to stop before it was ready."""
+
+    exit_code = ExitCode.CLEAN

@@ -1,0 +1,101 @@
+"""Health checks: polled in the background, never inside a probe, and slow to change their mind.
+
+A check is down after `failures` failed polls in a row, and up again after `successes` good ones. Before its first
+result it is `unknown`, which takes nothing down.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.datastructures import State
+
+from lmservice.callables import Registered
+
+_log = logging.getLogger("lmservice.health")
+
+
+@dataclass(frozen=True)
+class Check:
+    """A health check as it was registered.
+
+    Attributes:
+        interval: from the end of one poll to the begin of the next, in seconds.
+        timeout: what one poll may take, in seconds.
+        failures: so many failed polls in a row turn it down.
+        successes: so many good polls in a row turn it up again.
+        critical: whether the service is unready while it is down.
+    """
+
+    registered: Registered
+    interval: float = 5.0
+    timeout: float = 2.0
+    failures: int = 3
+    successes: int = 2
+    critical: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its name in the probes and in `lmservice_health_check_status{check}`."""
+        return self.registered.name
+
+
+class Watch:
+    """What one health check has found so far.
+
+    Attributes:
+        status: `unknown`, `up` or `down`.
+        error: what the last poll failed with, by its kind.
+    """
+
+    def __init__(self, check: Check) -> None:
+        self.check = check
+        self.status = "unknown"
+        self.error = ""
+        self._in_a_row = 0
+
+    @property
+    def takes_down(self) -> bool:
+        """Whether it makes the service unready now."""
+        return self.check.critical and self.status == "down"
+
+    def report(self) -> dict[str, Any]:
+        """What the probes say of it; of an error only its kind, as probes answer anybody."""
+        report = {"status": self.status, "critical": self.check.critical}
+        return {**report, "error": self.error} if self.error else report
+
+    async def poll_forever(self, state: State) -> None:
+        """Polls until it is cancelled."""
+        while True:
+            await self.poll(state)
+            await asyncio.sleep(self.check.interval)
+
+    async def poll(self, state: State) -> None:
+        """Polls once, and heeds the result."""
+        try:
+            async with asyncio.timeout(self.check.timeout):
+                well = await self.check.registered.call(state) is not False
+            self._heed(well=well, error="" if well else "returned False")
+        except Exception as error:  # noqa: BLE001 - whatever it raises is its result
+            self._heed(well=False, error=type(error).__name__, cause=error)
+
+    def _heed(self, *, well: bool, error: str, cause: Exception | None = None) -> None:
+        agrees = self.status == ("up" if well else "down")
+        self._in_a_row = 0 if agrees else self._in_a_row + 1
+        self.error = error
+        enough = 1 if well and self.status == "unknown" else self.check.successes if well else self.check.failures
+        if not agrees and (self._in_a_row >= enough):
+            self._turn("up" if well else "down", cause)
+
+    def _turn(self, status: str, cause: Exception | None) -> None:
+        before, self.status, self._in_a_row = self.status, status, 0
+        values = {
+            "check": self.check.name,
+            "critical": self.check.critical,
+            "error": str(cause) if cause else self.error,
+        }
+        if status == "down":
+            _log.error("lmservice.health_check_down", extra=values)
+        elif before == "down":
+            _log.info("lmservice.health_check_up", extra=values)

@@ -1,0 +1,357 @@
+"""One running service: its start, its drain, its clean-up, and what may be known of it meanwhile."""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import logging
+import os
+import socket
+import time
+import traceback
+from collections.abc import Coroutine
+from typing import Any
+
+from starlette.datastructures import State as RequestState
+
+import lmservice
+from lmservice import sockets
+from lmservice.connections import Listener
+from lmservice.errors import ExitCode, StartError
+from lmservice.health import Watch
+from lmservice.heartbeat import Heartbeat
+from lmservice.lifecycle import Lifecycle, State, StopCause
+from lmservice.lifespan import Lifespan
+from lmservice.logs import Stream
+from lmservice.metrics import Samples
+from lmservice.request import RequestLayer
+from lmservice.routes import RouteTemplates
+from lmservice.service import Service
+from lmservice.settings import Settings
+from lmservice.startup import Startup, Status
+
+TICK = 0.05
+"""How often a drain looks at how far it is, in seconds."""
+SWEEP = 0.5
+"""How often overdue heads and requests are looked for, in seconds."""
+LAST_WORDS = 1.0
+"""What work that was cut off has to end itself, in seconds."""
+
+_log = logging.getLogger("lmservice.instance")
+
+
+class Instance:
+    """A service that runs, once, on the event loop of whoever awaits `serve`.
+
+    Args:
+        sock: the service listener's socket, bound.
+        stream: where the access lines go.
+    """
+
+    def __init__(self, service: Service, settings: Settings, sock: socket.socket, stream: Stream) -> None:
+        self.service = service
+        self.settings = settings
+        self.lifecycle = Lifecycle()
+        self.metrics = service.metrics
+        self.report: concurrent.futures.Future[dict[str, Any]] = concurrent.futures.Future()
+        self.started_at = time.time()
+        self.heartbeat = Heartbeat(settings.liveness_stall)
+        self.loop: asyncio.AbstractEventLoop
+        self.exit_code = ExitCode.CLEAN
+        self.leaving = False
+        """Whether the clean-up has begun: from here on nothing changes how it ends."""
+        self._state: dict[str, Any] = {"settings": settings, "lifecycle": self.lifecycle}
+        self._sock = sock
+        self._templates = RouteTemplates(service.app)
+        self._layer = RequestLayer(service.app, settings, self.lifecycle, service.metrics, self._templates, stream)
+        self._startup: Startup | None = None
+        self._lifespan = Lifespan(service.app, self._state)
+        self._listener: Listener | None = None
+        self._watches = [Watch(check) for check in service.checks]
+        self._background: list[asyncio.Task[Any]] = []
+        self._phases = {"drain_delay": 0.0, "drain": 0.0, "cleanup": 0.0}
+        self._problems: list[str] = []
+        self._observe()
+
+    # What may be known of it, from any thread.
+
+    @property
+    def well(self) -> bool:
+        """Whether the event loop turns."""
+        return self.heartbeat.well
+
+    @property
+    def started(self) -> bool:
+        """Whether the start-up jobs are done."""
+        if self._startup is None:
+            return False
+        return all(run.status is Status.DONE for run in self._startup.runs.values())
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests should come."""
+        return self.lifecycle.state is State.READY and not any(watch.takes_down for watch in self._watches)
+
+    def info(self) -> dict[str, str]:
+        """Name, version and so on of what runs."""
+        return {
+            "name": self.settings.service_name or self.service.name,
+            "version": self.settings.version or self.service.version,
+            "environment": self.settings.environment,
+            "instance": self.settings.instance,
+            "revision": self.settings.revision,
+            "lmservice": lmservice.__version__,
+        }
+
+    def progress(self) -> dict[str, Any]:
+        """How far the start-up jobs are, and what the checks say."""
+        pending = {"status": Status.PENDING.value, "attempts": 0, "seconds": 0.0}
+        jobs = self._startup.report() if self._startup else {job.name: dict(pending) for job in self.service.jobs}
+        return {"startup_jobs": jobs, "checks": {watch.check.name: watch.report() for watch in self._watches}}
+
+    def _observe(self) -> None:
+        info = self.info()
+        self.metrics.build_info(
+            service=info["name"],
+            version=info["version"],
+            revision=info["revision"],
+            environment=info["environment"],
+            lmservice=info["lmservice"],
+        )
+        observed = self.metrics.observed
+        observed("lmservice_state", "1 for the state that the service is in.", ("state",), self._states)
+        observed(
+            "lmservice_startup_job_duration_seconds", "How long each start-up job took.", ("job",), self._job_seconds
+        )
+        observed(
+            "lmservice_health_check_status",
+            "1 for a check that is up, 0 for one that is down.",
+            ("check",),
+            self._checks,
+        )
+        observed(
+            "lmservice_event_loop_lag_seconds",
+            "How late the event loop was at its last mark, or is by now.",
+            (),
+            lambda: [((), max(self.heartbeat.lag, self.heartbeat.still_for()))],
+        )
+
+    def _states(self) -> Samples:
+        now = self.lifecycle.state
+        return [((state.value,), float(state is now)) for state in State]
+
+    def _job_seconds(self) -> Samples:
+        runs = self._startup.runs.values() if self._startup else ()
+        return [((run.name,), run.seconds) for run in runs if run.status is Status.DONE]
+
+    def _checks(self) -> Samples:
+        known = [watch for watch in self._watches if watch.status != "unknown"]
+        return [((watch.check.name,), float(watch.status == "up")) for watch in known]
+
+    # Its life.
+
+    async def serve(self) -> ExitCode:
+        """Starts, serves until it is stopped, drains, cleans up; the code says how that went."""
+        self.loop = asyncio.get_running_loop()
+        self.lifecycle.attach(self.loop)
+        self.heartbeat.start()
+        self._startup = Startup(self.service.jobs, self._state)
+        try:
+            await self._live()
+        finally:
+            self.heartbeat.stop()
+        return self.exit_code
+
+    async def _live(self) -> None:
+        failure = await self._start()
+        if failure is None and not self.lifecycle.draining:
+            await self._until_stopped()
+        began = self.loop.time()
+        if failure is None and self._listener is not None:
+            await self._drain(self._listener)
+        self.leaving = True
+        await self._clean_up()
+        self._finish(failure, self.loop.time() - began)
+
+    async def _start(self) -> StartError | None:
+        """Gets ready, unless told to stop first; gives why it could not."""
+        start = asyncio.create_task(self._get_ready(), name="start")
+        stopping = asyncio.create_task(self.lifecycle.wait_draining())
+        await asyncio.wait([start, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not start.done():
+            start.cancel()
+            await asyncio.wait([start], timeout=LAST_WORDS)
+            return None
+        stopping.cancel()
+        error = start.exception()
+        if error is None:
+            return None
+        if not isinstance(error, StartError):
+            error = StartError(f"the service could not start: {type(error).__name__}: {error}")
+            error.__cause__ = start.exception()
+        self.exit_code = ExitCode.START_FAILED
+        self.lifecycle.advance(State.FAILED)
+        cause = error.__cause__
+        trace = "".join(traceback.format_exception(cause)).rstrip() if cause else ""
+        _log.error("lmservice.start_failed", extra={"error": str(error)} | ({"exception": trace} if trace else {}))
+        return error
+
+    async def _get_ready(self) -> None:
+        assert self._startup is not None  # noqa: S101 - set by serve
+        began = self.loop.time()
+        limit = self.settings.startup_timeout
+        await self._startup.run(limit)
+        try:
+            async with asyncio.timeout_at(began + limit):
+                await self._lifespan.start()
+        except TimeoutError:
+            raise StartError(f"the app's lifespan did not start within LM_STARTUP_TIMEOUT, {limit:g} s") from None
+        self._listener = Listener(
+            self._layer,
+            self._sock,
+            http=self.settings.http,
+            keep_alive_timeout=self.settings.keep_alive_timeout,
+            head_timeout=self.settings.head_timeout,
+            state=self._state,
+        )
+        await self._listener.start()
+        state = RequestState(self._state)
+        for watch in self._watches:
+            self._in_background(watch.poll_forever(state), f"health check {watch.check.name}")
+        self._in_background(self._sweep(self._listener), "sweep")
+        self.lifecycle.advance(State.READY)
+        self._log_ready()
+
+    def _in_background(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._background.append(asyncio.create_task(work, name=name))
+
+    async def _sweep(self, listener: Listener) -> None:
+        while True:
+            await asyncio.sleep(SWEEP)
+            listener.sweep()
+            self._layer.end_overdue()
+
+    def _log_ready(self) -> None:
+        assert self._startup is not None  # noqa: S101 - set by serve
+        jobs = {name: run.seconds for name, run in self._startup.runs.items()}
+        values = {
+            "url": sockets.url(self._sock),
+            "seconds": round(time.time() - self.started_at, 3),
+            "startup_jobs": {name: round(seconds, 3) for name, seconds in jobs.items()},
+            "critical_path": self._startup.critical_path(),
+        }
+        _log.info("lmservice.ready", extra=values)
+
+    async def _until_stopped(self) -> None:
+        """Waits for the order to stop, which a start-up job gives that breaks down after its start."""
+        assert self._startup is not None  # noqa: S101 - set by serve
+        stopping = asyncio.create_task(self.lifecycle.wait_draining())
+        broken = asyncio.create_task(self._startup.broken.wait())
+        await asyncio.wait([stopping, broken], return_when=asyncio.FIRST_COMPLETED)
+        if self._startup.broken.is_set():
+            self.exit_code = ExitCode.UNCLEAN
+            self.lifecycle.stop(StopCause("failure", failure="a start-up job ended while it was needed"))
+        stopping.cancel()
+        broken.cancel()
+
+    async def _drain(self, listener: Listener) -> None:
+        cause = self.lifecycle.cause or StopCause("failure")
+        self._log_draining(cause)
+        if self.settings.environment == "dev":
+            self.lifecycle.hurry()
+        began = self.loop.time()
+        await self._delay(listener, began)
+        self._phases["drain_delay"] = self.loop.time() - began
+        began = self.loop.time()
+        await listener.refuse()
+        listener.close_websockets()
+        await self._wait_for_quiet(listener, began)
+        await listener.close()
+        self._phases["drain"] = self.loop.time() - began
+
+    def _log_draining(self, cause: StopCause) -> None:
+        values = {"reason": cause.reason, "in_flight": len(self._layer.in_flight)}
+        _log.info("lmservice.draining", extra=values | ({"failure": cause.failure} if cause.failure else {}))
+        if cause.reason == "SIGTERM" and "KUBERNETES_SERVICE_HOST" in os.environ:
+            _log.warning(
+                "lmservice.no_pre_stop",
+                extra={
+                    "hint": "SIGTERM came without /stop before it: the pod's preStop hook is probably missing, so that"
+                    " requests may still be sent here; let it run stop_helper.sh or 'lmservice stop'"
+                },
+            )
+
+    async def _delay(self, listener: Listener, began: float) -> None:
+        """Goes on accepting, as whoever routes requests here learns of the stop only now."""
+        settings = self.settings
+        longest = max(settings.drain_delay_max, settings.drain_delay)
+        while not self.lifecycle.hurried:
+            now = self.loop.time()
+            quiet = now - listener.last_opened >= settings.drain_quiet
+            if now - began >= longest or (now - began >= settings.drain_delay and quiet):
+                return
+            await asyncio.sleep(TICK)
+
+    async def _wait_for_quiet(self, listener: Listener, began: float) -> None:
+        """Waits for what is in flight, then for those connected; cuts off what takes too long."""
+        while listener.open or listener.tasks:
+            now = self.loop.time()
+            if now - began >= self.settings.drain_timeout or self.lifecycle.forced:
+                await self._cut_off(listener)
+                return
+            if self.lifecycle.hurried or now - began >= self.settings.idle_grace:
+                listener.close_idle()
+            await asyncio.sleep(TICK)
+
+    async def _cut_off(self, listener: Listener) -> None:
+        tasks = set(listener.tasks)
+        if not tasks:
+            return
+        self._layer.cut_off(tasks)
+        self.exit_code = ExitCode.UNCLEAN
+        await asyncio.wait(tasks, timeout=LAST_WORDS)
+        stubborn = sum(not task.done() for task in tasks)
+        _log.error(
+            "lmservice.cut_off", extra={"limit": self.settings.drain_timeout, "tasks": len(tasks), "left": stubborn}
+        )
+
+    async def _clean_up(self) -> None:
+        """The app's own shut-down, then the clean-up of the start-up jobs, in reverse; each whatever the other does."""
+        began = self.loop.time()
+        limit = self.settings.cleanup_timeout
+        for task in self._background:
+            task.cancel()
+        try:
+            async with asyncio.timeout(limit):
+                await self._lifespan.stop()
+        except TimeoutError:
+            self._problems.append(f"the app's lifespan was cut off by LM_CLEANUP_TIMEOUT, {limit:g} s")
+        except Exception as error:  # noqa: BLE001 - the rest of the clean-up goes on
+            self._problems.append(str(error))
+            _log.exception("the app's lifespan failed to shut down")
+        if self._startup is not None:
+            left = max(0.0, limit - (self.loop.time() - began))
+            self._problems += await self._startup.clean_up(left, limit)
+        if self._problems and self.exit_code is ExitCode.CLEAN:
+            self.exit_code = ExitCode.UNCLEAN
+        self._phases["cleanup"] = self.loop.time() - began
+
+    def _finish(self, failure: StartError | None, seconds: float) -> None:
+        """Tells the end to the log and to whoever asked for it."""
+        if self.lifecycle.forced:
+            self.exit_code = ExitCode.FORCED
+        self.lifecycle.advance(State.STOPPED)
+        layer = self._layer
+        report: dict[str, Any] = {
+            "status": "failed" if failure else "stopped",
+            "seconds": round(seconds, 3),
+            "phases": {name: round(seconds, 3) for name, seconds in self._phases.items()},
+            "requests": {"served": layer.drained.total(), "cancelled": layer.cut.total()},
+            "exit_code": int(self.exit_code),
+        }
+        problems = ([str(failure)] if failure else []) + self._problems
+        if problems:
+            report["problems"] = problems
+        by_route = {"served_by_route": dict(layer.drained), "cancelled_by_route": dict(layer.cut)}
+        _log.info("lmservice.stopped", extra={**report, **by_route})
+        with contextlib.suppress(concurrent.futures.InvalidStateError):
+            self.report.set_result(report)

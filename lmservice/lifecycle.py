@@ -1,0 +1,115 @@
+"""The state of a service, which only ever moves forward, and the one door through which it is stopped.
+
+`starting → ready → draining → stopped`, or `failed` from `starting`; a stop while starting goes straight to
+`draining`. `/stop`, a signal and a broken job all come through `Lifecycle.stop`; the first opens the drain, the
+others join it.
+"""
+
+import asyncio
+import contextlib
+import threading
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a service is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+_ORDER = {State.STARTING: 0, State.READY: 1, State.DRAINING: 2, State.STOPPED: 3, State.FAILED: 3}
+
+
+@dataclass(frozen=True)
+class StopCause:
+    """Who asked for the stop.
+
+    Attributes:
+        reason: a short name for the logs: `SIGTERM`, `SIGINT`, `/stop`, `failure`, `test`.
+        hurried: whether the drain delay and the idle grace are skipped, as for a person at a terminal.
+        failure: what went wrong, where the stop is the service's own.
+    """
+
+    reason: str
+    hurried: bool = False
+    failure: str = ""
+
+
+class Lifecycle:
+    """The one owner of a service's state; safe to use from any thread and from signal handlers.
+
+    Handlers find it as `request.state.lifecycle`.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # re-entrant: a signal handler may interrupt its own holder
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._state = State.STARTING
+        self.since = time.time()
+        self.cause: StopCause | None = None
+        self.hurried = False
+        self.forced = False
+
+    @property
+    def state(self) -> State:
+        """Where the service is now."""
+        return self._state
+
+    @property
+    def draining(self) -> bool:
+        """Whether the service has been told to stop: a stream should come to its end."""
+        return self.cause is not None
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Names the loop that the service runs on, whose waiters are woken by `stop`."""
+        with self._lock:
+            self._loop = loop
+            self._stopping = asyncio.Event()
+            if self.cause is not None:
+                self._stopping.set()
+
+    def advance(self, state: State) -> bool:
+        """Moves forward to `state`; false, and nothing happens, where that would be a step back or aside."""
+        with self._lock:
+            if _ORDER[state] <= _ORDER[self._state]:
+                return False
+            self._state = state
+            self.since = time.time()
+            return True
+
+    def stop(self, cause: StopCause) -> bool:
+        """Opens the drain; true for the first caller, false for those that join it."""
+        with self._lock:
+            if self.cause is not None:
+                return False
+            self.cause = cause
+            self.hurried = self.hurried or cause.hurried
+            self.advance(State.DRAINING)
+            self._wake(self._stopping)
+            return True
+
+    def hurry(self) -> None:
+        """Lets the drain skip what is left of its delay and of the idle grace."""
+        self.hurried = True
+
+    def force(self) -> None:
+        """Ends the drain that is under way at once, cutting off what is in flight."""
+        with self._lock:
+            self.forced = self.hurried = True
+
+    async def wait_draining(self) -> None:
+        """Returns once the service has been told to stop. To be awaited on the service's own loop."""
+        if self._stopping is not None:
+            await self._stopping.wait()
+
+    def _wake(self, event: asyncio.Event | None) -> None:
+        if event is not None and self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody is left to wake
+                self._loop.call_soon_threadsafe(event.set)

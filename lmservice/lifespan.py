@@ -1,0 +1,81 @@
+"""The app's own lifespan, driven by the ASGI lifespan protocol.
+
+An app that raises before it has taken `lifespan.startup` does not speak the protocol, and is served without
+(https://asgi.readthedocs.io/en/latest/specs/lifespan.html); one that raises after, or answers `startup.failed`, has
+failed to start.
+"""
+
+import asyncio
+from collections.abc import MutableMapping
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from lmservice.errors import StartError
+
+
+class Lifespan:
+    """Runs `app`'s lifespan in one task; `state` is what it may add to, and each request gets a copy of."""
+
+    def __init__(self, app: ASGIApp, state: MutableMapping[str, Any]) -> None:
+        self._app = app
+        self._state = state
+        self._to_app: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        self._from_app: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
+        self._asked = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Returns once the app has started, or turned out not to speak the protocol.
+
+        Raises:
+            StartError: the app's start-up failed.
+        """
+        self._task = asyncio.create_task(self._run(), name="lifespan")
+        answer = await self._ask("lifespan.startup")
+        if answer["type"] == "lifespan.startup.complete":
+            return
+        await self._end()
+        if answer["type"] == "lifespan.startup.failed":
+            raise StartError(f"the app's lifespan failed to start: {answer.get('message') or 'no reason given'}")
+
+    async def stop(self) -> None:
+        """Asks the app to shut down, where it has started, and waits for it.
+
+        Raises:
+            RuntimeError: the app's shut-down failed.
+        """
+        if self._task is None or self._task.done():
+            return
+        answer = await self._ask("lifespan.shutdown")
+        await self._end()
+        if answer["type"].endswith(".failed"):
+            raise RuntimeError(f"the app's lifespan failed to shut down: {answer.get('message') or 'no reason given'}")
+
+    async def _ask(self, event: str) -> MutableMapping[str, Any]:
+        self._to_app.put_nowait({"type": event})
+        return await self._from_app.get()
+
+    async def _run(self) -> None:
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self._state}
+        stage = "startup"
+        try:
+            await self._app(scope, self._receive, self._send)
+        except Exception as error:  # noqa: BLE001 - told to whoever waits
+            stage = "startup.failed" if self._asked else "unsupported"
+            self._from_app.put_nowait({"type": f"lifespan.{stage}", "message": f"{type(error).__name__}: {error}"})
+        else:
+            self._from_app.put_nowait({"type": "lifespan.unsupported"})
+
+    async def _receive(self) -> dict[str, str]:
+        event = await self._to_app.get()
+        self._asked = True
+        return event
+
+    async def _send(self, message: MutableMapping[str, Any]) -> None:
+        self._from_app.put_nowait(message)
+
+    async def _end(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])

@@ -1,0 +1,233 @@
+"""One stream of logs: a JSON object a line on stdout, whoever speaks.
+
+structlog, the standard library's `logging`, warnings and uncaught exceptions all end in `Stream.write`. On a terminal
+the same events come out for people. Levels are the standard library's, by logger name, so that `PUT /loggers/{name}`
+rules every kind of logger alike.
+"""
+
+import contextlib
+import logging
+import re
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from functools import lru_cache
+from types import MappingProxyType, TracebackType
+from typing import Any, TextIO
+
+import structlog
+from pydantic_core import to_json
+from structlog.typing import EventDict, WrappedLogger
+
+from lmservice.masking import MASK, secret_name
+from lmservice.settings import Settings
+
+request_fields: ContextVar[Mapping[str, str]] = ContextVar("lmservice_request", default=MappingProxyType({}))
+"""The ids of the request under way: `request_id`, `trace_id`, `span_id`."""
+
+_STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+_CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
+_CONSOLE_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))} | {
+    0x2028: "\\u2028",
+    0x2029: "\\u2029",
+}
+_is_secret = lru_cache(maxsize=4096)(secret_name)
+
+
+class Stream:
+    """Renders events and writes them, each in one write, to whatever `sys.stdout` is at that moment.
+
+    Args:
+        fields: what every event says of the service: `service`, `version`, `environment`, `instance`.
+        console: whether to write for people rather than JSON.
+    """
+
+    def __init__(self, fields: Mapping[str, str], *, console: bool) -> None:
+        self._fields = dict(fields)
+        self._render = _console_renderer() if console else json_line
+
+    def write(self, level: str, logger: str, event: str, values: Mapping[str, Any]) -> None:
+        """Writes one event; never raises, as a full disk or a closed pipe must not cost a request."""
+        line = {
+            "timestamp": datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z",
+            "level": level,
+            "logger": logger,
+            "event": event,
+            **self._fields,
+            **request_fields.get(),
+            **values,
+        }
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            _put(sys.stdout, self._render(line))
+
+    def write_masked(self, level: str, logger: str, event: str, values: Mapping[str, Any]) -> None:
+        """Writes one event that somebody else composed: what is named like a secret is not shown."""
+        self.write(level, logger, event, {key: MASK if _is_secret(key) else value for key, value in values.items()})
+
+
+def _put(out: TextIO, line: bytes) -> None:
+    out.buffer.write(line)
+    out.buffer.flush()
+
+
+def json_line(event: Mapping[str, Any]) -> bytes:
+    """One event as one line of JSON that no value can break out of, not even for a reader of Unicode line ends."""
+    try:
+        line = to_json(event, fallback=repr, inf_nan_mode="strings")
+    except (ValueError, TypeError, RecursionError):
+        line = to_json({_printable(key): _printable(value) for key, value in event.items()})
+    if not line.isascii() or b"\x7f" in line:
+        line = _CONTROLS.sub(_escape, line)
+    return line + b"\n"
+
+
+def _escape(match: re.Match[bytes]) -> bytes:
+    return f"\\u{ord(match[0].decode()):04x}".encode()
+
+
+def _printable(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _console_renderer() -> Callable[[Mapping[str, Any]], bytes]:
+    render = structlog.dev.ConsoleRenderer(
+        colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
+    hidden = ("service", "version", "environment", "instance", "trace_id", "span_id")
+
+    def lines(event: Mapping[str, Any]) -> bytes:
+        shown = {key: _visible(value) for key, value in event.items() if key not in hidden}
+        return f"{render(None, '', shown)}\n".encode("utf-8", "backslashreplace")
+
+    return lines
+
+
+def _visible(value: Any) -> Any:
+    return value.translate(_CONSOLE_CONTROLS) if isinstance(value, str) else value
+
+
+class _Handler(logging.Handler):
+    """Brings the standard library's records into the stream."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            event = record.getMessage()
+        except Exception:  # noqa: BLE001 - a wrong format string must not cost the line
+            event = f"{record.msg} {record.args}"
+        values = {key: value for key, value in vars(record).items() if key not in _STANDARD_ATTRIBUTES}
+        if record.exc_info and record.exc_info[0]:
+            values["exception"] = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+        if record.stack_info:
+            values["stack"] = record.stack_info
+        self._stream.write_masked(record.levelname.lower(), record.name, event, values)
+
+
+def _structlog_end(stream: Stream) -> Callable[[WrappedLogger, str, EventDict], EventDict]:
+    def end(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        level = "error" if method == "exception" else "warning" if method == "warn" else method
+        name = str(event.pop("logger", getattr(logger, "name", "root")))
+        stream.write_masked(level, name, str(event.pop("event", "")), event)
+        raise structlog.DropEvent
+
+    return end
+
+
+@contextlib.contextmanager
+def configured(settings: Settings, name: str, version: str) -> Iterator[Stream]:
+    """Takes over the process's logging; puts back what was there on leaving."""
+    fields = {
+        "service": settings.service_name or name,
+        "version": settings.version or version,
+        "environment": settings.environment,
+        "instance": settings.instance,
+    }
+    console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stdout.isatty())
+    stream = Stream(fields, console=console)
+    with contextlib.ExitStack() as undo:
+        _take_standard_logging(undo, stream, settings.log_level)
+        _take_structlog(undo, stream)
+        _take_hooks(undo)
+        yield stream
+
+
+def _take_standard_logging(undo: contextlib.ExitStack, stream: Stream, level: str) -> None:
+    root = logging.getLogger()
+    before, before_level = root.handlers[:], root.level
+    root.handlers[:] = [_Handler(stream)]
+    root.setLevel(level)
+    logging.captureWarnings(capture=True)
+    for noisy in ("uvicorn.error", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+    def put_back() -> None:
+        root.handlers[:] = before
+        root.setLevel(before_level)
+        logging.captureWarnings(capture=False)
+
+    undo.callback(put_back)
+
+
+def _take_structlog(undo: contextlib.ExitStack, stream: Stream) -> None:
+    before = structlog.get_config()
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,
+            _structlog_end(stream),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        context_class=dict,
+        cache_logger_on_first_use=False,
+    )
+    undo.callback(structlog.configure, **before)
+
+
+def _take_hooks(undo: contextlib.ExitStack) -> None:
+    log = logging.getLogger("lmservice.uncaught")
+    before = sys.excepthook, threading.excepthook, sys.unraisablehook
+
+    def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        log.critical("uncaught exception", exc_info=(kind, error, trace))
+
+    def uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+        where = args.thread.name if args.thread else "?"
+        error = args.exc_value or args.exc_type()
+        log.error("uncaught exception in thread %s", where, exc_info=(args.exc_type, error, args.exc_traceback))
+
+    def unraisable(args: "sys.UnraisableHookArgs") -> None:
+        error = args.exc_value or args.exc_type()
+        log.error("%s: %r", args.err_msg or "ignored", args.object, exc_info=(args.exc_type, error, args.exc_traceback))
+
+    sys.excepthook, threading.excepthook, sys.unraisablehook = uncaught, uncaught_in_thread, unraisable
+
+    def put_back() -> None:
+        sys.excepthook, threading.excepthook, sys.unraisablehook = before
+
+    undo.callback(put_back)
+
+
+def levels() -> dict[str, dict[str, str | None]]:
+    """Each logger's own level (None: its parent's) and the one in effect."""
+    loggers: MutableMapping[str, logging.Logger] = {"root": logging.getLogger()}
+    for name, logger in sorted(logging.root.manager.loggerDict.items()):
+        if isinstance(logger, logging.Logger):
+            loggers[name] = logger
+    return {
+        name: {
+            "level": logging.getLevelName(logger.level) if logger.level else None,
+            "effective": logging.getLevelName(logger.getEffectiveLevel()),
+        }
+        for name, logger in loggers.items()
+    }

@@ -1,0 +1,206 @@
+"""What the management listener answers."""
+
+import asyncio
+import concurrent.futures
+import gzip
+import logging
+import platform
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import prometheus_client.exposition
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from lmservice import configuration
+from lmservice.lifecycle import Lifecycle, State, StopCause
+from lmservice.management.guard import OPEN, Guard
+from lmservice.management.levels import Levels
+from lmservice.management.stacks import snapshot
+from lmservice.metrics import Metrics
+from lmservice.request import problem
+from lmservice.settings import Settings
+
+_MOST_BODY = 65_536
+
+_log = logging.getLogger("lmservice.management")
+
+
+class Instance(Protocol):
+    """What the endpoints ask of the service that runs; read from another thread, so from memory alone."""
+
+    settings: Settings
+    lifecycle: Lifecycle
+    metrics: Metrics
+    report: concurrent.futures.Future[dict[str, Any]]
+    started_at: float
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def well(self) -> bool:
+        """Whether the event loop turns."""
+
+    @property
+    def started(self) -> bool:
+        """Whether the start-up jobs are done."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests should come."""
+
+    def info(self) -> dict[str, str]:
+        """Name, version and so on of what runs."""
+
+    def progress(self) -> dict[str, Any]:
+        """The start-up jobs and the checks."""
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Endpoints:
+    """The ASGI application of the management listener."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+        self._guard = Guard(instance.settings)
+        self.levels = Levels()
+        self._routes: dict[str, dict[str, Endpoint]] = {
+            "/": {"GET": self._index},
+            "/livez": {"GET": self._livez},
+            "/startupz": {"GET": self._startupz},
+            "/readyz": {"GET": self._readyz},
+            "/metrics": {"GET": self._metrics},
+            "/info": {"GET": self._info},
+            "/config": {"GET": self._restricted(self._config)},
+            "/loggers": {"GET": self._loggers},
+            "/loggers/{name}": {"PUT": self._restricted(self._change_logger)},
+            "/tasks": {"GET": self._restricted(self._tasks)},
+            "/stop": {"GET": self._restricted(self._stop), "POST": self._restricted(self._stop)},
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, connection: object = None) -> None:
+        """Answers one request."""
+        del connection
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        request = Request(scope, receive)
+        response = await self._answer(request)
+        response.headers["cache-control"] = "no-store"
+        if self._instance.lifecycle.state is State.STOPPED:
+            response.headers["connection"] = "close"
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        path = request.url.path
+        if path not in OPEN and (objection := self._guard.objection(request)):
+            return self._refused(request, objection)
+        template = "/loggers/{name}" if path.startswith("/loggers/") else path
+        methods = self._routes.get(template)
+        if methods is None:
+            return _problem(404, f"there is no {path} here; GET / lists what there is")
+        method = "GET" if request.method == "HEAD" and path != "/stop" else request.method
+        if method not in methods:
+            allow = ", ".join(methods)
+            return _problem(405, f"{path} takes {allow}", {"allow": allow})
+        try:
+            return await methods[method](request)
+        except Exception:  # noqa: BLE001 - one endpoint must not take the listener down
+            _log.exception("%s %s failed", request.method, path)
+            return _problem(500, f"{path} failed; the log says how")
+
+    def _restricted(self, endpoint: Endpoint) -> Endpoint:
+        async def restricted(request: Request) -> Response:
+            if self._guard.allows(request):
+                return await endpoint(request)
+            return self._refused(request, "the peer's address is not in LM_MANAGEMENT_ALLOW")
+
+        return restricted
+
+    def _refused(self, request: Request, objection: str) -> Response:
+        peer = request.client.host if request.client else "?"
+        _log.warning(
+            "lmservice.management_refused",
+            extra={"method": request.method, "path": request.url.path, "peer": peer, "reason": objection},
+        )
+        return _problem(403, objection)
+
+    async def _livez(self, _request: Request) -> Response:
+        return self._probe(well=self._instance.well)
+
+    async def _startupz(self, _request: Request) -> Response:
+        return self._probe(well=self._instance.started)
+
+    async def _readyz(self, _request: Request) -> Response:
+        return self._probe(well=self._instance.ready)
+
+    def _probe(self, *, well: bool) -> Response:
+        state = self._instance.lifecycle.state.value
+        body = {"status": "up" if well else "down", "state": state, **self._instance.progress()}
+        return _json(body, 200 if well else 503)
+
+    async def _metrics(self, request: Request) -> Response:
+        encode, kind = prometheus_client.exposition.choose_encoder(request.headers.get("accept", ""))
+        body = encode(self._instance.metrics.registry)
+        headers = {"vary": "accept, accept-encoding"}
+        if prometheus_client.exposition.gzip_accepted(request.headers.get("accept-encoding", "")):
+            body = gzip.compress(body, 1)
+            headers["content-encoding"] = "gzip"
+        return Response(body, headers={**headers, "content-type": kind})
+
+    async def _info(self, _request: Request) -> Response:
+        started = datetime.fromtimestamp(self._instance.started_at, UTC)
+        return _json(
+            {
+                **self._instance.info(),
+                "python": platform.python_version(),
+                "started_at": started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                "uptime_seconds": round(time.time() - self._instance.started_at, 3),
+            }
+        )
+
+    async def _config(self, _request: Request) -> Response:
+        return _json(configuration.by_name(self._instance.settings))
+
+    async def _loggers(self, _request: Request) -> Response:
+        return _json({"loggers": self.levels.report()})
+
+    async def _change_logger(self, request: Request) -> Response:
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > _MOST_BODY:
+                return _problem(413, f"the body is larger than {_MOST_BODY} bytes", {"connection": "close"})
+        try:
+            change = self.levels.change(request.url.path.removeprefix("/loggers/"), body)
+        except ValueError as error:
+            return _problem(422, str(error))
+        _log.warning("lmservice.log_level_changed", extra={"changed": change})
+        return _json(change)
+
+    async def _tasks(self, _request: Request) -> Response:
+        return _json(snapshot(self._instance.loop, asyncio.get_running_loop()))
+
+    async def _stop(self, _request: Request) -> Response:
+        self._instance.lifecycle.stop(StopCause("/stop"))
+        return _json(await asyncio.shield(asyncio.wrap_future(self._instance.report)))
+
+    async def _index(self, _request: Request) -> Response:
+        info = self._instance.info()
+        lines = [f"{info['name']} {info['version']} is {self._instance.lifecycle.state.value}.", ""]
+        lines += [f"{' '.join(methods):9} {path}" for path, methods in self._routes.items()]
+        return PlainTextResponse("\n".join(lines) + "\n")
+
+
+def _json(body: Any, status: int = 200) -> Response:
+    return Response(to_json(body, fallback=str, inf_nan_mode="strings"), status, media_type="application/json")
+
+
+def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    return Response(problem(status, detail, secrets.token_hex(16)), status, headers, "application/problem+json")

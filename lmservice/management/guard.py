@@ -1,0 +1,81 @@
+"""Who may do what on the management listener.
+
+A page that a browser shows from elsewhere must not reach it through that browser, whatever the peer's address: neither
+by a request across sites (`Origin`, `Sec-Fetch-Site`), nor by a name rebound to this address (`Host`). What stops,
+changes or looks inside is for the networks in `LM_MANAGEMENT_ALLOW` alone; only the peer's own address counts, as
+`X-Forwarded-For` can be written by anybody.
+"""
+
+from collections.abc import Sequence
+from ipaddress import IPv6Address, ip_address
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+
+from lmservice.settings import Settings
+
+OPEN = frozenset(("/livez", "/startupz", "/readyz", "/metrics"))
+"""The endpoints that answer whoever can reach them."""
+
+
+class Guard:
+    """The rules, for one service's settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._networks = settings.management_allow
+        self._hosts = {host.lower() for host in settings.management_hosts} | {"localhost"}
+
+    def objection(self, request: Request) -> str:
+        """Why a request is refused whatever the peer; '' where it is not."""
+        if request.url.path in OPEN:
+            return ""
+        hosts = request.headers.getlist("host")
+        if len(hosts) > 1:
+            return "more than one Host header"
+        host = hosts[0] if hosts else ""
+        if hosts and not self._known_host(host):
+            return "the Host is neither an address, localhost, nor in LM_MANAGEMENT_HOSTS"
+        if any(site.lower() not in ("same-origin", "none") for site in request.headers.getlist("sec-fetch-site")):
+            return "a browser sent this from another site"
+        if any(_authority(origin) != _authority(f"http://{host}") for origin in request.headers.getlist("origin")):
+            return "the Origin is another site"
+        return ""
+
+    def allows(self, request: Request) -> bool:
+        """Whether the peer may stop the service, change it or look inside."""
+        return request.client is not None and _within(request.client.host, self._networks)
+
+    def _known_host(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        return name.removesuffix(".") in self._hosts or _is_address(name)
+
+
+def _authority(url: str) -> tuple[str, str, int] | None:
+    """Scheme, host and port of an origin; None for what is none (`null`), which equals no other."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return None
+    return (parts.scheme, parts.hostname, port) if parts.hostname else None
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _within(peer: str, networks: Sequence[object]) -> bool:
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in networks)  # type: ignore[operator]

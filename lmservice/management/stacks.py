@@ -1,0 +1,54 @@
+"""The stacks of every asyncio task and every thread, read from another thread."""
+
+import asyncio
+import sys
+import threading
+import traceback
+from types import FrameType
+from typing import Any
+
+
+def snapshot(*loops: asyncio.AbstractEventLoop) -> dict[str, Any]:
+    """What every task of `loops` and every thread is at, innermost call last."""
+    return {"tasks": [_task(task) for loop in loops for task in _tasks(loop)], "threads": _threads()}
+
+
+def _tasks(loop: asyncio.AbstractEventLoop) -> list[asyncio.Task[Any]]:
+    return sorted(asyncio.all_tasks(loop), key=lambda task: task.get_name())
+
+
+def _task(task: asyncio.Task[Any]) -> dict[str, Any]:
+    coroutine = task.get_coro()
+    return {
+        "name": task.get_name(),
+        "coroutine": getattr(coroutine, "__qualname__", repr(coroutine)),
+        "stack": _awaits(coroutine),
+    }
+
+
+def _awaits(coroutine: Any) -> list[str]:
+    """The chain of awaits, from the task's own coroutine down to what it waits for."""
+    lines: list[str] = []
+    while coroutine is not None and len(lines) < 100:  # noqa: PLR2004 - a bound against chains that loop
+        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "ag_frame", None)
+        if isinstance(frame, FrameType):
+            lines.append(_line(frame))
+        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "ag_await", None)
+    return lines
+
+
+def _line(frame: FrameType) -> str:
+    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
+
+
+def _threads() -> list[dict[str, Any]]:
+    frames = sys._current_frames()  # noqa: SLF001 - documented
+    return [
+        {
+            "name": thread.name,
+            "daemon": thread.daemon,
+            "stack": [_line(frame) for frame, _ in traceback.walk_stack(frames[thread.ident])][::-1],
+        }
+        for thread in threading.enumerate()
+        if thread.ident in frames
+    ]

@@ -1,0 +1,81 @@
+"""The management listener's thread, with an event loop of its own: it answers while the service's loop cannot."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+
+from lmservice.connections import Listener
+from lmservice.management.endpoints import Endpoints, Instance
+
+WATCH_INTERVAL = 0.25
+"""Between two looks at the service's loop, in seconds."""
+GOODBYE = 1.0
+"""What answers under way have, at the very end, in seconds."""
+
+
+class ManagementThread:
+    """Serves the endpoints from `start` to `close`.
+
+    Args:
+        watch: called every quarter of a second, on the thread.
+    """
+
+    def __init__(self, instance: Instance, sock: socket.socket, watch: Callable[[], None]) -> None:
+        self._instance = instance
+        self._sock = sock
+        self._watch = watch
+        self._accepting = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._closing = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="management", daemon=True)
+        self._error: BaseException | None = None
+
+    def start(self) -> None:
+        """Returns once the listener accepts.
+
+        Raises:
+            OSError: another process has begun to listen on the same port.
+        """
+        self._thread.start()
+        self._accepting.wait()
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Finishes the answers under way, then ends the thread."""
+        with contextlib.suppress(RuntimeError):  # it has ended by itself
+            self._loop.call_soon_threadsafe(self._closing.set)
+        self._thread.join(timeout=2 * GOODBYE)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._serve())
+        except BaseException as error:  # noqa: BLE001 - raised by start
+            self._error = error
+        finally:
+            self._accepting.set()
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        endpoints = Endpoints(self._instance)
+        listener = Listener(endpoints, self._sock, http="auto", keep_alive_timeout=75, head_timeout=10, state={})
+        await listener.start()
+        self._accepting.set()
+        while not self._closing.is_set():
+            self._watch()
+            listener.sweep()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), WATCH_INTERVAL)
+        endpoints.levels.revert_all()
+        await self._say_goodbye(listener)
+
+    async def _say_goodbye(self, listener: Listener) -> None:
+        await listener.refuse()
+        deadline = self._loop.time() + GOODBYE
+        while listener.open and self._loop.time() < deadline:
+            listener.close_idle(0)
+            await asyncio.sleep(0.01)
+        await listener.close()

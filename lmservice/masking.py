@@ -1,0 +1,84 @@
+"""What of a setting may be shown: only what is plainly harmless.
+
+Numbers, flags, choices, addresses and plain words are; anything named like a secret, shaped like a token, or of a
+kind not known here is not. Of a URL only the scheme, the host and the port are shown.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import PurePath
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import SecretBytes, SecretStr
+
+MASK = "********"
+
+_SECRET_NAME = re.compile(
+    r"pass|pwd|secret|token|credential|(^|_)(key|keys|auth|pin|salt|cert|private|dsn|cookie|session|signature|seed|otp)"
+    r"(_|$)|api_?key|authorization|bearer|private",
+    re.IGNORECASE,
+)
+_TOKEN = re.compile(r"(?=[^\s/.:,]*\d)(?=[^\s/.:,]*[A-Za-z])[^\s/.:,]{20,}|[^\s/.:,]{40,}")
+_WORDS = re.compile(r"[\w .,:;/@+\-\[\]()%*!?']*", re.ASCII)
+_PLAIN = (
+    bool, int, float, Decimal, Enum, date, datetime, time, timedelta,
+    IPv4Address, IPv6Address, IPv4Network, IPv6Network, type(None),
+)  # fmt: skip
+
+
+def secret_name(name: str) -> bool:
+    """Whether a name is one that secrets go by: password, token, authorization, cookie and their like."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def masked(name: str, value: Any, annotation: Any = None) -> Any:
+    """Gives `value` in the terms of JSON, or `MASK` where it is not plainly harmless."""
+    if "Secret" in str(annotation) or (secret_name(name) and value not in (None, "", (), [])):
+        return MASK
+    return _shown(name, value)
+
+
+def _shown(name: str, value: Any) -> Any:
+    if isinstance(value, SecretStr | SecretBytes):
+        return MASK
+    if isinstance(value, Mapping):
+        return {str(key): masked(str(key), item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [masked(name, item) for item in value]
+    if isinstance(value, str | PurePath) and not isinstance(value, Enum):
+        return _text(str(value))
+    if isinstance(value, _PLAIN):
+        return _plain(value)
+    return MASK
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return _text(str(value.value))
+    if isinstance(value, bool | int | float | None):
+        return value
+    return str(value)
+
+
+def _text(value: str) -> str:
+    if "://" in value:
+        return _url(value)
+    harmless = _WORDS.fullmatch(value) and not _TOKEN.search(value) and "=" not in value and "@" not in value
+    return value if harmless else MASK
+
+
+def _url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return MASK
+    if parts.scheme.startswith("sqlite") and not parts.netloc and not parts.query:
+        return value
+    hidden = MASK if "@" in parts.netloc or parts.path.strip("/") or parts.query or parts.fragment else ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{'/' + hidden if hidden else parts.path}"

@@ -1,0 +1,147 @@
+"""Running a service as a process: both ports first, then the management thread, the service, signals, exit code."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+import uvloop
+
+from lmservice import logs, sockets
+from lmservice.errors import BindError, ExitCode
+from lmservice.instance import Instance
+from lmservice.lifecycle import StopCause
+from lmservice.management.thread import ManagementThread
+from lmservice.service import Service
+from lmservice.settings import Settings, misspelt
+
+LEFTOVER_PATIENCE = 2.0
+"""What threads that do not end have, at the very end, before the process leaves without them, in seconds."""
+
+_log = logging.getLogger("lmservice.server")
+
+
+def run(service: Service) -> ExitCode:
+    """Runs a service to its end, in the main thread.
+
+    Raises:
+        UsageError: the settings, the job graph or an address cannot be used; nothing has been started.
+    """
+    service.check()
+    settings = service.settings_class.load()
+    with logs.configured(settings, service.name, service.version) as stream, bound(settings) as (sock, management_sock):
+        _warn_of_misspelt(type(settings))
+        instance = Instance(service, settings, sock, stream)
+        _log.info("lmservice.listening", extra=_addresses(sock, management_sock))
+        management = start_management(instance, management_sock)
+        with _signals(instance):
+            code = _run_loop(_loop_factory(settings), instance)
+        management.close()
+    _leave_without_leftovers(code)
+    return code
+
+
+@contextlib.contextmanager
+def bound(settings: Settings) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both sockets, the service's and the management listener's, bound first thing."""
+    with contextlib.ExitStack() as undo:
+        pair = []
+        for name, host, port in (
+            ("LM_", settings.host, settings.port),
+            ("LM_MANAGEMENT_", settings.management_host, settings.management_port),
+        ):
+            sock = sockets.bind(host, port, name=name)
+            undo.callback(sock.close)
+            pair.append(sock)
+        yield pair[0], pair[1]
+
+
+def start_management(instance: Instance, sock: socket.socket) -> ManagementThread:
+    """Starts the management thread; it answers when this returns.
+
+    Raises:
+        BindError: another process has begun to listen on the same port.
+    """
+    management = ManagementThread(instance, sock, instance.heartbeat.watch)
+    try:
+        management.start()
+    except OSError as error:
+        where = sockets.url(sock)
+        raise BindError(f"{where} cannot be listened on ({error.strerror}): set LM_MANAGEMENT_PORT") from None
+    return management
+
+
+def _addresses(sock: socket.socket, management_sock: socket.socket) -> dict[str, str]:
+    return {"url": sockets.url(sock), "management_url": sockets.url(management_sock)}
+
+
+def _warn_of_misspelt(settings: type[Settings]) -> None:
+    for name, nearest in misspelt(settings).items():
+        hint = f"; did you mean {nearest}?" if nearest else ""
+        _log.warning("lmservice.unknown_setting", extra={"variable": name, "hint": f"no setting reads it{hint}"})
+
+
+def _loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop]:
+    return asyncio.SelectorEventLoop if settings.loop == "asyncio" else uvloop.new_event_loop
+
+
+@contextlib.contextmanager
+def _signals(instance: Instance) -> Iterator[None]:
+    """SIGTERM and SIGINT come through the lifecycle's door, until the clean-up; from there on they are ignored."""
+    interrupts = 0
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        nonlocal interrupts
+        if instance.leaving:
+            return
+        if number == signal.SIGTERM:
+            instance.lifecycle.stop(StopCause("SIGTERM"))
+            return
+        interrupts += 1
+        if interrupts > 1:
+            instance.lifecycle.force()
+        elif not instance.lifecycle.stop(StopCause("SIGINT", hurried=True)):
+            instance.lifecycle.hurry()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+    yield
+    for number in (signal.SIGTERM, signal.SIGINT):  # restored handlers would let a late one change the exit code
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _run_loop(factory: Callable[[], asyncio.AbstractEventLoop], instance: Instance) -> ExitCode:
+    """Like `asyncio.run`, but never waits for worker threads that do not end."""
+    loop = factory()
+    asyncio.set_event_loop(loop)
+    try:
+        return loop.run_until_complete(instance.serve())
+    finally:
+        rest = [task for task in asyncio.all_tasks(loop) if not task.done()]
+        for task in rest:
+            task.cancel()
+        if rest:
+            loop.run_until_complete(asyncio.wait(rest, timeout=0.2))
+        with contextlib.suppress(RuntimeError):
+            loop.run_until_complete(asyncio.wait_for(loop.shutdown_asyncgens(), 0.5))
+        asyncio.set_event_loop(None)
+        if not [task for task in asyncio.all_tasks(loop) if not task.done()]:
+            loop.close()
+
+
+def _leave_without_leftovers(code: ExitCode) -> None:
+    """Bounds the interpreter's own end, which waits for every thread, a handler's that hangs among them."""
+
+    def leave() -> None:
+        sys.stdout.flush()
+        os._exit(code)
+
+    timer = threading.Timer(LEFTOVER_PATIENCE, leave)
+    timer.daemon = True
+    timer.start()

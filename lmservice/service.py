@@ -1,0 +1,169 @@
+"""`Service`: what a service is made of, as its author declares it. Running it is `lmservice.server`'s."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from lmservice.callables import Registered
+from lmservice.errors import ServiceDefinitionError
+from lmservice.health import Check
+from lmservice.logs import request_fields
+from lmservice.metrics import Metrics
+from lmservice.request import problem
+from lmservice.settings import Settings
+from lmservice.startup import Job, check_graph
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Service:
+    """A service: an ASGI app, its settings, its start-up jobs and its health checks.
+
+    Args:
+        name: what it is called in logs and metrics.
+        routes: starlette routes, of which an app is made, or
+        app: any ASGI 3 application.
+        settings: the class of its settings.
+        version: the version of the code, unless `LM_VERSION` says otherwise.
+
+    Raises:
+        ServiceDefinitionError: both or neither of `routes` and `app`, or something of the wrong kind.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        routes: Sequence[BaseRoute] | None = None,
+        app: ASGIApp | None = None,
+        settings: type[Settings] = Settings,
+        version: str = "",
+    ) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name):
+            raise ServiceDefinitionError(f"the service's name {name!r} must be 1 to 63 letters, digits, '.', '_', '-'")
+        if (routes is None) == (app is None):
+            raise ServiceDefinitionError(f"service {name!r} needs either routes= or app=, and not both")
+        if not issubclass(settings, Settings):
+            raise ServiceDefinitionError(f"settings= of service {name!r} must be a subclass of lmservice.Settings")
+        self.name = name
+        self.version = version
+        self.settings_class = settings
+        self.app: ASGIApp = _App(routes) if routes is not None else app  # type: ignore[assignment]
+        if not callable(self.app):
+            raise ServiceDefinitionError(f"app= of service {name!r} is {self.app!r}, which is no ASGI application")
+        self.jobs: list[Job] = []
+        self.checks: list[Check] = []
+        self.metrics = Metrics()
+
+    def startup_job(
+        self,
+        function: F | None = None,
+        *,
+        name: str | None = None,
+        after: Sequence[str] = (),
+        timeout: float | None = None,
+        attempts: int = 1,
+    ) -> Any:
+        """Registers a start-up job: a coroutine function, a plain function or an async generator; a decorator.
+
+        Args:
+            function: the job, where the decorator is used without parentheses.
+            name: under which its result is found in `request.state`; default the function's name.
+            after: the names of the jobs that must be done before it begins.
+            timeout: bounds the job, all its attempts together, in seconds.
+            attempts: how often it is tried, with exponential backoff and full jitter in between.
+
+        Raises:
+            ServiceDefinitionError: the function is of no kind that can be a job, or a number makes no sense.
+        """
+
+        def register(job: F) -> F:
+            registered = Registered(job, name, what="start-up job", generators=True)
+            _must_be_positive(f"start-up job {registered.name!r}", timeout=timeout, attempts=attempts)
+            if isinstance(after, str):
+                raise ServiceDefinitionError(f"after= of start-up job {registered.name!r} is a list: [{after!r}]")
+            self.jobs.append(Job(registered, tuple(after), timeout, attempts))
+            return job
+
+        return register if function is None else register(function)
+
+    def health_check(
+        self,
+        function: F | None = None,
+        *,
+        name: str | None = None,
+        interval: float = 5,
+        timeout: float = 2,
+        failures: int = 3,
+        successes: int = 2,
+        critical: bool = False,
+    ) -> Any:
+        """Registers a health check: a coroutine function or a plain one, polled in the background; a decorator.
+
+        It fails by raising, by returning False, or by taking longer than `timeout`.
+
+        Args:
+            function: the check, where the decorator is used without parentheses.
+            name: its name in the probes and metrics; default the function's name.
+            interval: between two polls, in seconds.
+            timeout: what one poll may take, in seconds.
+            failures: so many in a row turn it down.
+            successes: so many in a row turn it up again.
+            critical: whether the service is unready while it is down.
+
+        Raises:
+            ServiceDefinitionError: the function is of no kind that can be a check, or a number makes no sense.
+        """
+
+        def register(check: F) -> F:
+            registered = Registered(check, name, what="health check")
+            label = f"health check {registered.name!r}"
+            _must_be_positive(label, interval=interval, timeout=timeout, failures=failures, successes=successes)
+            if any(other.name == registered.name for other in self.checks):
+                raise ServiceDefinitionError(f"two health checks are named {registered.name!r}: give one another name=")
+            self.checks.append(Check(registered, interval, timeout, failures, successes, critical))
+            return check
+
+        return register if function is None else register(function)
+
+    def check(self) -> None:
+        """Makes sure that the start-up jobs can be put in order.
+
+        Raises:
+            ServiceDefinitionError: naming what is wrong.
+        """
+        check_graph(self.jobs)
+
+
+def _must_be_positive(label: str, **numbers: float | None) -> None:
+    for name, number in numbers.items():
+        if number is not None and not number > 0:
+            raise ServiceDefinitionError(f"{name}= of {label} is {number!r}: it must be more than 0")
+
+
+class _App(Starlette):
+    """Starlette without its outermost error handler: the request layer does its work for every kind of app."""
+
+    def __init__(self, routes: Sequence[BaseRoute]) -> None:
+        super().__init__(routes=routes)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return ExceptionMiddleware(self.router, handlers={HTTPException: _http_problem})
+
+
+def _http_problem(_request: Request, error: Exception) -> Response:
+    """404 and its kind in the same form as every other error."""
+    if not isinstance(error, HTTPException):
+        raise error
+    if error.status_code in {204, 304}:
+        return Response(status_code=error.status_code, headers=error.headers)
+    body = problem(error.status_code, error.detail, request_fields.get()["request_id"])
+    return Response(body, error.status_code, error.headers, "application/problem+json")

@@ -1,0 +1,305 @@
+"""The settings of a service: the environment, validated once at the start, every problem told at once.
+
+A service subclasses `Settings` with fields of its own; each is read from the variable `LM_` + its name. Sources,
+highest first: the environment; `.env` in the current directory (in the `dev` environment only); the files in
+`LM_SECRETS_DIR` (one value a file, named as the variable); defaults. Times are seconds.
+"""
+
+import os
+import platform
+from collections.abc import Mapping
+from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
+
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, PrivateAttr, StringConstraints, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+
+from lmservice.errors import SettingsError
+from lmservice.masking import masked
+
+PREFIX = "LM_"
+SECRETS_DIR = "LM_SECRETS_DIR"
+DEFAULT_SECRETS_DIR = "/run/secrets"
+CLOSING_SECONDS = 3.0
+"""What closing itself may take, beside the phases that have settings, in seconds."""
+
+_DAY = 86_400
+
+
+def _without_brackets(host: str) -> str:
+    return host.removeprefix("[").removesuffix("]") if ":" in host else host
+
+
+Seconds = Annotated[float, Field(ge=0, le=_DAY, allow_inf_nan=False)]
+SomeSeconds = Annotated[float, Field(gt=0, le=_DAY, allow_inf_nan=False)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Host = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_without_brackets)]
+DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(ip_network)]
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+    BeforeValidator(lambda level: level.upper() if isinstance(level, str) else level),
+]
+
+
+class Settings(BaseSettings):
+    """What every service can be told. Frozen; times in seconds, sizes in bytes (`1MiB` is understood)."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="ignore",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        validate_default=False,
+    )
+
+    environment: DnsLabel = Field("dev", description="which environment this is: dev, qa, preview, production, …")
+    service_name: str = Field("", description="the service's name in logs and metrics (default: its name in code)")
+    version: str = Field("", description="the version that runs (default: as the code says)")
+    revision: str = Field("", description="the source revision that runs")
+    instance: str = Field(default_factory=platform.node, description="this instance's name (default: the host name)")
+
+    host: Host = Field("0.0.0.0", description="the service listener's address")
+    port: Port = Field(8081, description="the service listener's port; 0 picks a free one")
+    management_host: Host = Field("::", description="the management listener's address")
+    management_port: Port = Field(8002, description="the management listener's port; 0 picks a free one")
+    management_allow: tuple[Network, ...] = Field(
+        (ip_network("127.0.0.0/8"), ip_network("::1/128")),
+        description="the networks whose peers may stop, change and look inside",
+    )
+    management_hosts: tuple[str, ...] = Field(
+        (), description="host names, beside addresses and localhost, that the management listener answers to"
+    )
+
+    log_level: LogLevel = Field("INFO", description="the root level")
+    log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal, else json")
+    access_log: bool = Field(default=True, description="one line for each request")
+
+    startup_timeout: SomeSeconds = Field(60, description="bounds all start-up jobs together")
+    drain_delay: Seconds = Field(5, description="keeps accepting at least this long after a stop began")
+    drain_quiet: Seconds = Field(1, description="… and until no new connection has come for this long")
+    drain_delay_max: Seconds = Field(15, description="… but no longer than this")
+    drain_timeout: Seconds = Field(20, description="what requests in flight have to finish")
+    idle_grace: Seconds = Field(10, description="what idle connections have of the drain")
+    cleanup_timeout: Seconds = Field(5, description="what the clean-up of all start-up jobs has")
+    termination_grace_period: Seconds = Field(60, description="the pod's terminationGracePeriodSeconds")
+
+    keep_alive_timeout: SomeSeconds = Field(75, description="how long an idle connection is kept")
+    liveness_stall: SomeSeconds = Field(10, description="/livez fails once the event loop has stood still this long")
+    http: Literal["auto", "httptools", "h11"] = Field("auto", description="the HTTP parser; auto is httptools")
+    loop: Literal["auto", "uvloop", "asyncio"] = Field("auto", description="the event loop; auto is uvloop")
+    request_timeout: Seconds = Field(30, description="until a response's head is sent; 0 is none")
+    max_body_size: ByteSize = Field(ByteSize(1_048_576), description="the largest request body, in bytes")
+    max_concurrency: int = Field(1000, ge=1, description="requests in flight at once")
+    head_timeout: SomeSeconds = Field(10, description="until a request's head is complete")
+
+    graphite_url: str = Field("", description="graphite://host:2003; empty is off")
+    graphite_interval: SomeSeconds = Field(60, description="between two pushes to Graphite")
+    graphite_prefix: str = Field("", description="what every Graphite name begins with")
+    graphite_tags: bool = Field(default=True, description="tagged names, else dotted ones")
+
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - replaced by ones that say which value is bad
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Gives the contract's sources, highest first, below what the constructor was given."""
+        return (init_settings, *_sources(settings_cls).values())
+
+    @classmethod
+    def load(cls, **given: Any) -> Self:
+        """Reads all sources; `given` stands above them, as a test would have it.
+
+        Raises:
+            SettingsError: with a line for each problem found, none of which shows a secret.
+        """
+        origins = _origins(cls, given)
+        try:
+            settings = cls(**given)
+            problems = _contradictions(settings.__dict__)
+        except ValidationError as error:
+            problems = [_problem(cls, origins, dict(entry)) for entry in error.errors(include_url=False)]
+            problems += _contradictions(_raw_values(cls, given))
+        if problems:
+            raise SettingsError(problems)
+        settings._origins.update(origins)
+        return settings
+
+    def origin(self, name: str) -> str:
+        """Where a setting's value came from: `argument`, `environment`, `.env`, `secrets` or `default`."""
+        return self._origins.get(name, "default")
+
+
+class _FriendlyDecoding:
+    """Takes `a,b` for a list; leaves what is not JSON to the field's validation, which names every bad variable."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            return super().decode_complex_value(field_name, field, value)  # type: ignore[misc]
+        except ValueError:
+            if _is_sequence(field.annotation):
+                return [part.strip() for part in value.split(",") if part.strip()]
+            return value
+
+
+class _Environment(_FriendlyDecoding, EnvSettingsSource):
+    pass
+
+
+class _DotEnv(_FriendlyDecoding, DotEnvSettingsSource):
+    pass
+
+
+class _Secrets(_FriendlyDecoding, SecretsSettingsSource):
+    pass
+
+
+def _sources(cls: type[BaseSettings]) -> dict[str, PydanticBaseSettingsSource]:
+    secrets = _secrets_dir()
+    sources: dict[str, PydanticBaseSettingsSource] = {"environment": _Environment(cls)}
+    below = {"secrets": _Secrets(cls, secrets_dir=secrets)} if secrets else {}
+    if _environment_name(cls, [sources["environment"], *below.values()]) == "dev":
+        sources[".env"] = _DotEnv(cls)
+    return {**sources, **below}
+
+
+def _environment_name(cls: type[BaseSettings], sources: list[PydanticBaseSettingsSource]) -> str:
+    for source in sources:
+        if "environment" in (values := source()):
+            return str(values["environment"])
+    return str(cls.model_fields["environment"].default)
+
+
+def _secrets_dir() -> str | None:
+    given = os.environ.get(SECRETS_DIR)
+    if given and not Path(given).is_dir():
+        raise SettingsError([f"{SECRETS_DIR}: {given!r} is not a folder: make it, or unset {SECRETS_DIR}"])
+    if given:
+        return given
+    return DEFAULT_SECRETS_DIR if Path(DEFAULT_SECRETS_DIR).is_dir() else None
+
+
+def _origins(cls: type[Settings], given: Mapping[str, Any]) -> dict[str, str]:
+    origins = dict.fromkeys(given, "argument")
+    try:
+        for origin, source in _sources(cls).items():
+            for name in source():
+                origins.setdefault(name, origin)
+    except (OSError, UnicodeError) as error:
+        raise SettingsError([f"a settings file cannot be read: {error}"]) from None
+    if origins.get("environment") == ".env" and ".env" in origins.values():
+        value = _DotEnv(cls)().get("environment")
+        if value != "dev":
+            raise SettingsError(
+                [f"LM_ENVIRONMENT: .env says {value!r}, but .env is read in dev only: set it in the environment"]
+            )
+    return origins
+
+
+def _raw_values(cls: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {name: field.default for name, field in cls.model_fields.items()}
+    for source in reversed(_sources(cls).values()):
+        values |= source()
+    return {**values, **given}
+
+
+def _contradictions(values: Mapping[str, Any]) -> list[str]:
+    """What cannot hold together, a line each; nothing where a value is bad by itself, which has its own line."""
+    try:
+        delay, delay_max, drain, cleanup, grace = (float(values[name]) for name in _BUDGET)
+    except (TypeError, ValueError):
+        return []
+    needed = max(delay, delay_max) + drain + cleanup + CLOSING_SECONDS
+    if needed <= grace:
+        return []
+    longest = f"LM_DRAIN_DELAY_MAX {delay_max:g}" if delay_max >= delay else f"LM_DRAIN_DELAY {delay:g}"
+    needs = f"{longest} + LM_DRAIN_TIMEOUT {drain:g} + LM_CLEANUP_TIMEOUT {cleanup:g} + {CLOSING_SECONDS:g} for closing"
+    limit = f"more than LM_TERMINATION_GRACE_PERIOD {grace:g} s"
+    advice = "shorten one of them, or raise it together with the pod's terminationGracePeriodSeconds"
+    return [f"{needs} = {needed:g} s, {limit}: {advice}"]
+
+
+_BUDGET = ("drain_delay", "drain_delay_max", "drain_timeout", "cleanup_timeout", "termination_grace_period")
+
+
+def variable(cls: type[BaseSettings], name: str) -> str:
+    """The environment variable of a setting."""
+    alias = cls.model_fields[name].validation_alias if name in cls.model_fields else None
+    return alias.upper() if isinstance(alias, str) else f"{PREFIX}{name.upper()}"
+
+
+def misspelt(cls: type[Settings]) -> dict[str, str]:
+    """The `LM_` variables of the environment that no setting reads, each with the nearest right name or ''."""
+    known = {variable(cls, name) for name in cls.model_fields} | {SECRETS_DIR}
+    unknown = [name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known]
+    return {name: next(iter(get_close_matches(name.upper(), known, n=1, cutoff=0.7)), "") for name in sorted(unknown)}
+
+
+def type_name(annotation: Any) -> str:
+    """A field's type as a person would say it: `float`, `str | None`, `auto|json|console`."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return "|".join(str(arg) for arg in args)
+    if origin in (Union, UnionType):
+        return " | ".join(type_name(arg) for arg in args if arg is not NoneType)
+    if origin is Annotated:
+        return type_name(args[0])
+    if _is_sequence(annotation):
+        return f"list of {type_name(args[0])}" if args else "list"
+    return getattr(annotation, "__name__", str(annotation))
+
+
+def _is_sequence(annotation: Any) -> bool:
+    origin = get_origin(annotation) or annotation
+    return isinstance(origin, type) and issubclass(origin, list | tuple | set | frozenset)
+
+
+def _problem(cls: type[Settings], origins: Mapping[str, str], entry: dict[str, Any]) -> str:
+    if not entry["loc"]:
+        return str(entry["msg"])
+    name = str(entry["loc"][0])
+    label = variable(cls, name) + "".join(f"[{part}]" for part in entry["loc"][1:])
+    field = cls.model_fields.get(name)
+    if entry["type"] == "missing" and field is not None:
+        return f"{label}: is required ({type_name(field.annotation)}): set it in the environment"
+    shown = masked(name, entry["input"], field.annotation if field else None)
+    said = "is not allowed here" if shown == masked(name, object()) else f"{shown!r}: {_lower(entry['msg'])}"
+    return f"{label}: {said} (from {origins.get(name, 'default')}; expected {_expected(field)})"
+
+
+def _expected(field: FieldInfo | None) -> str:
+    if field is None:
+        return "another value"
+    limits = [_LIMITS[type(limit).__name__](limit) for limit in field.metadata if type(limit).__name__ in _LIMITS]
+    return " ".join([type_name(field.annotation), *limits])
+
+
+_LIMITS: dict[str, Any] = {
+    "Ge": lambda limit: f"≥ {limit.ge:g}",
+    "Gt": lambda limit: f"> {limit.gt:g}",
+    "Le": lambda limit: f"≤ {limit.le:g}",
+    "Lt": lambda limit: f"< {limit.lt:g}",
+    "StringConstraints": lambda limit: f"matching {limit.pattern}" if limit.pattern else "that is not empty",
+}
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,125 @@
+"""Listening sockets: bound first thing, opened when ready, closed without losing a queued connection."""
+
+import errno
+import fcntl
+import socket
+import struct
+import termios
+from collections.abc import Iterator
+
+from lmservice.errors import BindError
+
+SO_BINDTOIFINDEX = 62  # Linux ≥ 5.1; not in the socket module
+NO_INTERFACE = 0x7FFFFFFF
+_TCP_INFO_UNACKED = 24  # offset of tcpi_unacked in struct tcp_info: for a listener, the length of its accept queue
+
+
+def bind(host: str, port: int, *, name: str) -> socket.socket:
+    """Binds, but does not listen: until `allow_sharing` and `listen`, connections are refused.
+
+    `::` is dual-stack, and means `0.0.0.0` on a machine without IPv6. `name` is the setting's prefix, for errors:
+    `LM_` or `LM_MANAGEMENT_`.
+
+    Raises:
+        BindError: naming the address, what is wrong with it, and the setting to change.
+    """
+    if host == "::" and not _has_ipv6():
+        host = "0.0.0.0"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (socket.gaierror, UnicodeError):
+        raise BindError(f"{name}HOST: {host!r} is no address and no name that resolves here: change it") from None
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # over the last run's TIME_WAIT
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
+        sock.bind(address)
+        # Two bound sockets that both allow reuse may share a port until one listens: this one does not allow it.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        sock.settimeout(0)
+    except OSError as error:
+        sock.close()
+        raise BindError(_bind_problem(error, host, port, name)) from None
+    return sock
+
+
+def _bind_problem(error: OSError, host: str, port: int, name: str) -> str:
+    where = f"port {port} on {host}"
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"{where} is in use: stop what listens there, or set {name}PORT (0 picks a free one)"
+        case errno.EACCES:
+            return f"{where} needs privileges: set {name}PORT to 1024 or more"
+        case errno.EADDRNOTAVAIL:
+            return f"{name}HOST: {host} is not an address of this machine: set {name}HOST to one that is"
+        case _:
+            return f"{where} cannot be bound ({error.strerror}): set {name}HOST and {name}PORT to an address that can"
+
+
+def _has_ipv6() -> bool:
+    if not socket.has_ipv6:
+        return False
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::", 0))
+    except OSError:
+        return False
+    return True
+
+
+def allow_sharing(sock: socket.socket) -> None:
+    """Lets the sockets accepted from now on be no obstacle, in TIME_WAIT, to the next run. Before `listen`."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
+def url(sock: socket.socket) -> str:
+    """The address that a socket is bound to: `http://0.0.0.0:8081`."""
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def refuse_new(sock: socket.socket) -> bool:
+    """Makes a listener refuse new connections while those in its queue can still be accepted.
+
+    Bound to an interface that does not exist, no SYN matches the listener any more. Needs no privilege; false where
+    the system cannot do it.
+    """
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX, NO_INTERFACE)
+    except OSError:
+        return False
+    return True
+
+
+def queue_length(sock: socket.socket) -> int:
+    """How many connections wait to be accepted; 0 where the system does not say."""
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        return int(struct.unpack_from("I", info, _TCP_INFO_UNACKED)[0])
+    except (OSError, AttributeError, struct.error):
+        return 0
+
+
+def take_queue(listener: socket.socket) -> Iterator[socket.socket]:
+    """Accepts what waits in a listener's queue, then shuts the listener; nothing may be awaited in between."""
+    while True:
+        try:
+            accepted, _ = listener.accept()
+        except ConnectionError:  # that one client has gone
+            continue
+        except OSError:  # nothing waits
+            break
+        accepted.settimeout(0)
+        yield accepted
+    listener.shutdown(socket.SHUT_RDWR)
+
+
+def unread(sock: socket.socket) -> int:
+    """How many bytes have arrived and have not been read."""
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0" * 4))[0])
+    except OSError:
+        return 0

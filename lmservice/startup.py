@@ -1,0 +1,329 @@
+"""Start-up jobs: a graph, run concurrently, cleaned up in reverse.
+
+Every job whose predecessors are done runs at once. The first failure cancels the others and ends the start. An async
+generator lives in a task of its own from its first line to its last, so that what it opens before the `yield` is
+closed after it by the same task, as cancel scopes and task groups ask for.
+"""
+
+import asyncio
+import logging
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from starlette.datastructures import State
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from lmservice.callables import Kind, Registered
+from lmservice.errors import ServiceDefinitionError, StartError
+
+RETRY_INITIAL = 0.1
+"""The longest wait before a job's second attempt, in seconds; it doubles, …"""
+RETRY_LONGEST = 5.0
+"""… up to this. Each wait is drawn from 0 to that: full jitter."""
+CANCEL_PATIENCE = 1.0
+"""How long jobs that were cancelled are waited for, in seconds."""
+RESERVED = frozenset({"settings", "lifecycle"})
+
+_log = logging.getLogger("lmservice.startup")
+
+
+class Status(StrEnum):
+    """How far a job is."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A start-up job as it was registered.
+
+    Attributes:
+        after: the names of the jobs that must be done before it begins.
+        timeout: bounds the job, all its attempts together, in seconds; None leaves it to `LM_STARTUP_TIMEOUT`.
+        attempts: how often it is tried, with a growing random wait in between.
+    """
+
+    registered: Registered
+    after: tuple[str, ...] = ()
+    timeout: float | None = None
+    attempts: int = 1
+
+    @property
+    def name(self) -> str:
+        """The name under which its result is found in `request.state`."""
+        return self.registered.name
+
+
+class Run:
+    """How one start-up job goes.
+
+    Attributes:
+        began: when it began, in seconds since the start-up jobs did.
+        seconds: how long it took, once it is done or has failed.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.name = job.name
+        self.status = Status.PENDING
+        self.attempts = 0
+        self.began = 0.0
+        self.seconds = 0.0
+        self.done = asyncio.Event()
+
+    def report(self, running_for: float) -> dict[str, Any]:
+        """What the probes say of it; `running_for` is how long the start has taken so far, in seconds."""
+        seconds = running_for - self.began if self.status is Status.RUNNING else self.seconds
+        return {"status": self.status.value, "attempts": self.attempts, "seconds": round(seconds, 6)}
+
+
+def check_graph(jobs: Sequence[Job]) -> None:
+    """Makes sure that the jobs can be put in order.
+
+    Raises:
+        ServiceDefinitionError: two jobs of one name, `after` naming nothing, or a cycle, whose members are named.
+    """
+    names = [job.name for job in jobs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ServiceDefinitionError(f"two start-up jobs are named {name!r}: give one another name=")
+        if name in RESERVED:
+            raise ServiceDefinitionError(
+                f"a start-up job cannot be named {name!r}, which is lmservice's own: rename it"
+            )
+    for job in jobs:
+        for missing in set(job.after) - set(names):
+            known = ", ".join(sorted(names))
+            raise ServiceDefinitionError(
+                f"start-up job {job.name!r} comes after {missing!r}, which is no start-up job: there are {known}"
+            )
+    try:
+        TopologicalSorter({job.name: job.after for job in jobs}).prepare()
+    except CycleError as error:
+        circle = " → ".join(reversed(error.args[1]))
+        raise ServiceDefinitionError(
+            f"start-up jobs wait for each other in a circle: {circle}: cut one 'after'"
+        ) from None
+
+
+class Startup:
+    """Runs a service's start-up jobs, and afterwards their clean-up.
+
+    Args:
+        jobs: the jobs, whose graph has been checked.
+        results: gets the result of each job by its name; jobs see it as their `state`.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self, jobs: Sequence[Job], results: dict[str, Any], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.runs = {job.name: Run(job) for job in jobs}
+        self.broken = asyncio.Event()
+        """Set when a generator has ended by itself after it was started: something it held is gone."""
+        self._results = results
+        self._state = State(results)
+        self._holders: list[_Holder] = []
+        self._clock = clock
+        self._began = clock()
+
+    def report(self) -> dict[str, dict[str, Any]]:
+        """Each job's status, attempts and seconds; may be called from any thread."""
+        running_for = self._clock() - self._began
+        return {name: run.report(running_for) for name, run in self.runs.items()}
+
+    async def run(self, timeout: float) -> None:
+        """Runs all jobs, within `timeout` seconds.
+
+        Raises:
+            StartError: naming the job that failed, or those that were still running when time was up.
+        """
+        self._began = self._clock()
+        task = asyncio.create_task(self._run_all(), name="startup jobs")
+        try:
+            done, _ = await asyncio.wait([task], timeout=timeout)
+        except asyncio.CancelledError:
+            await _give_up(task)
+            raise
+        if done:
+            self._raise_failure(task)
+            return
+        unfinished = ", ".join(repr(name) for name, run in self.runs.items() if run.status is Status.RUNNING)
+        await _give_up(task)
+        raise StartError(f"start-up took longer than LM_STARTUP_TIMEOUT, {timeout:g} s; still running: {unfinished}")
+
+    def _raise_failure(self, task: asyncio.Task[None]) -> None:
+        error = task.exception()
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if error is not None:
+            raise error
+
+    async def _run_all(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for run in self.runs.values():
+                group.create_task(self._run_job(run), name=f"startup job {run.name}")
+
+    async def _run_job(self, run: Run) -> None:
+        for name in run.job.after:
+            await self.runs[name].done.wait()
+        run.began = self._clock() - self._began
+        run.status = Status.RUNNING
+        limit = asyncio.timeout(run.job.timeout)
+        try:
+            async with limit:
+                self._results[run.name] = await self._attempts(run)
+        except asyncio.CancelledError:
+            self._end(run, Status.FAILED)
+            raise
+        except Exception as error:
+            self._end(run, Status.FAILED)
+            if limit.expired():
+                limit_text = f"{run.job.timeout:g} s"
+                raise StartError(f"start-up job {run.name!r} took longer than its timeout, {limit_text}") from error
+            times = f" after {run.attempts} attempts" if run.attempts > 1 else ""
+            raise StartError(f"start-up job {run.name!r} failed{times}: {type(error).__name__}: {error}") from error
+        self._end(run, Status.DONE)
+        run.done.set()
+
+    def _end(self, run: Run, status: Status) -> None:
+        run.status = status
+        run.seconds = self._clock() - self._began - run.began
+
+    async def _attempts(self, run: Run) -> Any:
+        async for attempt in AsyncRetrying(
+            stop=stop_after_attempt(run.job.attempts),
+            wait=wait_random_exponential(multiplier=RETRY_INITIAL, max=RETRY_LONGEST),
+            retry=retry_if_exception_type(Exception),
+            before_sleep=_log_retry(run),
+            reraise=True,
+        ):
+            with attempt:
+                run.attempts += 1
+                return await self._attempt(run.job)
+        raise AssertionError  # tenacity ends by a result or an error
+
+    async def _attempt(self, job: Job) -> Any:
+        if job.registered.kind is not Kind.GENERATOR:
+            return await job.registered.call(self._state)
+        holder = _Holder(job, self._state, self.broken)
+        value = await holder.start()
+        self._holders.append(holder)
+        return value
+
+    def critical_path(self) -> list[str]:
+        """The chain of jobs that the start waited for, first to last."""
+        path: list[str] = []
+        latest = self._latest(self.runs)
+        while latest is not None:
+            path.append(latest.name)
+            latest = self._latest(latest.job.after)
+        return path[::-1]
+
+    def _latest(self, names: Iterable[str]) -> Run | None:
+        return max((self.runs[name] for name in names), key=lambda run: run.began + run.seconds, default=None)
+
+    async def clean_up(self, left: float, limit: float) -> list[str]:
+        """Runs the clean-up of what has started, in reverse, within the `left` seconds of `limit`.
+
+        Gives what went wrong, a line each; one that fails or is cut off does not keep the others from running.
+        """
+        problems: list[str] = []
+        deadline = asyncio.get_running_loop().time() + left
+        while self._holders:
+            holder = self._holders.pop()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await holder.stop()
+            except TimeoutError:
+                holder.abandon()
+                problems.append(f"the clean-up of {holder.name!r} was cut off by LM_CLEANUP_TIMEOUT, {limit:g} s")
+                _log.error(problems[-1])
+            except Exception as error:  # noqa: BLE001 - the rest of the clean-up goes on
+                problems.append(f"the clean-up of {holder.name!r} failed: {type(error).__name__}: {error}")
+                _log.exception("the clean-up of %r failed", holder.name)
+        return problems
+
+
+def _log_retry(run: Run) -> Any:
+    def log(call: RetryCallState) -> None:
+        error = call.outcome.exception() if call.outcome else None
+        wait = call.next_action.sleep if call.next_action else 0.0
+        _log.warning(
+            "lmservice.startup_job_retry",
+            extra={
+                "job": run.name,
+                "attempt": run.attempts,
+                "attempts": run.job.attempts,
+                "wait": round(wait, 3),
+                "error": "".join(traceback.format_exception_only(error)).strip() if error else "",
+            },
+        )
+
+    return log
+
+
+async def _give_up(task: asyncio.Task[Any]) -> None:
+    """Cancels, and waits a little for those that heed it."""
+    task.cancel()
+    await asyncio.wait([task], timeout=CANCEL_PATIENCE)
+    if not task.done():
+        _log.warning("start-up jobs did not end when they were cancelled; they are left behind")
+
+
+class _Holder:
+    """The task in which an async generator lives."""
+
+    def __init__(self, job: Job, state: State, broken: asyncio.Event) -> None:
+        self.name = job.name
+        self._generator = job.registered.generator(state)
+        self._broken = broken
+        self._started: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._stop = asyncio.Event()
+        self._task = asyncio.create_task(self._live(), name=f"startup job {job.name}")
+
+    async def start(self) -> Any:
+        """Runs the generator up to its `yield`, and gives what it yielded."""
+        try:
+            await asyncio.wait([self._task, self._started], return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await _give_up(self._task)
+            raise
+        if not self._started.done():
+            await self._task
+            raise RuntimeError("it ended without a yield")
+        return self._started.result()
+
+    async def stop(self) -> None:
+        """Resumes the generator after its `yield`, and waits for its end."""
+        self._stop.set()
+        await asyncio.shield(self._task)
+
+    def abandon(self) -> None:
+        """Cancels what is left of it."""
+        self._task.cancel()
+
+    async def _live(self) -> None:
+        try:
+            value = await anext(self._generator, _NOTHING)
+            if value is _NOTHING:
+                return
+            self._started.set_result(value)
+            await self._stop.wait()
+            if await anext(self._generator, _NOTHING) is not _NOTHING:
+                raise RuntimeError("it yields more than once")
+        finally:
+            if self._started.done() and not self._stop.is_set():
+                self._broken.set()
+            await self._generator.aclose()
+
+
+_NOTHING = object()
