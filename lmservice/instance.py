@@ -309,6 +309,10 @@ class Instance:
         self._layer.cut_off(tasks)
         self.exit_code = ExitCode.UNCLEAN
         await asyncio.wait(tasks, timeout=LAST_WORDS)
+        flushed = self.loop.time() + LAST_WORDS
+        while listener.open and self.loop.time() < flushed:
+            listener.close_idle(0)
+            await asyncio.sleep(TICK)
         stubborn = sum(not task.done() for task in tasks)
         _log.error(
             "lmservice.cut_off", extra={"limit": self.settings.drain_timeout, "tasks": len(tasks), "left": stubborn}

@@ -23,6 +23,7 @@ class Lifespan:
         self._to_app: asyncio.Queue[dict[str, str]] = asyncio.Queue()
         self._from_app: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
         self._asked = False
+        self._started = False
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -34,18 +35,20 @@ class Lifespan:
         self._task = asyncio.create_task(self._run(), name="lifespan")
         answer = await self._ask("lifespan.startup")
         if answer["type"] == "lifespan.startup.complete":
+            self._started = True
             return
         await self._end()
         if answer["type"] == "lifespan.startup.failed":
             raise StartError(f"the app's lifespan failed to start: {answer.get('message') or 'no reason given'}")
 
     async def stop(self) -> None:
-        """Asks the app to shut down, where it has started, and waits for it.
+        """Asks the app to shut down, where it has started, and waits for it; else cancels its start.
 
         Raises:
             RuntimeError: the app's shut-down failed.
         """
-        if self._task is None or self._task.done():
+        if not self._started:
+            await self._end()
             return
         answer = await self._ask("lifespan.shutdown")
         await self._end()

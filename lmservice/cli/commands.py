@@ -1,6 +1,8 @@
 """The commands: what each takes, and which module does it."""
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -73,6 +75,7 @@ def _run(options: argparse.Namespace) -> int:
         from lmservice.cli import reload  # noqa: PLC0415 - a developer's tool, of which production loads nothing
 
         return reload.run(options.target)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(ExitCode.CLEAN))  # until the service has its own: nothing has begun
     from lmservice.server import run  # noqa: PLC0415 - the other commands need no server
 
     return int(run(target.load(options.target)))
