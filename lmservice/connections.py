@@ -30,6 +30,8 @@ QUEUE_INTERVAL = 0.03
 """… this long apart, in seconds; …"""
 QUEUE_LONGEST = 1.0
 """… and is not waited for any longer than this."""
+DATE_INTERVAL = 1.0
+"""How often the `Date` header is renewed, in seconds."""
 IDLE_BEFORE_CLOSE = 1.0
 """How long a connection must have been idle to be closed by a drain, in seconds."""
 
@@ -216,12 +218,13 @@ class _Lingering(asyncio.Protocol):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server without its signals, with a moment to know when it accepts."""
+    """uvicorn's server without its signals and its shutdown, which are what requests are lost by."""
 
     def __init__(self, config: uvicorn.Config, state: Mapping[str, Any]) -> None:
         super().__init__(config)
         self._request_state = state
         self.accepting = asyncio.Event()
+        self.leave = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -231,6 +234,18 @@ class _Server(uvicorn.Server):
         self.lifespan.state.update(self._request_state)  # each request gets a copy as its `state`
         await super().startup(sockets)
         self.accepting.set()
+
+    async def main_loop(self) -> None:
+        """Keeps the `Date` header right until it is time to leave."""
+        while not self.leave.is_set():
+            await self.on_tick(0)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.leave.wait(), DATE_INTERVAL)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 - they are `servers`'
+        """Stops listening; the connections have been drained by then."""
+        for server in self.servers:
+            server.close()
 
 
 class Listener:
@@ -359,6 +374,5 @@ class Listener:
         for connection in list(self._server.server_state.connections):
             with contextlib.suppress(AttributeError):
                 connection.transport.abort()
-        self._server.should_exit = True
-        self._server.force_exit = True
+        self._server.leave.set()
         await asyncio.wait([self._serving], timeout=1)

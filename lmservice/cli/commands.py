@@ -75,7 +75,7 @@ def _run(options: argparse.Namespace) -> int:
         from lmservice.cli import reload  # noqa: PLC0415 - a developer's tool, of which production loads nothing
 
         return reload.run(options.target)
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(ExitCode.CLEAN))  # until the service has its own: nothing has begun
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(ExitCode.CLEAN))  # nothing has begun yet
     from lmservice.server import run  # noqa: PLC0415 - the other commands need no server
 
     return int(run(target.load(options.target)))
