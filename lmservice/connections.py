@@ -11,11 +11,9 @@ import contextlib
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from lmservice import sockets
@@ -42,7 +40,7 @@ else:
     _Protocol = object
 
 
-class _Watched(_Protocol):
+class Watched(_Protocol):
     """What a listener must know of a connection of either protocol class; mixed in before uvicorn's own."""
 
     def __init__(self, *args: Any, listener: "Listener", **kwargs: Any) -> None:
@@ -103,7 +101,7 @@ class _Watched(_Protocol):
         return self.waited_for_head(now)
 
 
-class HttpToolsConnection(_Watched, HttpToolsProtocol):
+class HttpToolsConnection(Watched, HttpToolsProtocol):
     """A connection parsed by httptools."""
 
     @property
@@ -116,20 +114,6 @@ class HttpToolsConnection(_Watched, HttpToolsProtocol):
     def next_request_waits(self) -> bool:
         """Whether one is queued, half parsed, or, where this one's body is complete, unread."""
         return bool(self.pipeline) or self.head_begun or (not self.cycle.more_body and self.unread > 0)
-
-
-class H11Connection(_Watched, H11Protocol):  # type: ignore[misc]
-    """A connection parsed by h11."""
-
-    @property
-    def head_begun(self) -> bool:
-        """Whether h11 holds bytes of a head that is not complete."""
-        return self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
-
-    @property
-    def next_request_waits(self) -> bool:
-        """Whether, once this one's body is complete, bytes have come behind it."""
-        return self.conn.their_state is h11.DONE and (bool(self.conn.trailing_data[0]) or self.unread > 0)
 
 
 class _LingeringTransport:
@@ -254,6 +238,7 @@ class Listener:
     Args:
         app: called with `connection=` as well, where the request came over HTTP.
         sock: bound, not listening.
+        protocol: what parses HTTP.
         state: what each request's `state` begins as.
     """
 
@@ -262,7 +247,7 @@ class Listener:
         app: Callable[..., Any],
         sock: socket.socket,
         *,
-        http: Literal["auto", "httptools", "h11"],
+        protocol: type[Watched] = HttpToolsConnection,
         keep_alive_timeout: float,
         head_timeout: float,
         state: Mapping[str, Any],
@@ -273,7 +258,6 @@ class Listener:
         self.last_opened = 0.0
         self.loop = asyncio.get_running_loop()
         self._head_timeout = head_timeout
-        protocol = H11Connection if http == "h11" else HttpToolsConnection
         config = uvicorn.Config(
             app,
             http=cast("type[asyncio.Protocol]", partial(protocol, listener=self)),
@@ -302,9 +286,9 @@ class Listener:
             await self._serving
 
     @property
-    def connections(self) -> list[_Watched]:
+    def connections(self) -> list[Watched]:
         """The HTTP connections that are open."""
-        return [each for each in self._server.server_state.connections if isinstance(each, _Watched)]
+        return [each for each in self._server.server_state.connections if isinstance(each, Watched)]
 
     @property
     def open(self) -> int:
@@ -356,7 +340,7 @@ class Listener:
     def close_websockets(self) -> None:
         """Closes each WebSocket with 1012, service restart (RFC 6455's registry)."""
         for connection in list(self._server.server_state.connections):
-            if not isinstance(connection, _Watched):
+            if not isinstance(connection, Watched):
                 connection.shutdown()
 
     def close_idle(self, idle: float = IDLE_BEFORE_CLOSE) -> None:

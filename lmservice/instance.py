@@ -15,7 +15,7 @@ from starlette.datastructures import State as RequestState
 
 import lmservice
 from lmservice import sockets
-from lmservice.connections import Listener
+from lmservice.connections import HttpToolsConnection, Listener, Watched
 from lmservice.errors import ExitCode, StartError
 from lmservice.health import Watch
 from lmservice.heartbeat import Heartbeat
@@ -208,7 +208,7 @@ class Instance:
         self._listener = Listener(
             self._layer,
             self._sock,
-            http=self.settings.http,
+            protocol=_protocol(self.settings),
             keep_alive_timeout=self.settings.keep_alive_timeout,
             head_timeout=self.settings.head_timeout,
             state=self._state,
@@ -359,3 +359,11 @@ class Instance:
         _log.info("lmservice.stopped", extra={**report, **by_route})
         with contextlib.suppress(concurrent.futures.InvalidStateError):
             self.report.set_result(report)
+
+
+def _protocol(settings: Settings) -> type[Watched]:
+    if settings.http != "h11":
+        return HttpToolsConnection
+    from lmservice.h11 import H11Connection  # noqa: PLC0415 - costs every start what few use
+
+    return H11Connection

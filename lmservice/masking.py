@@ -18,13 +18,12 @@ from pydantic import SecretBytes, SecretStr
 
 MASK = "********"
 
-_SECRET_NAME = re.compile(
-    r"pass|pwd|secret|token|credential|(^|_)(key|keys|auth|pin|salt|cert|private|dsn|cookie|session|signature|seed|otp)"
-    r"(_|$)|api_?key|authorization|bearer|private",
-    re.IGNORECASE,
-)
-_TOKEN = re.compile(r"(?=[^\s/.:,]*\d)(?=[^\s/.:,]*[A-Za-z])[^\s/.:,]{20,}|[^\s/.:,]{40,}")
-_WORDS = re.compile(r"[\w .,:;/@+\-\[\]()%*!?']*", re.ASCII)
+_SECRET_PARTS = (
+    "pass", "pwd", "secret", "token", "credential", "apikey", "authoriz", "bearer", "private", "cookie", "signature",
+)  # fmt: skip
+_SECRET_WORDS = frozenset(("key", "keys", "auth", "pin", "salt", "cert", "dsn", "session", "seed", "otp"))
+_LONG_MIX = r"(?=[^\s/.:,]*\d)(?=[^\s/.:,]*[A-Za-z])[^\s/.:,]{20,}|[^\s/.:,]{40,}"
+_WORDS = r"(?a:[\w .,:;/+\-\[\]()%*!?']*)"
 _PLAIN = (
     bool, int, float, Decimal, Enum, date, datetime, time, timedelta,
     IPv4Address, IPv6Address, IPv4Network, IPv6Network, type(None),
@@ -33,7 +32,8 @@ _PLAIN = (
 
 def secret_name(name: str) -> bool:
     """Whether a name is one that secrets go by: password, token, authorization, cookie and their like."""
-    return _SECRET_NAME.search(name) is not None
+    lower = name.lower().replace("-", "_")
+    return any(part in lower for part in _SECRET_PARTS) or not _SECRET_WORDS.isdisjoint(lower.split("_"))
 
 
 def masked(name: str, value: Any, annotation: Any = None) -> Any:
@@ -68,8 +68,7 @@ def _plain(value: Any) -> Any:
 def _text(value: str) -> str:
     if "://" in value:
         return _url(value)
-    harmless = _WORDS.fullmatch(value) and not _TOKEN.search(value) and "=" not in value and "@" not in value
-    return value if harmless else MASK
+    return value if re.fullmatch(_WORDS, value) and not re.search(_LONG_MIX, value) else MASK
 
 
 def _url(value: str) -> str:

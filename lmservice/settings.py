@@ -6,7 +6,7 @@ highest first: the environment; `.env` in the current directory (in the `dev` en
 """
 
 import os
-import platform
+import socket
 from collections.abc import Mapping
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     service_name: str = Field("", description="the service's name in logs and metrics (default: its name in code)")
     version: str = Field("", description="the version that runs (default: as the code says)")
     revision: str = Field("", description="the source revision that runs")
-    instance: str = Field(default_factory=platform.node, description="this instance's name (default: the host name)")
+    instance: str = Field(default_factory=socket.gethostname, description="this instance (default: the host name)")
 
     host: Host = Field("0.0.0.0", description="the service listener's address")
     port: Port = Field(8081, description="the service listener's port; 0 picks a free one")

@@ -12,19 +12,15 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from starlette.datastructures import State
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from lmservice.callables import Kind, Registered
 from lmservice.errors import ServiceDefinitionError, StartError
 
-RETRY_INITIAL = 0.1
-"""The longest wait before a job's second attempt, in seconds; it doubles, …"""
-RETRY_LONGEST = 5.0
-"""… up to this. Each wait is drawn from 0 to that: full jitter."""
 CANCEL_PATIENCE = 1.0
 """How long jobs that were cancelled are waited for, in seconds."""
 RESERVED = frozenset({"settings", "lifecycle"})
@@ -199,17 +195,16 @@ class Startup:
         run.seconds = self._clock() - self._began - run.began
 
     async def _attempts(self, run: Run) -> Any:
-        async for attempt in AsyncRetrying(
-            stop=stop_after_attempt(run.job.attempts),
-            wait=wait_random_exponential(multiplier=RETRY_INITIAL, max=RETRY_LONGEST),
-            retry=retry_if_exception_type(Exception),
-            before_sleep=_log_retry(run),
-            reraise=True,
-        ):
+        if run.job.attempts == 1:
+            run.attempts = 1
+            return await self._attempt(run.job)
+        from lmservice.retry import attempts  # noqa: PLC0415 - costs every start what few use
+
+        async for attempt in attempts(run.job.attempts, before_sleep=partial(_log_retry, run)):
             with attempt:
                 run.attempts += 1
                 return await self._attempt(run.job)
-        raise AssertionError  # tenacity ends by a result or an error
+        raise AssertionError  # the last attempt ends by a result or an error
 
     async def _attempt(self, job: Job) -> Any:
         if job.registered.kind is not Kind.GENERATOR:
@@ -253,22 +248,10 @@ class Startup:
         return problems
 
 
-def _log_retry(run: Run) -> Any:
-    def log(call: RetryCallState) -> None:
-        error = call.outcome.exception() if call.outcome else None
-        wait = call.next_action.sleep if call.next_action else 0.0
-        _log.warning(
-            "lmservice.startup_job_retry",
-            extra={
-                "job": run.name,
-                "attempt": run.attempts,
-                "attempts": run.job.attempts,
-                "wait": round(wait, 3),
-                "error": "".join(traceback.format_exception_only(error)).strip() if error else "",
-            },
-        )
-
-    return log
+def _log_retry(run: Run, error: BaseException, wait: float) -> None:
+    values = {"job": run.name, "attempt": run.attempts, "attempts": run.job.attempts, "wait": round(wait, 3)}
+    said = "".join(traceback.format_exception_only(error)).strip()
+    _log.warning("lmservice.startup_job_retry", extra={**values, "error": said})
 
 
 async def _give_up(task: asyncio.Task[Any]) -> None:
