@@ -5,6 +5,7 @@ import concurrent.futures
 import contextlib
 import logging
 import os
+import platform
 import socket
 import time
 import traceback
@@ -13,7 +14,6 @@ from typing import Any
 
 from starlette.datastructures import State as RequestState
 
-import lmservice
 from lmservice import sockets
 from lmservice.connections import HttpToolsConnection, Listener, Watched
 from lmservice.errors import ExitCode, StartError
@@ -28,6 +28,7 @@ from lmservice.routes import RouteTemplates
 from lmservice.service import Service
 from lmservice.settings import Settings
 from lmservice.startup import Startup, Status
+from lmservice.version import __version__
 
 TICK = 0.05
 """How often a drain looks at how far it is, in seconds."""
@@ -99,7 +100,7 @@ class Instance:
             "environment": self.settings.environment,
             "instance": self.settings.instance,
             "revision": self.settings.revision,
-            "lmservice": lmservice.__version__,
+            "lmservice": __version__,
         }
 
     def progress(self) -> dict[str, Any]:
@@ -109,13 +110,11 @@ class Instance:
         return {"startup_jobs": jobs, "checks": {watch.check.name: watch.report() for watch in self._watches}}
 
     def _observe(self) -> None:
-        info = self.info()
-        self.metrics.build_info(
-            service=info["name"],
-            version=info["version"],
-            revision=info["revision"],
-            environment=info["environment"],
-            lmservice=info["lmservice"],
+        labels = {**self.info(), "python": platform.python_version()}
+        labels["service"] = labels.pop("name")
+        del labels["instance"]  # Prometheus has its own
+        self.metrics.observed(
+            "lmservice_build_info", "What runs, in the labels.", list(labels), lambda: [(list(labels.values()), 1.0)]
         )
         observed = self.metrics.observed
         observed("lmservice_state", "1 for the state that the service is in.", ("state",), self._states)

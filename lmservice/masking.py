@@ -14,8 +14,6 @@ from pathlib import PurePath
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import SecretBytes, SecretStr
-
 MASK = "********"
 
 _SECRET_PARTS = (
@@ -44,7 +42,7 @@ def masked(name: str, value: Any, annotation: Any = None) -> Any:
 
 
 def _shown(name: str, value: Any) -> Any:
-    if isinstance(value, SecretStr | SecretBytes):
+    if hasattr(value, "get_secret_value"):  # pydantic's SecretStr and its kind
         return MASK
     if isinstance(value, Mapping):
         return {str(key): masked(str(key), item) for key, item in value.items()}

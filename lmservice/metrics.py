@@ -1,20 +1,19 @@
 """One registry of Prometheus metrics per service, and the families that every service has.
 
 What can be read when somebody asks (the state, requests in flight, checks) is read then, by a collector, so that it
-costs a request nothing. Names follow the OpenTelemetry semantic conventions as Prometheus spells them.
+costs a request nothing; prometheus_client itself is loaded when somebody first asks, or adds a family of his own.
+Names follow the OpenTelemetry semantic conventions as Prometheus spells them.
 """
 
-import platform
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from functools import cached_property
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.gc_collector import GCCollector
-from prometheus_client.metrics_core import Metric
-from prometheus_client.platform_collector import PlatformCollector
-from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+    from prometheus_client.metrics_core import Metric
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Histogram buckets, in seconds."""
@@ -26,64 +25,133 @@ class Metrics:
     """A service's registry; `counter`, `gauge` and `histogram` add families of the service's own."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
-        self.request_duration = self.histogram(
+        self._families: dict[str, _Observed | Durations] = {}
+        self.request_duration = Durations(
             "http_server_request_duration_seconds",
             "Duration of HTTP requests, from the head's arrival to the end of the response, in seconds.",
             ("http_request_method", "http_route", "http_response_status_code"),
         )
-        self.requests_rejected = self.counter(
-            "lmservice_requests_rejected", "Requests refused by a limit, by its name.", ("reason",)
-        )
-        self._observed: dict[str, _Observed] = {}
+        self._families[self.request_duration.name] = self.request_duration
 
-    def counter(self, name: str, documentation: str, labels: Sequence[str] = ()) -> Counter:
+    @cached_property
+    def registry(self) -> "CollectorRegistry":
+        """The registry, with the process's and the interpreter's own families."""
+        from prometheus_client import CollectorRegistry  # noqa: PLC0415 - costs every start what only a scrape needs
+        from prometheus_client.gc_collector import GCCollector  # noqa: PLC0415
+        from prometheus_client.platform_collector import PlatformCollector  # noqa: PLC0415
+        from prometheus_client.process_collector import ProcessCollector  # noqa: PLC0415
+
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        for family in self._families.values():
+            registry.register(family)
+        return registry
+
+    def counter(self, name: str, documentation: str, labels: Sequence[str] = ()) -> "Counter":
         """Adds a counter; its exposed name ends in `_total`."""
+        from prometheus_client import Counter  # noqa: PLC0415
+
         return Counter(name, documentation, labels, registry=self.registry)
 
-    def gauge(self, name: str, documentation: str, labels: Sequence[str] = ()) -> Gauge:
+    def gauge(self, name: str, documentation: str, labels: Sequence[str] = ()) -> "Gauge":
         """Adds a gauge."""
+        from prometheus_client import Gauge  # noqa: PLC0415
+
         return Gauge(name, documentation, labels, registry=self.registry)
 
     def histogram(
         self, name: str, documentation: str, labels: Sequence[str] = (), *, buckets: Sequence[float] = BUCKETS
-    ) -> Histogram:
+    ) -> "Histogram":
         """Adds a histogram, of seconds by default."""
+        from prometheus_client import Histogram  # noqa: PLC0415
+
         return Histogram(name, documentation, labels, registry=self.registry, buckets=buckets)
 
-    def observed(self, name: str, documentation: str, labels: Sequence[str], read: Callable[[], Samples]) -> None:
-        """Adds a gauge that is read when it is scraped: `read` gives label values and the number of each.
+    def observed(
+        self,
+        name: str,
+        documentation: str,
+        labels: Sequence[str],
+        read: Callable[[], Samples],
+        *,
+        kind: Literal["gauge", "counter"] = "gauge",
+    ) -> None:
+        """Adds a family that is read when it is scraped: `read` gives label values and the number of each.
 
         One of the same name takes the place of the one before, as when a service is run again in one process.
         """
-        if name in self._observed:
-            self.registry.unregister(self._observed.pop(name))
-        self._observed[name] = _Observed(name, documentation, labels, read)
-        self.registry.register(self._observed[name])
-
-    def build_info(self, **labels: str) -> None:
-        """Says once what runs: `lmservice_build_info`, always 1, with `labels`."""
-        labels["python"] = platform.python_version()
-        self.observed(
-            "lmservice_build_info", "What runs, in the labels.", list(labels), lambda: [(list(labels.values()), 1)]
-        )
+        before = self._families.get(name)
+        family = self._families[name] = _Observed(name, documentation, labels, read, kind)
+        if "registry" in vars(self):
+            if before is not None:
+                self.registry.unregister(before)
+            self.registry.register(family)
 
 
-class _Observed(Collector):
-    def __init__(self, name: str, documentation: str, labels: Sequence[str], read: Callable[[], Samples]) -> None:
-        self._name, self._documentation, self._labels, self._read = name, documentation, labels, read
+class _Observed:
+    """A collector that asks when it is asked."""
 
-    def _family(self) -> GaugeMetricFamily:
-        return GaugeMetricFamily(self._name, self._documentation, labels=self._labels)
+    def __init__(
+        self, name: str, documentation: str, labels: Sequence[str], read: Callable[[], Samples], kind: str
+    ) -> None:
+        self._name, self._documentation, self._labels, self._read, self._kind = name, documentation, labels, read, kind
 
-    def describe(self) -> Iterable[Metric]:
+    def describe(self) -> "Iterable[Metric]":
         return [self._family()]
 
-    def collect(self) -> Iterable[Metric]:
-        family: Any = self._family()
+    def collect(self) -> "Iterable[Metric]":
+        family = self._family()
         for values, number in self._read():
             family.add_metric(values, number)
         return [family]
+
+    def _family(self) -> Any:
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415
+
+        make = CounterMetricFamily if self._kind == "counter" else GaugeMetricFamily
+        return make(self._name, self._documentation, labels=self._labels)
+
+
+class Durations:
+    """A histogram that every request can afford: one bisection and two additions, on one thread."""
+
+    def __init__(self, name: str, documentation: str, labels: Sequence[str]) -> None:
+        self.name, self._documentation, self._labels = name, documentation, labels
+        self._children: dict[tuple[str, ...], _Child] = {}
+
+    def child(self, *values: str) -> "_Child":
+        """The histogram of one set of label values, to be kept by whoever observes."""
+        return self._children.setdefault(values, _Child())
+
+    def describe(self) -> "Iterable[Metric]":
+        """Says its name, for the registry."""
+        return [self._family()]
+
+    def collect(self) -> "Iterable[Metric]":
+        """Gives what has been observed."""
+        family = self._family()
+        for values, child in list(self._children.items()):
+            counts = list(accumulate(child.counts))
+            bounds = [*map(str, BUCKETS), "+Inf"]
+            family.add_metric(values, list(zip(bounds, counts, strict=True)), child.sum)
+        return [family]
+
+    def _family(self) -> Any:
+        from prometheus_client.core import HistogramMetricFamily  # noqa: PLC0415
+
+        return HistogramMetricFamily(self.name, self._documentation, labels=self._labels)
+
+
+class _Child:
+    __slots__ = ("counts", "sum")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS) + 1)
+        self.sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Counts one duration, in seconds."""
+        self.counts[bisect_left(BUCKETS, seconds)] += 1
+        self.sum += seconds

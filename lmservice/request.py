@@ -152,9 +152,7 @@ class RequestLayer:
         self._histogram = metrics.request_duration
         self._observers: dict[tuple[str, str, int], Callable[[float], None]] = {}
         self._stream = stream
-        self._rejected = metrics.requests_rejected
-        for reason in ("concurrency", "body_size", "timeout"):
-            self._rejected.labels(reason)
+        self.rejected = Counter(dict.fromkeys(("concurrency", "body_size", "timeout"), 0))
         metrics.observed(
             "http_server_active_requests", "Requests in flight.", ("http_request_method",), self._active_requests
         )
@@ -166,7 +164,7 @@ class RequestLayer:
             return
         exchange = Exchange(self, scope, send, connection)
         if len(self.in_flight) >= self._limit:
-            self._rejected.labels("concurrency").inc()
+            self.rejected["concurrency"] += 1
             await exchange.refuse(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 f"{self._limit} requests are in flight, as many as LM_MAX_CONCURRENCY allows: try again later",
@@ -208,7 +206,7 @@ class RequestLayer:
         return counted if declared is None else receive
 
     async def _refuse_body(self, exchange: Exchange) -> None:
-        self._rejected.labels("body_size").inc()
+        self.rejected["body_size"] += 1
         await exchange.refuse(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"the body is larger than LM_MAX_BODY_SIZE allows: {self._max_body} bytes",
@@ -220,7 +218,7 @@ class RequestLayer:
         if exchange.timed_out:
             if exchange.task is not None:
                 exchange.task.uncancel()
-            self._rejected.labels("timeout").inc()
+            self.rejected["timeout"] += 1
             await exchange.refuse(
                 HTTPStatus.GATEWAY_TIMEOUT, f"no answer within LM_REQUEST_TIMEOUT, {self._timeout:g} s"
             )
@@ -244,7 +242,7 @@ class RequestLayer:
         key = exchange.method, route, status
         observe = self._observers.get(key)
         if observe is None:
-            observe = self._observers[key] = self._histogram.labels(exchange.method, route, str(status)).observe
+            observe = self._observers[key] = self._histogram.child(exchange.method, route, str(status)).observe
         observe(seconds)
         self.completed += 1
         if self.lifecycle.cause is not None:

@@ -1,6 +1,5 @@
 """`Service`: what a service is made of, as its author declares it. Running it is `lmservice.server`'s."""
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -20,6 +19,9 @@ from lmservice.metrics import Metrics
 from lmservice.request import problem
 from lmservice.settings import Settings
 from lmservice.startup import Job, check_graph
+
+LONGEST_NAME = 63
+_DASHES = str.maketrans("._-", "000")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,7 +49,7 @@ class Service:
         settings: type[Settings] = Settings,
         version: str = "",
     ) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name):
+        if not (name.isascii() and name.translate(_DASHES).isalnum() and len(name) <= LONGEST_NAME):
             raise ServiceDefinitionError(f"the service's name {name!r} must be 1 to 63 letters, digits, '.', '_', '-'")
         if (routes is None) == (app is None):
             raise ServiceDefinitionError(f"service {name!r} needs either routes= or app=, and not both")

@@ -8,7 +8,6 @@ highest first: the environment; `.env` in the current directory (in the `dev` en
 import os
 import socket
 from collections.abc import Mapping
-from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from types import NoneType, UnionType
@@ -63,6 +62,7 @@ class Settings(BaseSettings):
         env_file=".env",
         env_file_encoding="utf-8",
         validate_default=False,
+        defer_build=True,  # built once, for the class that a service really uses
     )
 
     environment: DnsLabel = Field("dev", description="which environment this is: dev, qa, preview, production, …")
@@ -248,6 +248,8 @@ def variable(cls: type[BaseSettings], name: str) -> str:
 
 def misspelt(cls: type[Settings]) -> dict[str, str]:
     """The `LM_` variables of the environment that no setting reads, each with the nearest right name or ''."""
+    from difflib import get_close_matches  # noqa: PLC0415 - costs every start what few need
+
     known = {variable(cls, name) for name in cls.model_fields} | {SECRETS_DIR}
     unknown = [name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known]
     return {name: next(iter(get_close_matches(name.upper(), known, n=1, cutoff=0.7)), "") for name in sorted(unknown)}

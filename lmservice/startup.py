@@ -195,13 +195,20 @@ class Startup:
         run.seconds = self._clock() - self._began - run.began
 
     async def _attempts(self, run: Run) -> Any:
-        if run.job.attempts == 1:
-            run.attempts = 1
+        run.attempts = 1
+        try:
             return await self._attempt(run.job)
-        from lmservice.retry import attempts  # noqa: PLC0415 - costs every start what few use
+        except Exception as error:
+            if run.job.attempts == 1:
+                raise
+            first: Exception | None = error
+        from lmservice.retry import attempts  # noqa: PLC0415 - costs every start what few need
 
         async for attempt in attempts(run.job.attempts, before_sleep=partial(_log_retry, run)):
             with attempt:
+                if first is not None:
+                    failed, first = first, None
+                    raise failed
                 run.attempts += 1
                 return await self._attempt(run.job)
         raise AssertionError  # the last attempt ends by a result or an error

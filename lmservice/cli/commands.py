@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from typing import TypeAlias
 
-import lmservice
 from lmservice.cli import check, config, stop, target
 from lmservice.errors import ExitCode, LmserviceError
+from lmservice.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lmservice", description="Run and look after lmservice services.")
-    parser.add_argument("--version", action="version", version=f"lmservice {lmservice.__version__}")
+    parser.add_argument("--version", action="version", version=f"lmservice {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
     _add_stop(commands)

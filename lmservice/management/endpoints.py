@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-import prometheus_client.exposition
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -146,10 +145,12 @@ class Endpoints:
         return _json(body, 200 if well else 503)
 
     async def _metrics(self, request: Request) -> Response:
-        encode, kind = prometheus_client.exposition.choose_encoder(request.headers.get("accept", ""))
+        from prometheus_client import exposition  # noqa: PLC0415 - costs every start what only a scrape needs
+
+        encode, kind = exposition.choose_encoder(request.headers.get("accept", ""))
         body = encode(self._instance.metrics.registry)
         headers = {"vary": "accept, accept-encoding"}
-        if prometheus_client.exposition.gzip_accepted(request.headers.get("accept-encoding", "")):
+        if exposition.gzip_accepted(request.headers.get("accept-encoding", "")):
             body = gzip.compress(body, 1)
             headers["content-encoding"] = "gzip"
         return Response(body, headers={**headers, "content-type": kind})

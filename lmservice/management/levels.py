@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lmservice import logs
 
-_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,200}")
+_NAME = r"[A-Za-z0-9_.\-]{1,200}"
 
 
 class Change(BaseModel):
     """What `PUT /loggers/{name}` takes: a level, and for how long, in seconds."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
     duration: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)] = 600
@@ -41,7 +41,7 @@ class Levels:
         Raises:
             ValueError: saying what of the name or the body is not as it must be.
         """
-        if not _NAME.fullmatch(name):
+        if not re.fullmatch(_NAME, name):
             raise ValueError("a logger's name is 1 to 200 letters, digits, '_', '.', '-'")
         try:
             change = Change.model_validate_json(body)
