@@ -1,16 +1,25 @@
-"""Graceful start, graceful stop, standard telemetry and configuration from the environment for ASGI services."""
+"""Graceful start, graceful stop, standard telemetry and configuration from the environment for ASGI services.
 
-import gc
+What it offers is imported when it is first asked for (PEP 562): `lmservice stop`, which runs in every pod,
+needs none of it.
+"""
 
-_collecting = gc.isenabled()
-gc.disable()  # nothing that an import makes is garbage: looking for some takes a tenth of a start
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from lmservice.errors import LmserviceError  # noqa: E402
-from lmservice.service import Service  # noqa: E402
-from lmservice.settings import Settings  # noqa: E402
-from lmservice.version import __version__  # noqa: E402
+from lmservice.version import __version__
 
-if _collecting:
-    gc.enable()
+if TYPE_CHECKING:
+    from lmservice.errors import LmserviceError, StartError
+    from lmservice.service import Service
+    from lmservice.settings import Settings
 
-__all__ = ["LmserviceError", "Service", "Settings", "__version__"]
+__all__ = ["LmserviceError", "Service", "Settings", "StartError", "__version__"]
+
+_HOMES = {"LmserviceError": "errors", "StartError": "errors", "Service": "service", "Settings": "settings"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lmservice' has no attribute {name!r}")
+    return getattr(import_module(f"lmservice.{_HOMES[name]}"), name)

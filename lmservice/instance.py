@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import contextlib
+import gc
 import logging
 import os
 import platform
@@ -16,7 +17,7 @@ from starlette.datastructures import State as RequestState
 
 from lmservice import sockets
 from lmservice.connections import HttpToolsConnection, Listener, Watched
-from lmservice.errors import ExitCode, StartError
+from lmservice.errors import ExitCode, LmserviceError, StartError
 from lmservice.health import Watch
 from lmservice.heartbeat import Heartbeat
 from lmservice.lifecycle import Lifecycle, State, StopCause
@@ -190,7 +191,8 @@ class Instance:
         self.exit_code = ExitCode.START_FAILED
         self.lifecycle.advance(State.FAILED)
         cause = error.__cause__
-        trace = "".join(traceback.format_exception(cause)).rstrip() if cause else ""
+        told = cause is None or isinstance(cause, LmserviceError)  # a message that was written for people
+        trace = "" if told else "".join(traceback.format_exception(cause)).rstrip()
         _log.error("lmservice.start_failed", extra={"error": str(error)} | ({"exception": trace} if trace else {}))
         return error
 
@@ -219,6 +221,8 @@ class Instance:
         self._in_background(self._sweep(self._listener), "sweep")
         self.lifecycle.advance(State.READY)
         self._log_ready()
+        gc.freeze()  # what the start has made stays: no collection need ever look at it
+        gc.enable()
 
     def _in_background(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._background.append(asyncio.create_task(work, name=name))

@@ -6,6 +6,8 @@ rules every kind of logger alike.
 """
 
 import contextlib
+import importlib.abc
+import importlib.util
 import logging
 import re
 import sys
@@ -15,12 +17,11 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
-from types import MappingProxyType, TracebackType
+from importlib.machinery import ModuleSpec
+from types import MappingProxyType, ModuleType, TracebackType
 from typing import Any, TextIO
 
-import structlog
 from pydantic_core import to_json
-from structlog.typing import EventDict, WrappedLogger
 
 from lmservice.masking import MASK, secret_name
 from lmservice.settings import Settings
@@ -94,6 +95,8 @@ def _printable(value: object) -> str:
 
 
 def _console_renderer() -> Callable[[Mapping[str, Any]], bytes]:
+    import structlog  # noqa: PLC0415 - see _take_structlog
+
     render = structlog.dev.ConsoleRenderer(
         colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
@@ -128,16 +131,6 @@ class _Handler(logging.Handler):
         if record.stack_info:
             values["stack"] = record.stack_info
         self._stream.write_masked(record.levelname.lower(), record.name, event, values)
-
-
-def _structlog_end(stream: Stream) -> Callable[[WrappedLogger, str, EventDict], EventDict]:
-    def end(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-        level = "error" if method == "exception" else "warning" if method == "warn" else method
-        name = str(event.pop("logger", getattr(logger, "name", "root")))
-        stream.write_masked(level, name, str(event.pop("event", "")), event)
-        raise structlog.DropEvent
-
-    return end
 
 
 @contextlib.contextmanager
@@ -176,7 +169,25 @@ def _take_standard_logging(undo: contextlib.ExitStack, stream: Stream, level: st
 
 
 def _take_structlog(undo: contextlib.ExitStack, stream: Stream) -> None:
-    before = structlog.get_config()
+    """Configures structlog, at once where it has been imported, else when it is: it costs every start a twentieth."""
+    if "structlog" in sys.modules:
+        _configure_structlog(undo, stream)
+        return
+    hook = _ImportHook("structlog", lambda: _configure_structlog(undo, stream))
+    sys.meta_path.insert(0, hook)
+    undo.callback(hook.remove)
+
+
+def _configure_structlog(undo: contextlib.ExitStack, stream: Stream) -> None:
+    import structlog  # noqa: PLC0415 - see _take_structlog
+
+    def end(logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
+        level = {"exception": "error", "warn": "warning"}.get(method, method)
+        name = str(event.pop("logger", getattr(logger, "name", "root")))
+        stream.write_masked(level, name, str(event.pop("event", "")), event)
+        raise structlog.DropEvent
+
+    undo.callback(structlog.configure, **structlog.get_config())
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -184,14 +195,40 @@ def _take_structlog(undo: contextlib.ExitStack, stream: Stream) -> None:
             structlog.stdlib.PositionalArgumentsFormatter(),
             structlog.processors.StackInfoRenderer(),
             structlog.processors.format_exc_info,
-            _structlog_end(stream),
+            end,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         context_class=dict,
         cache_logger_on_first_use=False,
     )
-    undo.callback(structlog.configure, **before)
+
+
+class _ImportHook(importlib.abc.MetaPathFinder):
+    """Calls `then` once, right after the module `name` has been imported for the first time."""
+
+    def __init__(self, name: str, then: Callable[[], None]) -> None:
+        self._name = name
+        self._then = then
+
+    def find_spec(self, name: str, *_path_and_target: object) -> ModuleSpec | None:
+        if name != self._name:
+            return None
+        self.remove()
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_then(module: ModuleType) -> None:
+                execute(module)
+                self._then()
+
+            spec.loader.exec_module = execute_then  # type: ignore[method-assign]
+        return spec
+
+    def remove(self) -> None:
+        with contextlib.suppress(ValueError):
+            sys.meta_path.remove(self)
 
 
 def _take_hooks(undo: contextlib.ExitStack) -> None:

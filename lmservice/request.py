@@ -67,6 +67,7 @@ class Exchange:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.fields = _ids(self.headers)
         request_fields.set(self.fields)
+        scope["state"]["request_id"] = self.fields["request_id"]
 
     async def send(self, message: Message) -> None:
         """Passes an answer on, with the headers that are ours."""

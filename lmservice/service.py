@@ -1,7 +1,7 @@
 """`Service`: what a service is made of, as its author declares it. Running it is `lmservice.server`'s."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, overload
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -9,7 +9,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, ExceptionHandler
 
 from lmservice.callables import Registered
 from lmservice.errors import ServiceDefinitionError
@@ -35,6 +35,7 @@ class Service:
         app: any ASGI 3 application.
         settings: the class of its settings.
         version: the version of the code, unless `LM_VERSION` says otherwise.
+        exception_handlers: with `routes`, starlette's: a status or an exception's class, and what answers it.
 
     Raises:
         ServiceDefinitionError: both or neither of `routes` and `app`, or something of the wrong kind.
@@ -48,23 +49,37 @@ class Service:
         app: ASGIApp | None = None,
         settings: type[Settings] = Settings,
         version: str = "",
+        exception_handlers: Mapping[Any, ExceptionHandler] | None = None,
     ) -> None:
         if not (name.isascii() and name.translate(_DASHES).isalnum() and len(name) <= LONGEST_NAME):
             raise ServiceDefinitionError(f"the service's name {name!r} must be 1 to 63 letters, digits, '.', '_', '-'")
         if (routes is None) == (app is None):
             raise ServiceDefinitionError(f"service {name!r} needs either routes= or app=, and not both")
+        if exception_handlers and routes is None:
+            raise ServiceDefinitionError(f"exception_handlers= of service {name!r} goes with routes=: app= has its own")
         if not issubclass(settings, Settings):
             raise ServiceDefinitionError(f"settings= of service {name!r} must be a subclass of lmservice.Settings")
         self.name = name
         self.version = version
         self.settings_class = settings
-        self.app: ASGIApp = _App(routes) if routes is not None else app  # type: ignore[assignment]
+        self.app: ASGIApp = _App(routes, exception_handlers or {}) if routes is not None else app  # type: ignore[assignment]
         if not callable(self.app):
             raise ServiceDefinitionError(f"app= of service {name!r} is {self.app!r}, which is no ASGI application")
         self.jobs: list[Job] = []
         self.checks: list[Check] = []
         self.metrics = Metrics()
 
+    @overload
+    def startup_job(self, function: F) -> F: ...
+    @overload
+    def startup_job(
+        self,
+        *,
+        name: str | None = None,
+        after: Sequence[str] = (),
+        timeout: float | None = None,
+        attempts: int = 1,
+    ) -> Callable[[F], F]: ...
     def startup_job(
         self,
         function: F | None = None,
@@ -97,6 +112,19 @@ class Service:
 
         return register if function is None else register(function)
 
+    @overload
+    def health_check(self, function: F) -> F: ...
+    @overload
+    def health_check(
+        self,
+        *,
+        name: str | None = None,
+        interval: float = 5,
+        timeout: float = 2,
+        failures: int = 3,
+        successes: int = 2,
+        critical: bool = False,
+    ) -> Callable[[F], F]: ...
     def health_check(
         self,
         function: F | None = None,
@@ -154,11 +182,11 @@ def _must_be_positive(label: str, **numbers: float | None) -> None:
 class _App(Starlette):
     """Starlette without its outermost error handler: the request layer does its work for every kind of app."""
 
-    def __init__(self, routes: Sequence[BaseRoute]) -> None:
-        super().__init__(routes=routes)
+    def __init__(self, routes: Sequence[BaseRoute], handlers: Mapping[Any, ExceptionHandler]) -> None:
+        super().__init__(routes=routes, exception_handlers={HTTPException: _http_problem, **handlers})
 
     def build_middleware_stack(self) -> ASGIApp:
-        return ExceptionMiddleware(self.router, handlers={HTTPException: _http_problem})
+        return ExceptionMiddleware(self.router, handlers=self.exception_handlers)
 
 
 def _http_problem(_request: Request, error: Exception) -> Response:

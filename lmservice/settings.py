@@ -13,7 +13,16 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, PrivateAttr, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -131,16 +140,20 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: with a line for each problem found, none of which shows a secret.
         """
-        origins = _origins(cls, given)
+        found = {"argument": given, **_read(cls)}
+        values = {name: value for read in reversed(found.values()) for name, value in read.items()}
+        origins = {name: origin for origin, read in reversed(found.items()) for name in read}
+        settings = cls.__new__(cls)
         try:
-            settings = cls(**given)
+            BaseModel.__init__(settings, **values)  # the sources have been read: once is enough
             problems = _contradictions(settings.__dict__)
         except ValidationError as error:
             problems = [_problem(cls, origins, dict(entry)) for entry in error.errors(include_url=False)]
-            problems += _contradictions(_raw_values(cls, given))
+            defaults = {name: field.default for name, field in cls.model_fields.items()}
+            problems += _contradictions({**defaults, **values})
         if problems:
             raise SettingsError(problems)
-        settings._origins.update(origins)
+        settings._origins.update(origins)  # noqa: SLF001 - its own class
         return settings
 
     def origin(self, name: str) -> str:
@@ -172,20 +185,34 @@ class _Secrets(_FriendlyDecoding, SecretsSettingsSource):
     pass
 
 
+def _read(cls: type[BaseSettings]) -> dict[str, dict[str, Any]]:
+    """What each source says, highest first."""
+    try:
+        return {origin: source() for origin, source in _sources(cls).items()}
+    except (OSError, UnicodeError) as error:
+        raise SettingsError([f"a file of settings cannot be read: {error}"]) from None
+
+
 def _sources(cls: type[BaseSettings]) -> dict[str, PydanticBaseSettingsSource]:
-    secrets = _secrets_dir()
     sources: dict[str, PydanticBaseSettingsSource] = {"environment": _Environment(cls)}
+    secrets = _secrets_dir()
     below = {"secrets": _Secrets(cls, secrets_dir=secrets)} if secrets else {}
-    if _environment_name(cls, [sources["environment"], *below.values()]) == "dev":
+    if Path(".env").is_file() and _environment_is_dev(cls, below):
         sources[".env"] = _DotEnv(cls)
     return {**sources, **below}
 
 
-def _environment_name(cls: type[BaseSettings], sources: list[PydanticBaseSettingsSource]) -> str:
-    for source in sources:
-        if "environment" in (values := source()):
-            return str(values["environment"])
-    return str(cls.model_fields["environment"].default)
+def _environment_is_dev(cls: type[BaseSettings], below: Mapping[str, PydanticBaseSettingsSource]) -> bool:
+    """Whether `.env` counts: by every other source, as it cannot be what says so itself."""
+    name = variable(cls, "environment")
+    given = next((value for key, value in os.environ.items() if key.upper() == name), None)
+    if given is None:
+        values = [source()["environment"] for source in below.values() if "environment" in source()]
+        given = values[0] if values else str(cls.model_fields["environment"].default)
+    said = _DotEnv(cls)().get("environment", given)
+    if given == "dev" and said != "dev":
+        raise SettingsError([f"{name}: .env says {said!r}, but .env is read in dev alone: set it in the environment"])
+    return given == "dev"
 
 
 def _secrets_dir() -> str | None:
@@ -195,30 +222,6 @@ def _secrets_dir() -> str | None:
     if given:
         return given
     return DEFAULT_SECRETS_DIR if Path(DEFAULT_SECRETS_DIR).is_dir() else None
-
-
-def _origins(cls: type[Settings], given: Mapping[str, Any]) -> dict[str, str]:
-    origins = dict.fromkeys(given, "argument")
-    try:
-        for origin, source in _sources(cls).items():
-            for name in source():
-                origins.setdefault(name, origin)
-    except (OSError, UnicodeError) as error:
-        raise SettingsError([f"a settings file cannot be read: {error}"]) from None
-    if origins.get("environment") == ".env" and ".env" in origins.values():
-        value = _DotEnv(cls)().get("environment")
-        if value != "dev":
-            raise SettingsError(
-                [f"LM_ENVIRONMENT: .env says {value!r}, but .env is read in dev only: set it in the environment"]
-            )
-    return origins
-
-
-def _raw_values(cls: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {name: field.default for name, field in cls.model_fields.items()}
-    for source in reversed(_sources(cls).values()):
-        values |= source()
-    return {**values, **given}
 
 
 def _contradictions(values: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from lmservice.cli import check, config, stop, target
 from lmservice.errors import ExitCode, LmserviceError
 from lmservice.version import __version__
 
@@ -50,32 +49,54 @@ def _add_stop(commands: "Commands") -> None:
     parser = commands.add_parser("stop", help="drain a running service, wait for it, print its report")
     parser.add_argument("--url", help="the management listener (default: http://localhost:$LM_MANAGEMENT_PORT)")
     parser.add_argument("--timeout", type=float, default=None, metavar="S", help="how long to wait, in seconds")
-    parser.set_defaults(command=lambda options: stop.stop(options.url, options.timeout))
+    parser.set_defaults(command=_stop)
 
 
 def _add_config(commands: "Commands") -> None:
     parser = commands.add_parser("config", help="every setting: type, default, value, and where it came from")
     _add_target(parser)
     parser.add_argument("--format", choices=["table", "env", "markdown", "json"], default="table")
-    parser.set_defaults(command=lambda options: config.show(target.load(options.target), options.format))
+    parser.set_defaults(command=_config)
 
 
 def _add_check(commands: "Commands") -> None:
     parser = commands.add_parser("check", help="find what is wrong before it runs")
     _add_target(parser)
-    parser.set_defaults(command=lambda options: check.check(options.target))
+    parser.set_defaults(command=_check)
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="MODULE:SERVICE", help="where the service is, for example hello:service")
 
 
+# Each command loads what it needs itself: a preStop hook must not wait for a web framework.
+
+
 def _run(options: argparse.Namespace) -> int:
     if options.reload:
-        from lmservice.cli import reload  # noqa: PLC0415 - a developer's tool, of which production loads nothing
+        from lmservice.cli import reload  # noqa: PLC0415
 
         return reload.run(options.target)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(ExitCode.CLEAN))  # nothing has begun yet
-    from lmservice.server import run  # noqa: PLC0415 - the other commands need no server
+    from lmservice.cli import target  # noqa: PLC0415
+    from lmservice.server import run  # noqa: PLC0415
 
     return int(run(target.load(options.target)))
+
+
+def _stop(options: argparse.Namespace) -> int:
+    from lmservice.cli import stop  # noqa: PLC0415
+
+    return int(stop.stop(options.url, options.timeout))
+
+
+def _config(options: argparse.Namespace) -> int:
+    from lmservice.cli import config, target  # noqa: PLC0415
+
+    return int(config.show(target.load(options.target), options.format))
+
+
+def _check(options: argparse.Namespace) -> int:
+    from lmservice.cli import check  # noqa: PLC0415
+
+    return int(check.check(options.target))

@@ -7,7 +7,7 @@ from socket import socket
 import uvicorn
 from uvicorn.supervisors import ChangeReload
 
-from lmservice.cli import commands
+from lmservice.cli.commands import main
 
 
 def run(target: str) -> int:
@@ -19,4 +19,4 @@ def run(target: str) -> int:
 
 def _child(target: str, sockets: list[socket] | None = None) -> None:
     del sockets
-    raise SystemExit(commands.main(["run", target]))
+    raise SystemExit(main(["run", target]))
