@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from lmservice import deferral, sockets
 
-from lmservice import sockets
+deferral.defer("uvicorn", keep=("uvicorn.config", "Config"))  # its root loads a command line and its supervisors
+from uvicorn.config import Config  # noqa: E402
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol  # noqa: E402
+from uvicorn.server import Server  # noqa: E402
 
 LINGER_SILENCE = 2.0
 """A lingering close ends when nothing has come for this long, in seconds, …"""
@@ -201,10 +203,10 @@ class _Lingering(asyncio.Protocol):
         self._before.connection_lost(exc)
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """uvicorn's server without its signals and its shutdown, which are what requests are lost by."""
 
-    def __init__(self, config: uvicorn.Config, state: Mapping[str, Any]) -> None:
+    def __init__(self, config: Config, state: Mapping[str, Any]) -> None:
         super().__init__(config)
         self._request_state = state
         self.accepting = asyncio.Event()
@@ -258,7 +260,7 @@ class Listener:
         self.last_opened = 0.0
         self.loop = asyncio.get_running_loop()
         self._head_timeout = head_timeout
-        config = uvicorn.Config(
+        config = Config(
             app,
             http=cast("type[asyncio.Protocol]", partial(protocol, listener=self)),
             interface="asgi3",
