@@ -1,0 +1,114 @@
+"""Airports: which there are, and finding them by what people remember of them."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import chain, islice
+
+from pydantic_core import to_json
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.requests import Request
+from starlette.responses import Response
+
+from search_service import tables
+from search_service.parameters import DEFAULT_LIMIT, NotAllowedError, Parameters, read_limit
+from search_service.problems import InvalidParametersError
+from search_service.words import WordIndex, plain
+
+LONGEST_QUERY = 100
+"""Characters that may be searched for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Airport:
+    """An airport.
+
+    Attributes:
+        code: of IATA, three letters.
+        subdivision: the state or the like that it lies in.
+        country: two letters of ISO 3166-1.
+        time_zone: its name in the tz database.
+        served: whether the timetable has flights from or to it.
+    """
+
+    code: str
+    name: str
+    city: str
+    subdivision: str
+    country: str
+    time_zone: str
+    served: bool
+
+
+class Airports:
+    """The world's airports: those that the timetable serves go first, then by city and code."""
+
+    def __init__(self, airports: Sequence[Airport]) -> None:
+        cities = {each.code: plain(each.city) for each in airports}
+        ordered = sorted(airports, key=lambda each: (not each.served, cities[each.code], each.code))
+        self._codes = frozenset(cities)
+        self._by_prefix: dict[str, list[Airport]] = {}
+        for each in ordered:
+            for length in range(1, len(each.code) + 1):
+                self._by_prefix.setdefault(each.code[:length].lower(), []).append(each)
+        self._by_words = [
+            WordIndex((each, (cities[each.code], plain(each.name))) for each in ordered if each.served is served)
+            for served in (True, False)
+        ]
+
+    def read_code(self, value: str) -> str:
+        """The IATA code that a client gave, in whatever case.
+
+        Raises:
+            NotAllowedError: no airport has it.
+        """
+        code = value.upper() if value.isascii() else value
+        if code not in self._codes:
+            raise NotAllowedError("is no airport", CODE)
+        return code
+
+    def find(self, query: str, limit: int) -> list[Airport]:
+        """The first `limit` airports with a code, or a word of their city or name, that begins with `query`.
+
+        Codes go first, then what the timetable serves, then cities before names.
+        """
+        wanted = plain(query)
+        return list(islice(self._matches(wanted), limit)) if wanted else []
+
+    def _matches(self, wanted: str) -> Iterator[Airport]:
+        seen: set[str] = set()
+        for airport in chain(self._by_prefix.get(wanted, ()), *(index.find(wanted) for index in self._by_words)):
+            if airport.code not in seen:
+                seen.add(airport.code)
+                yield airport
+
+
+CODE = "the three-letter IATA code of an airport, such as JFK (/airports?q= finds it)"
+QUERY = f"1 to {LONGEST_QUERY} characters of an airport's code, city or name"
+
+
+async def load(engine: AsyncEngine) -> Airports:
+    """Reads the airports that came with the timetable."""
+    query = select(*(tables.airport.c[field.name] for field in fields(Airport)))
+    async with engine.connect() as connection:
+        rows = await connection.execute(query)
+    return await asyncio.to_thread(Airports, [Airport(*row) for row in rows])
+
+
+async def search_airports(request: Request) -> Response:
+    """`GET /airports?q=`: airports by code, city or name."""
+    airports: Airports = request.state.airports
+    parameters = Parameters(request.query_params, ("q", "limit"))
+    query = parameters.required("q", _read_query, QUERY)
+    limit = parameters.optional("limit", read_limit, DEFAULT_LIMIT)
+    if query is None or parameters.problems:
+        raise InvalidParametersError(parameters.problems)
+    answer = {"airports": airports.find(query, limit), "limit": limit}
+    return Response(to_json(answer), media_type="application/json")
+
+
+def _read_query(value: str) -> str:
+    if not value.strip() or len(value) > LONGEST_QUERY:
+        raise NotAllowedError("is nothing to search for", QUERY)
+    return value

@@ -1,0 +1,203 @@
+"""The timetable: imported once from the published data, by whichever instance comes first.
+
+The import is one transaction. Instances that start meanwhile wait for it; killed half-way, it leaves nothing, and
+the next start does it again. It is also done again when the data or the schema are newer than what is there.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Table, insert, inspect, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from search_service import schedule, source, tables
+from search_service.database import is_busy, writing
+from search_service.parameters import NotAllowedError
+
+SCHEMA = 1
+"""Raised whenever the tables, or how they are filled, change."""
+
+BATCH = 10_000
+"""Rows that are read, and then written, at a time: small enough that the event loop turns in between."""
+
+RETRY = 0.1
+"""Between two looks at whether another instance has finished, in seconds."""
+
+_log = logging.getLogger(__name__)
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """What the timetable spans, first and last day included."""
+
+    version: str
+    first_day: date
+    last_day: date
+
+    @property
+    def days(self) -> str:
+        """The days that can be asked for, in words."""
+        return f"a day as YYYY-MM-DD, from {self.first_day} to {self.last_day}"
+
+    def read_day(self, value: str) -> date:
+        """The day that a client gave.
+
+        Raises:
+            NotAllowedError: it is no day, or none of the timetable's.
+        """
+        try:
+            day = date.fromisoformat(value) if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value) else None
+        except ValueError:
+            day = None
+        if day is None:
+            raise NotAllowedError("is no date", self.days)
+        if not self.first_day <= day <= self.last_day:
+            raise NotAllowedError("is outside the timetable", self.days)
+        return day
+
+
+def current_version() -> str:
+    """What an up-to-date timetable calls itself."""
+    return f"schema {SCHEMA}, {source.data_version()}"
+
+
+async def prepare(engine: AsyncEngine) -> Timetable:
+    """The timetable of the current version, imported first where it is not there."""
+    version = current_version()
+    while True:
+        try:
+            found = await _found_or_imported(engine, version)
+        except DBAPIError as error:
+            if not is_busy(error):
+                raise
+        except BlockingIOError:
+            _log.debug("another instance is importing the timetable")
+        else:
+            return found
+        await asyncio.sleep(RETRY)
+
+
+async def _found_or_imported(engine: AsyncEngine, version: str) -> Timetable:
+    async with engine.connect() as connection:
+        found = await find(connection, version)
+    if found is None:
+        async with writing(engine) as connection:
+            found = await find(connection, version) or await _import(connection, version)
+    return found
+
+
+async def find(connection: AsyncConnection, version: str) -> Timetable | None:
+    """The timetable of this version, where it has been imported."""
+    if not await connection.run_sync(lambda sync: inspect(sync).has_table(tables.timetable.name)):
+        return None
+    table = tables.timetable.c
+    query = select(table.version, table.first_day, table.last_day).where(table.version == version)
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else Timetable(row.version, *map(date.fromisoformat, (row.first_day, row.last_day)))
+
+
+async def _import(connection: AsyncConnection, version: str) -> Timetable:
+    started = time.perf_counter()
+    await connection.run_sync(tables.metadata.drop_all)
+    await connection.run_sync(tables.metadata.create_all)
+    compilation = await asyncio.to_thread(Compilation)
+    await _fill(connection, tables.flight, compilation.flights())
+    await _fill(connection, tables.punctuality, compilation.punctuality())
+    await _fill(connection, tables.carrier, compilation.carriers())
+    await _fill(connection, tables.airport, compilation.airports())
+    timetable = Timetable(version, *compilation.span)
+    await _fill(connection, tables.timetable, iter([(version, *map(str, compilation.span))]))
+    _log.info("timetable imported", extra={"seconds": round(time.perf_counter() - started, 3), "timetable": version})
+    return timetable
+
+
+async def _fill(connection: AsyncConnection, table: Table, rows: Iterator[Row]) -> None:
+    """Writes `rows`, each batch of which is worked out in a worker thread.
+
+    The statement is compiled once and the rows go to the driver as they are, which takes a third of the time.
+    """
+    statement = str(insert(table).compile(dialect=connection.dialect, column_keys=table.columns.keys()))
+
+    def next_batch() -> list[Row]:
+        return list(islice(rows, BATCH))
+
+    while batch := await asyncio.to_thread(next_batch):
+        await connection.exec_driver_sql(statement, batch)
+
+
+class Compilation:
+    """The rows of every table, worked out from the published data; a row's values are in its table's order.
+
+    The flights come first: `punctuality`, `airports` and `span` tell of those that have been read by then.
+    """
+
+    def __init__(self) -> None:
+        self._airports = source.read_airports()
+        self._aircraft = source.read_aircraft()
+        self._zones = {code: ZoneInfo(airport["tz"]) for code, airport in self._airports.items()}
+        self._days: set[date] = set()
+        self._counts: dict[tuple[str, int, str, str], tuple[int, int]] = {}
+
+    @property
+    def span(self) -> tuple[date, date]:
+        """The first and the last day that has flights."""
+        return min(self._days), max(self._days)
+
+    def flights(self) -> Iterator[Row]:
+        """Rows of `tables.flight`."""
+        for record in source.read_flights():
+            number = int(record.flight)
+            key = record.carrier, number, record.origin, record.dest
+            on_time, scheduled = self._counts.get(key, (0, 0))
+            self._counts[key] = on_time + record.on_time, scheduled + 1
+            day = _day(record.year, record.month, record.day)
+            self._days.add(day)
+            departure, arrival, *offsets = self._times(record, day)
+            aircraft = self._aircraft.get(record.tailnum)
+            flight = day.isoformat(), departure, record.carrier, number, arrival, *offsets, aircraft, record.cancelled
+            yield record.origin, record.dest, *flight
+
+    def _times(self, record: source.Record, day: date) -> tuple[int, int, int, int]:
+        """The moments of departure and arrival, and the offsets then and there."""
+        leaves, reaches = self._zone(record.origin), self._zone(record.dest)
+        departure = schedule.moment_of(day, schedule.clock_time(record.sched_dep_time), leaves)
+        arrival = schedule.next_showing(schedule.clock_time(record.sched_arr_time), reaches, departure)
+        return departure, arrival, schedule.offset_at(departure, leaves), schedule.offset_at(arrival, reaches)
+
+    def _zone(self, code: str) -> ZoneInfo:
+        try:
+            return self._zones[code]
+        except KeyError:
+            raise LookupError(f"the timetable has flights at {code}, which {source.AIRPORTS} does not know") from None
+
+    def punctuality(self) -> Iterator[Row]:
+        """Rows of `tables.punctuality`."""
+        return ((*key, *counts) for key, counts in self._counts.items())
+
+    @staticmethod
+    def carriers() -> Iterator[Row]:
+        """Rows of `tables.carrier`."""
+        return iter(source.read_carriers().items())
+
+    def airports(self) -> Iterator[Row]:
+        """Rows of `tables.airport`."""
+        served = {code for _, _, *ends in self._counts for code in ends}
+        for code, each in self._airports.items():
+            yield code, each["name"], each["city"], each["subd"], each["country"], each["tz"], code in served
+
+
+@lru_cache(maxsize=32)
+def _day(year: str, month: str, day: str) -> date:
+    return date(int(year), int(month), int(day))

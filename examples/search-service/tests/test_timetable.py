@@ -1,0 +1,192 @@
+"""The import, by real processes, which start together and are killed."""
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from search_service import service, source, timetable
+from search_service.database import open_engine
+
+pytestmark = pytest.mark.anyio
+
+PATIENCE = 100
+"""How long anything may take before it counts as hanging, in seconds: long, as the machine is shared."""
+
+FLIGHTS = 336_776
+
+
+class SearchProcess:
+    """`lmservice run search_service:service` in a process of its own, and what it has logged."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._events: list[dict[str, Any]] = []
+        self._reading = asyncio.create_task(self._read())
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        return [each for each in self._events if each["event"] == event]
+
+    async def wait_for(self, event: str) -> dict[str, Any]:
+        async with asyncio.timeout(PATIENCE):
+            while not self.logged(event):
+                assert not self._reading.done(), f"it ended without {event}: {self._events}"
+                await asyncio.sleep(0.02)
+        return self.logged(event)[0]
+
+    async def get(self, listener: str, path: str) -> httpx.Response:
+        address = httpx.URL((await self.wait_for("lmservice.listening"))[listener])
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return await client.get(f"http://127.0.0.1:{address.port}{path}")
+
+    async def end(self, how: signal.Signals) -> int:
+        """Sends a signal; gives the exit code, once everything has been read."""
+        if self._process.returncode is None:
+            self._process.send_signal(how)
+        return await self.ended()
+
+    async def ended(self) -> int:
+        async with asyncio.timeout(PATIENCE):
+            await self._reading
+            return await self._process.wait()
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            self._events.append(json.loads(line))
+
+
+@asynccontextmanager
+async def search_process(file: Path, **settings: str) -> AsyncIterator[SearchProcess]:
+    """A search service on `file`, on free ports; killed on leaving, where it still runs."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LM_")}
+    environment |= {"LM_PORT": "0", "LM_MANAGEMENT_PORT": "0", "LM_LOG_FORMAT": "json"}
+    environment |= {"LM_DATABASE_URL": f"sqlite+aiosqlite:///{file}", **settings}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "lmservice", "run", "search_service:service"),
+        env=environment,
+        cwd=file.parent,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    search = SearchProcess(process)
+    try:
+        yield search
+    finally:
+        await search.end(signal.SIGKILL)
+
+
+async def half_way(file: Path) -> None:
+    """Returns once an import into `file` has written a good part of its rows."""
+    log = file.with_name(f"{file.name}-wal")
+    async with asyncio.timeout(PATIENCE):
+        while not (log.exists() and log.stat().st_size > 4_000_000):  # noqa: ASYNC110 - another process's doing
+            await asyncio.sleep(0.01)
+
+
+def query(file: Path, sql: str) -> list[Any]:
+    with closing(sqlite3.connect(file)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+async def test_an_import_that_is_killed_half_way_leaves_nothing_and_the_next_start_does_it_again(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "timetable.db"
+    async with search_process(file) as killed:
+        await half_way(file)
+        assert (await killed.get("management_url", "/livez")).status_code == 200
+        assert (await killed.get("management_url", "/readyz")).status_code == 503
+        assert await killed.end(signal.SIGKILL) == -signal.SIGKILL
+        assert not killed.logged("timetable imported")
+    assert query(file, "SELECT name FROM sqlite_master") == []
+    async with search_process(file) as next_one:
+        await next_one.wait_for("lmservice.ready")
+        assert len(next_one.logged("timetable imported")) == 1
+        assert query(file, "SELECT count(*) FROM flight") == [(FLIGHTS,)]
+        assert await next_one.end(signal.SIGTERM) == 0
+
+
+async def test_of_several_that_start_at_once_on_one_file_one_imports_and_all_answer(tmp_path: Path) -> None:
+    file = tmp_path / "timetable.db"
+    async with AsyncExitStack() as stack:
+        searches = [await stack.enter_async_context(search_process(file)) for _ in range(3)]
+        for search in searches:
+            await search.wait_for("lmservice.ready")
+        assert sum(len(search.logged("timetable imported")) for search in searches) == 1
+        path = "/flights?origin=EWR&destination=SFO&date=2013-08-01"
+        answers = [await search.get("url", path) for search in searches]
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.text for answer in answers}) == 1
+        assert [await search.end(signal.SIGTERM) for search in searches] == [0, 0, 0]
+    assert query(file, "SELECT count(*), count(DISTINCT day) FROM flight") == [(FLIGHTS, 365)]
+
+
+async def test_an_import_that_is_told_to_stop_ends_at_once_and_cleanly(tmp_path: Path) -> None:
+    file = tmp_path / "timetable.db"
+    async with search_process(file) as search:
+        await half_way(file)
+        assert await search.end(signal.SIGTERM) == 0
+        assert not search.logged("timetable imported")
+    assert query(file, "SELECT name FROM sqlite_master") == []
+
+
+async def test_a_later_start_does_not_import_again(database_file: Path) -> None:
+    async with search_process(database_file) as search:
+        ready = await search.wait_for("lmservice.ready")
+        assert not search.logged("timetable imported")
+        assert ready["critical_path"] == ["database", "timetable", "airports"]
+        assert await search.end(signal.SIGTERM) == 0
+
+
+async def test_a_database_that_cannot_be_had_ends_the_start_with_one_that_can(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    async with search_process(tmp_path / "t.db", LM_DATABASE_URL=f"sqlite+aiosqlite:///{tmp_path}/file/t.db") as search:
+        assert await search.ended() == 3
+        assert "set LM_DATABASE_URL" in search.logged("lmservice.stopped")[0]["problems"][0]
+
+
+async def test_a_timetable_of_another_version_is_imported_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first_thousand = list(islice(source.read_flights(), 1000))
+    monkeypatch.setattr(source, "read_flights", lambda: iter(first_thousand))
+    engine = open_engine(f"sqlite+aiosqlite:///{tmp_path}/t.db")
+    old = await timetable.prepare(engine)
+    assert await timetable.prepare(engine) == old
+    monkeypatch.setattr(timetable, "SCHEMA", timetable.SCHEMA + 1)
+    new = await timetable.prepare(engine)
+    await engine.dispose()
+    assert new.version != old.version
+    assert query(tmp_path / "t.db", "SELECT version FROM timetable") == [(new.version,)]
+    assert query(tmp_path / "t.db", "SELECT count(*) FROM flight") == [(1000,)]
+
+
+def test_every_flight_takes_more_than_no_time_and_less_than_a_day(database_file: Path) -> None:
+    durations = query(database_file, "SELECT min(arrival - departure) / 60, max(arrival - departure) / 60 FROM flight")
+    assert durations == [(50, 700)]
+
+
+def test_every_flight_has_a_carrier_a_punctuality_and_airports_that_are_served(database_file: Path) -> None:
+    joined = """
+        SELECT count(*) FROM flight
+        JOIN punctuality USING (carrier, number, origin, destination)
+        JOIN carrier ON carrier.code = flight.carrier
+        JOIN airport a ON a.code = flight.origin AND a.served
+        JOIN airport b ON b.code = flight.destination AND b.served
+    """
+    assert query(database_file, joined) == [(FLIGHTS,)]
+    assert query(database_file, "SELECT sum(flights), max(on_time <= flights) FROM punctuality") == [(FLIGHTS, 1)]
+    assert query(database_file, "SELECT count(*) FROM flight WHERE cancelled") == [(8255,)]
+    assert query(database_file, "SELECT count(*) FROM airport WHERE served") == [(107,)]
+
+
+def test_the_jobs_of_the_service_can_be_put_in_order() -> None:
+    service.check()
