@@ -34,6 +34,8 @@ class Registered:
         self.function = function
         self.kind = _kind(function, f"{what} {self.name!r}", generators=generators)
         self._takes_state = _takes_state(function, f"{what} {self.name!r}")
+        self.threads = 0
+        """How many threads run it now, those that nobody waits for any longer among them."""
 
     def generator(self, state: Any) -> AsyncGenerator[Any, None]:
         """The async generator itself, not begun."""
@@ -44,7 +46,14 @@ class Registered:
         """Calls a coroutine function here, a plain one in a thread of its own."""
         if self.kind is Kind.COROUTINE:
             return await self.function(*self._arguments(state))
-        return await run_in_thread(self.function, *self._arguments(state), name=self.name)
+        self.threads += 1
+        return await run_in_thread(self._counted, *self._arguments(state), name=self.name)
+
+    def _counted(self, *arguments: Any) -> Any:
+        try:
+            return self.function(*arguments)
+        finally:
+            self.threads -= 1
 
     def _arguments(self, state: Any) -> tuple[Any, ...]:
         return (state,) if self._takes_state else ()

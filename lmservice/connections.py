@@ -75,6 +75,11 @@ class Watched(_Protocol):
         return cycle is not None and not cycle.response_complete
 
     @property
+    def gone(self) -> bool:
+        """Whether the client has left, or is being left."""
+        return bool(self.transport.is_closing())
+
+    @property
     def unread(self) -> int:
         """How many bytes have come that nobody has looked at."""
         sock = self.transport.get_extra_info("socket")

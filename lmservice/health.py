@@ -72,15 +72,20 @@ class Watch:
             await asyncio.sleep(self.check.interval)
 
     async def poll(self, state: State) -> None:
-        """Polls once, and heeds the result."""
+        """Polls once, and heeds the result; fails at once while an earlier poll still holds its thread."""
+        if self.check.registered.threads:
+            self._heed(well=False, error="TimeoutError")
+            return
         try:
             async with asyncio.timeout(self.check.timeout):
                 well = await self.check.registered.call(state) is not False
             self._heed(well=well, error="" if well else "returned False")
-        except Exception as error:  # noqa: BLE001 - whatever it raises is its result
+        except BaseException as error:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
             self._heed(well=False, error=type(error).__name__, cause=error)
 
-    def _heed(self, *, well: bool, error: str, cause: Exception | None = None) -> None:
+    def _heed(self, *, well: bool, error: str, cause: BaseException | None = None) -> None:
         agrees = self.status == ("up" if well else "down")
         self._in_a_row = 0 if agrees else self._in_a_row + 1
         self.error = error
@@ -88,7 +93,7 @@ class Watch:
         if not agrees and (self._in_a_row >= enough):
             self._turn("up" if well else "down", cause)
 
-    def _turn(self, status: str, cause: Exception | None) -> None:
+    def _turn(self, status: str, cause: BaseException | None) -> None:
         before, self.status, self._in_a_row = self.status, status, 0
         values = {
             "check": self.check.name,

@@ -22,7 +22,7 @@ from lmservice.health import Watch
 from lmservice.heartbeat import Heartbeat
 from lmservice.lifecycle import Lifecycle, State, StopCause
 from lmservice.lifespan import Lifespan
-from lmservice.logs import Stream
+from lmservice.logs import Stream, speaker
 from lmservice.metrics import Samples
 from lmservice.request import RequestLayer
 from lmservice.routes import RouteTemplates
@@ -63,6 +63,7 @@ class Instance:
         """Whether the clean-up has begun: from here on nothing changes how it ends."""
         self._state: dict[str, Any] = {"settings": settings, "lifecycle": self.lifecycle}
         self._sock = sock
+        self.stream = stream
         self._templates = RouteTemplates(service.app)
         self._layer = RequestLayer(service.app, settings, self.lifecycle, service.metrics, self._templates, stream)
         self._startup: Startup | None = None
@@ -118,6 +119,13 @@ class Instance:
             "lmservice_build_info", "What runs, in the labels.", list(labels), lambda: [(list(labels.values()), 1.0)]
         )
         observed = self.metrics.observed
+        observed(
+            "lmservice_log_lines_dropped_total",
+            "Log lines dropped as nobody read standard output.",
+            (),
+            lambda: [((), float(self.stream.output.dropped))],
+            kind="counter",
+        )
         observed("lmservice_state", "1 for the state that the service is in.", ("state",), self._states)
         observed(
             "lmservice_startup_job_duration_seconds", "How long each start-up job took.", ("job",), self._job_seconds
@@ -151,6 +159,7 @@ class Instance:
 
     async def serve(self) -> ExitCode:
         """Starts, serves until it is stopped, drains, cleans up; the code says how that went."""
+        speaker.set(self.stream.fields)
         self.loop = asyncio.get_running_loop()
         self.lifecycle.attach(self.loop)
         self.heartbeat.start()

@@ -64,7 +64,7 @@ class Lifespan:
         stage = "startup"
         try:
             await self._app(scope, self._receive, self._send)
-        except Exception as error:  # noqa: BLE001 - told to whoever waits
+        except BaseException as error:  # noqa: BLE001 - told to whoever waits
             stage = "startup.failed" if self._asked else "unsupported"
             self._from_app.put_nowait({"type": f"lifespan.{stage}", "message": f"{type(error).__name__}: {error}"})
         else:

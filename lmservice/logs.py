@@ -19,19 +19,24 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.machinery import ModuleSpec
 from types import MappingProxyType, ModuleType, TracebackType
-from typing import Any, TextIO
+from typing import Any
 
 from pydantic_core import to_json
 
 from lmservice.masking import MASK, secret_name
+from lmservice.output import Output
 from lmservice.settings import Settings
 
 request_fields: ContextVar[Mapping[str, str]] = ContextVar("lmservice_request", default=MappingProxyType({}))
 """The ids of the request under way: `request_id`, `trace_id`, `span_id`."""
 
+speaker: ContextVar[Mapping[str, str] | None] = ContextVar("lmservice_speaker", default=None)
+"""The fields of the service that speaks, where several live in one process."""
+
+_RESERVED = frozenset(("timestamp", "level", "logger", "event", "service", "version", "environment", "instance"))
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
-_CONSOLE_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))} | {
+_CONSOLE_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
     0x2028: "\\u2028",
     0x2029: "\\u2029",
 }
@@ -39,7 +44,7 @@ _is_secret = lru_cache(maxsize=4096)(secret_name)
 
 
 class Stream:
-    """Renders events and writes them, each in one write, to whatever `sys.stdout` is at that moment.
+    """Renders events and writes them, each as one line, to whatever `sys.stdout` is at that moment.
 
     Args:
         fields: what every event says of the service: `service`, `version`, `environment`, `instance`.
@@ -47,7 +52,8 @@ class Stream:
     """
 
     def __init__(self, fields: Mapping[str, str], *, console: bool) -> None:
-        self._fields = dict(fields)
+        self.fields = dict(fields)
+        self.output = Output()
         self._render = _console_renderer() if console else json_line
 
     def write(self, level: str, logger: str, event: str, values: Mapping[str, Any]) -> None:
@@ -57,32 +63,53 @@ class Stream:
             "level": level,
             "logger": logger,
             "event": event,
-            **self._fields,
+            **(speaker.get() or self.fields),
             **request_fields.get(),
             **values,
         }
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            _put(sys.stdout, self._render(line))
+        self.output.write(self._render(line))
 
     def write_masked(self, level: str, logger: str, event: str, values: Mapping[str, Any]) -> None:
-        """Writes one event that somebody else composed: what is named like a secret is not shown."""
-        self.write(level, logger, event, {key: MASK if _is_secret(key) else value for key, value in values.items()})
+        """Writes one event that somebody else composed.
+
+        What is named like a secret is not shown, and what is named like one of the stream's own fields is left out.
+        """
+        reserved = _RESERVED | request_fields.get().keys()
+        shown = {key: _without_secrets(key, value) for key, value in values.items() if key not in reserved}
+        self.write(level, logger, event, shown)
 
 
-def _put(out: TextIO, line: bytes) -> None:
-    out.buffer.write(line)
-    out.buffer.flush()
+def _without_secrets(key: object, value: Any) -> Any:
+    if _is_secret(str(key)):
+        return MASK
+    if isinstance(value, Mapping):
+        return {inner: _without_secrets(inner, item) for inner, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secrets("", item) for item in value]
+    return value
 
 
 def json_line(event: Mapping[str, Any]) -> bytes:
     """One event as one line of JSON that no value can break out of, not even for a reader of Unicode line ends."""
     try:
-        line = to_json(event, fallback=repr, inf_nan_mode="strings")
-    except (ValueError, TypeError, RecursionError):
-        line = to_json({_printable(key): _printable(value) for key, value in event.items()})
+        line = _json(event)
+    except Exception:  # noqa: BLE001 - one value that cannot be told must not cost the others
+        line = _json({_printable(key): _tellable(value) for key, value in event.items()})
     if not line.isascii() or b"\x7f" in line:
         line = _CONTROLS.sub(_escape, line)
     return line + b"\n"
+
+
+def _json(value: Any) -> bytes:
+    return to_json(value, fallback=repr, inf_nan_mode="strings")
+
+
+def _tellable(value: Any) -> Any:
+    try:
+        _json(value)
+    except Exception:  # noqa: BLE001 - whatever it is
+        return _printable(value)
+    return value
 
 
 def _escape(match: re.Match[bytes]) -> bytes:
@@ -90,7 +117,10 @@ def _escape(match: re.Match[bytes]) -> bytes:
 
 
 def _printable(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except Exception as error:  # noqa: BLE001 - a __repr__ of somebody's own
+        text = f"<{type(value).__name__}, which cannot be shown: {type(error).__name__}>"
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -103,14 +133,20 @@ def _console_renderer() -> Callable[[Mapping[str, Any]], bytes]:
     hidden = ("service", "version", "environment", "instance", "trace_id", "span_id")
 
     def lines(event: Mapping[str, Any]) -> bytes:
-        shown = {key: _visible(value) for key, value in event.items() if key not in hidden}
+        shown = {_visible(key): _visible(value, key) for key, value in event.items() if key not in hidden}
         return f"{render(None, '', shown)}\n".encode("utf-8", "backslashreplace")
 
     return lines
 
 
-def _visible(value: Any) -> Any:
-    return value.translate(_CONSOLE_CONTROLS) if isinstance(value, str) else value
+def _visible(value: Any, key: str = "") -> Any:
+    """`value` without characters that move a terminal's cursor; a traceback keeps its lines."""
+    if isinstance(value, bool | int | float | None):
+        return value
+    text = _printable(value)
+    if key in ("exception", "stack"):
+        return "\n".join(line.translate(_CONSOLE_CONTROLS) for line in text.split("\n"))
+    return text.translate(_CONSOLE_CONTROLS)
 
 
 class _Handler(logging.Handler):

@@ -16,11 +16,15 @@ from urllib.parse import urlsplit
 
 MASK = "********"
 
-_SECRET_PARTS = (
-    "pass", "pwd", "secret", "token", "credential", "apikey", "authoriz", "bearer", "private", "cookie", "signature",
-)  # fmt: skip
-_SECRET_WORDS = frozenset(("key", "keys", "auth", "pin", "salt", "cert", "dsn", "session", "seed", "otp"))
+_SECRET_PARTS = ("password", "passwd", "passphrase", "secret", "credential", "authoriz", "apikey", "accesskey")
+_SECRET_WORDS = frozenset(
+    ("pass", "pwd", "token", "auth", "bearer", "cookie", "cookies", "jwt", "otp", "dsn", "accesstoken", "refreshtoken")
+)
+_DOUBTFUL_WORDS = frozenset(
+    ("key", "keys", "pin", "salt", "cert", "private", "session", "signature", "seed", "tokens", "hash", "nonce")
+)
 _LONG_MIX = r"(?=[^\s/.:,]*\d)(?=[^\s/.:,]*[A-Za-z])[^\s/.:,]{20,}|[^\s/.:,]{40,}"
+_SCHEME = r"(?i:bearer|basic|digest|negotiate) .*"
 _WORDS = r"(?a:[\w .,:;/+\-\[\]()%*!?']*)"
 _PLAIN = (
     bool, int, float, Decimal, Enum, date, datetime, time, timedelta,
@@ -30,13 +34,19 @@ _PLAIN = (
 
 def secret_name(name: str) -> bool:
     """Whether a name is one that secrets go by: password, token, authorization, cookie and their like."""
-    lower = name.lower().replace("-", "_")
-    return any(part in lower for part in _SECRET_PARTS) or not _SECRET_WORDS.isdisjoint(lower.split("_"))
+    joined = name.lower().replace("_", "").replace("-", "")
+    return any(part in joined for part in _SECRET_PARTS) or not _SECRET_WORDS.isdisjoint(_words(name))
+
+
+def _words(name: str) -> list[str]:
+    """The words of `snake_case`, `kebab-case` and `camelCase`, in small letters."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|\W|_", " ", name).lower().split()
 
 
 def masked(name: str, value: Any, annotation: Any = None) -> Any:
     """Gives `value` in the terms of JSON, or `MASK` where it is not plainly harmless."""
-    if "Secret" in str(annotation) or (secret_name(name) and value not in (None, "", (), [])):
+    doubtful = secret_name(name) or not _DOUBTFUL_WORDS.isdisjoint(_words(name))
+    if "Secret" in str(annotation) or (doubtful and value not in (None, "", (), [])):
         return MASK
     return _shown(name, value)
 
@@ -66,7 +76,8 @@ def _plain(value: Any) -> Any:
 def _text(value: str) -> str:
     if "://" in value:
         return _url(value)
-    return value if re.fullmatch(_WORDS, value) and not re.search(_LONG_MIX, value) else MASK
+    harmless = re.fullmatch(_WORDS, value) and not re.search(_LONG_MIX, value) and not re.fullmatch(_SCHEME, value)
+    return value if harmless else MASK
 
 
 def _url(value: str) -> str:

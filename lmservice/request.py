@@ -10,7 +10,7 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -28,7 +28,9 @@ RETRY_AFTER = b"1"
 """What a refused client is asked to wait, in seconds."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
-_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_TRACEPARENT = re.compile(  # only a version to come may be longer
+    rb"(?!ff)(?!00.{53}-)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
+)
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _CLIENT_CLOSED = 499  # nginx's word for a client that did not wait
@@ -44,38 +46,57 @@ class Connection(Protocol):
     def next_request_waits(self) -> bool:
         """Whether a further request has come behind this one."""
 
+    @property
+    def gone(self) -> bool:
+        """Whether the client has left."""
+
 
 class Exchange:
     """One request under way and what has been answered so far."""
 
     __slots__ = (
-        "connection", "cut_off", "fields", "finished", "headers", "layer", "method", "path", "scope", "send_on",
-        "started", "status", "task", "timed_out",
+        "_send", "connection", "cut_off", "fields", "finished", "headers", "layer", "method", "path", "refused",
+        "scope", "started", "status", "task",
     )  # fmt: skip
 
     def __init__(self, layer: "RequestLayer", scope: Scope, send: Send, connection: Connection | None) -> None:
         self.layer = layer
         self.scope = scope
-        self.send_on = send
+        self._send = send
         self.connection = connection
         self.method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
         self.path = scope["path"]
         self.started = time.perf_counter()
         self.status = 0
-        self.finished = self.timed_out = self.cut_off = False
+        self.finished = self.refused = self.cut_off = False
         self.task: asyncio.Task[Any] | None = asyncio.current_task()
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.fields = _ids(self.headers)
+        self.fields = _ids(self.headers, scope)
         request_fields.set(self.fields)
         scope["state"]["request_id"] = self.fields["request_id"]
 
-    async def send(self, message: Message) -> None:
-        """Passes an answer on, with the headers that are ours."""
+    async def answer(self, message: Message) -> None:
+        """Passes the app's answer on, unless the request has been refused meanwhile."""
+        if not self.refused:
+            await self._pass_on(message)
+
+    async def refuse(self, status: HTTPStatus, detail: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """Answers with a problem, where nothing has been answered yet; the app's own answer comes too late."""
+        if self.status:
+            return
+        self.refused = True
+        body = problem(status, detail, self.fields["request_id"])
+        length = (b"content-length", str(len(body)).encode())
+        start = [(b"content-type", b"application/problem+json"), length, *headers]
+        await self._pass_on({"type": "http.response.start", "status": int(status), "headers": start})
+        await self._pass_on({"type": "http.response.body", "body": body})
+
+    async def _pass_on(self, message: Message) -> None:
         kind = message["type"]
         if kind == "http.response.start":
             self.status = message["status"]
             message = {**message, "headers": self._headers(message.get("headers", ()))}
-        await self.send_on(message)
+        await self._send(message)
         if kind == "http.response.body" and not message.get("more_body", False):
             self.finish()
 
@@ -95,16 +116,6 @@ class Exchange:
             self.finished = True
             self.layer.finished(self, time.perf_counter() - self.started)
 
-    async def refuse(self, status: HTTPStatus, detail: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """Answers with a problem, where nothing has been answered yet."""
-        if self.status:
-            return
-        body = problem(status, detail, self.fields["request_id"])
-        length = (b"content-length", str(len(body)).encode())
-        start = [(b"content-type", b"application/problem+json"), length, *headers]
-        await self.send({"type": "http.response.start", "status": int(status), "headers": start})
-        await self.send({"type": "http.response.body", "body": body})
-
 
 def problem(status: int, detail: str, request_id: str) -> bytes:
     """A problem document (RFC 9457) with the member `request_id`."""
@@ -114,17 +125,15 @@ def problem(status: int, detail: str, request_id: str) -> bytes:
     )
 
 
-def _ids(headers: dict[bytes, bytes]) -> dict[str, str]:
+def _ids(headers: dict[bytes, bytes], scope: Scope) -> dict[str, str]:
     """The request's id as the client gave it, or the trace's; the trace continued, or begun; a span of its own."""
-    parent = _TRACEPARENT.fullmatch(headers.get(b"traceparent", b""))
+    parent = None
+    if b"traceparent" in headers and [name for name, _ in scope["headers"]].count(b"traceparent") == 1:
+        parent = _TRACEPARENT.fullmatch(headers[b"traceparent"])
     trace_id = parent[1].decode() if parent else f"{random.getrandbits(128) or 1:032x}"
     given = headers.get(b"x-request-id", b"")
     request_id = given.decode() if _REQUEST_ID.fullmatch(given) else trace_id
     return {"request_id": request_id, "trace_id": trace_id, "span_id": f"{random.getrandbits(64) or 1:016x}"}
-
-
-class _BodyTooLargeError(Exception):
-    """The body grew past the limit while it was read."""
 
 
 class RequestLayer:
@@ -144,6 +153,7 @@ class RequestLayer:
         self.in_flight: set[Exchange] = set()
         self.completed = 0
         self.drained: Counter[str] = Counter()
+        self._sending: set[asyncio.Task[None]] = set()
         self.cut: Counter[str] = Counter()
         self._limit = settings.max_concurrency
         self._max_body = int(settings.max_body_size)
@@ -165,46 +175,52 @@ class RequestLayer:
             return
         exchange = Exchange(self, scope, send, connection)
         if len(self.in_flight) >= self._limit:
-            self.rejected["concurrency"] += 1
-            await exchange.refuse(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                f"{self._limit} requests are in flight, as many as LM_MAX_CONCURRENCY allows: try again later",
-                [(b"retry-after", RETRY_AFTER)],
-            )
+            await self._refuse_for_concurrency(exchange)
             return
         self.in_flight.add(exchange)
         try:
-            await self.app(scope, self._bounded(exchange, receive), exchange.send)
-        except _BodyTooLargeError:
-            await self._refuse_body(exchange)
-        except ClientDisconnect:
-            exchange.status = exchange.status or _CLIENT_CLOSED
-        except asyncio.CancelledError:
-            await self._cancelled(exchange)
+            if self._declares_too_much(exchange):
+                await self._refuse_body(exchange)
+            else:
+                await self.app(scope, self._counted(exchange, receive), exchange.answer)
+                self._must_have_answered(exchange)
+        except asyncio.CancelledError as error:
+            await self._cancelled(exchange, error)
         except Exception as error:  # noqa: BLE001 - whatever the app let through
             await self._failed(exchange, error)
         finally:
             self.in_flight.discard(exchange)
             exchange.finish()
 
-    def _bounded(self, exchange: Exchange, receive: Receive) -> Receive:
-        """Counts the body as it is read, where it has one."""
-        declared = exchange.headers.get(b"content-length")
-        if declared is None and b"transfer-encoding" not in exchange.headers:
+    async def _refuse_for_concurrency(self, exchange: Exchange) -> None:
+        self.rejected["concurrency"] += 1
+        await exchange.refuse(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            f"{self._limit} requests are in flight, as many as LM_MAX_CONCURRENCY allows: try again later",
+            [(b"retry-after", RETRY_AFTER)],
+        )
+
+    def _declares_too_much(self, exchange: Exchange) -> bool:
+        declared = exchange.headers.get(b"content-length", b"0")
+        return b"transfer-encoding" not in exchange.headers and int(declared) > self._max_body
+
+    def _counted(self, exchange: Exchange, receive: Receive) -> Receive:
+        """Counts a body that does not declare its size, as it is read."""
+        if b"transfer-encoding" not in exchange.headers:
             return receive
-        limit, size = self._max_body, 0
-        if declared is not None and int(declared) > limit:
-            raise _BodyTooLargeError
+        size = 0
 
         async def counted() -> Message:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
-            if size > limit:
-                raise _BodyTooLargeError
-            return message
+            if size <= self._max_body:
+                return message
+            if not exchange.refused:
+                await self._refuse_body(exchange)
+            return {"type": "http.disconnect"}
 
-        return counted if declared is None else receive
+        return counted
 
     async def _refuse_body(self, exchange: Exchange) -> None:
         self.rejected["body_size"] += 1
@@ -214,25 +230,28 @@ class RequestLayer:
             [(b"connection", b"close")],
         )
 
-    async def _cancelled(self, exchange: Exchange) -> None:
-        """Answers for a request that was ended from outside: by its time limit, or by the end of the drain."""
-        if exchange.timed_out:
-            if exchange.task is not None:
-                exchange.task.uncancel()
-            self.rejected["timeout"] += 1
-            await exchange.refuse(
-                HTTPStatus.GATEWAY_TIMEOUT, f"no answer within LM_REQUEST_TIMEOUT, {self._timeout:g} s"
-            )
-        elif exchange.cut_off:
-            if exchange.task is not None:
-                exchange.task.uncancel()
-            again = [(b"retry-after", RETRY_AFTER), (b"connection", b"close")]
-            await exchange.refuse(HTTPStatus.SERVICE_UNAVAILABLE, "the service stopped before it could answer", again)
-        else:
-            raise asyncio.CancelledError
+    def _must_have_answered(self, exchange: Exchange) -> None:
+        gone = exchange.connection is not None and exchange.connection.gone
+        if not exchange.status and not gone:
+            raise RuntimeError("the app returned without an answer")
 
-    async def _failed(self, exchange: Exchange, error: Exception) -> None:
-        _log.error("http.error", exc_info=error, extra={"path": exchange.path, "method": exchange.scope["method"]})
+    async def _cancelled(self, exchange: Exchange, error: asyncio.CancelledError) -> None:
+        """A request that was ended from outside has been answered; one whose app gave up by itself has not."""
+        if exchange.task is not None and exchange.task.cancelling():
+            if not exchange.refused and not exchange.cut_off:
+                raise error
+            exchange.task.uncancel()
+        else:
+            await self._failed(exchange, error)
+
+    async def _failed(self, exchange: Exchange, error: BaseException) -> None:
+        if exchange.refused:
+            return  # what it says after that is only the consequence
+        if isinstance(error, ClientDisconnect) and not exchange.status:
+            exchange.status = _CLIENT_CLOSED
+            return
+        values = {"path": exchange.path, "method": exchange.scope["method"]}
+        _log.error("http.error", exc_info=error, extra=values)
         await exchange.refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed to answer")
 
     def finished(self, exchange: Exchange, seconds: float) -> None:
@@ -248,31 +267,28 @@ class RequestLayer:
         self.completed += 1
         if self.lifecycle.cause is not None:
             (self.cut if exchange.cut_off else self.drained)[route] += 1
-        self._write_line(exchange.scope["method"], route, exchange.path, status, seconds)
+        self._write_line(exchange.scope, route, exchange.path, status, seconds, exchange.fields)
 
-    def _write_line(self, method: str, route: str, path: str, status: int, seconds: float) -> None:
+    def _write_line(
+        self, scope: Scope, route: str, path: str, status: int, seconds: float, fields: Mapping[str, str]
+    ) -> None:
         if self._access_log and _access.isEnabledFor(logging.INFO):
-            values = {"method": method, "route": route, "path": path, "status": status, "duration": round(seconds, 6)}
+            method, duration = scope.get("method", "GET"), round(seconds, 6)
+            values = {**fields, "method": method, "route": route, "path": path, "status": status, "duration": duration}
             self._stream.write("info", "lmservice.access", "http.request", values)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Gives a WebSocket its ids and its line; it is no request for the limits and the histogram."""
-        fields = _ids(dict(scope["headers"]))
-        request_fields.set(fields)
-        started, status = time.perf_counter(), 101
-
-        async def answer(message: Message) -> None:
-            nonlocal status
-            if message["type"] in ("websocket.accept", "websocket.http.response.start"):
-                status = message.get("status", 101)
-                mine = (b"x-request-id", fields["request_id"].encode())
-                message = {**message, "headers": [*message.get("headers", ()), mine]}
-            await send(message)
-
+        handshake = _Handshake(scope, send)
+        started = time.perf_counter()
         try:
-            await self.app(scope, receive, answer)
+            await self.app(scope, receive, handshake.answer)
+        except Exception as error:  # noqa: BLE001 - whatever the app let through
+            _log.error("http.error", exc_info=error, extra={"path": scope["path"], "method": "GET"})
+            await handshake.fail()
         finally:
-            self._write_line("GET", self._templates.of(scope), scope["path"], status, time.perf_counter() - started)
+            route, seconds = self._templates.of(scope), time.perf_counter() - started
+            self._write_line(scope, route, scope["path"], handshake.status, seconds, handshake.fields)
 
     def end_overdue(self) -> None:
         """Ends the requests whose answer has not begun in time. To be called every half second or so."""
@@ -280,21 +296,72 @@ class RequestLayer:
             return
         overdue = time.perf_counter() - self._timeout
         for exchange in list(self.in_flight):
-            if exchange.started < overdue and not exchange.status and not exchange.timed_out and exchange.task:
-                exchange.timed_out = True
-                exchange.task.cancel()
+            if exchange.started < overdue and not exchange.status:
+                self.rejected["timeout"] += 1
+                said = f"no answer within LM_REQUEST_TIMEOUT, {self._timeout:g} s"
+                self._end(exchange, exchange.refuse(HTTPStatus.GATEWAY_TIMEOUT, said))
 
     def cut_off(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
         """Ends what is still in flight, and the other tasks that run the app, at the end of the drain."""
+        again = [(b"retry-after", RETRY_AFTER), (b"connection", b"close")]
+        known = {exchange.task for exchange in self.in_flight}
         for exchange in list(self.in_flight):
             exchange.cut_off = True
-        known = {exchange.task for exchange in self.in_flight}
-        for task in tasks:
+            said = "the service stopped before it could answer"
+            self._end(exchange, exchange.refuse(HTTPStatus.SERVICE_UNAVAILABLE, said, again))
+        for task in set(tasks) - known:
             if not task.done():
                 task.cancel()
-                if task not in known:
-                    self.cut["(background)"] += 1
+                self.cut["(background)"] += 1
+
+    def _end(self, exchange: Exchange, refusal: Coroutine[Any, Any, None]) -> None:
+        """Answers in the place of a handler, which is cancelled; whether it heeds that makes no difference."""
+        sending = asyncio.create_task(refusal)
+        self._sending.add(sending)
+        sending.add_done_callback(self._sending.discard)
+        if exchange.task is not None:
+            exchange.task.cancel()
 
     def _active_requests(self) -> Samples:
         methods = Counter(exchange.method for exchange in list(self.in_flight))
         return [((method,), float(methods[method])) for method in sorted({"GET", *methods})]
+
+
+class _Handshake:
+    """How a WebSocket's request was answered: 101, or what refused it."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.status = 101
+        self.fields = _ids(dict(scope["headers"]), scope)
+        request_fields.set(self.fields)
+        scope["state"]["request_id"] = self.fields["request_id"]
+        self._can_answer = "websocket.http.response" in scope.get("extensions", {})
+        self._answered = False
+        self._send = send
+
+    async def answer(self, message: Message) -> None:
+        """Passes the app's answer on, with the request's id on whatever has headers."""
+        kind = message["type"]
+        if kind == "websocket.close" and not self._answered and self._can_answer:
+            await self._refuse(HTTPStatus.FORBIDDEN, "the service does not accept this WebSocket")
+            return
+        if kind in ("websocket.accept", "websocket.http.response.start"):
+            self._answered = True
+            self.status = message.get("status", self.status)
+            mine = (b"x-request-id", self.fields["request_id"].encode())
+            others = [each for each in message.get("headers", ()) if each[0].lower() != b"x-request-id"]
+            message = {**message, "headers": [*others, mine]}
+        await self._send(message)
+
+    async def fail(self) -> None:
+        """Answers for an app that failed: 500 before it had accepted, 1011 after."""
+        if self._answered or not self._can_answer:
+            await self._send({"type": "websocket.close", "code": 1011})
+        else:
+            await self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed to answer")
+
+    async def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        body = problem(status, detail, self.fields["request_id"])
+        headers = [(b"content-type", b"application/problem+json")]
+        await self.answer({"type": "websocket.http.response.start", "status": int(status), "headers": headers})
+        await self._send({"type": "websocket.http.response.body", "body": body})

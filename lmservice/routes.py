@@ -20,33 +20,34 @@ class RouteTemplates:
 
     def __init__(self, app: Any) -> None:
         self._app = app
-        self._known: dict[int, tuple[Any, list[str]]] = {}  # holds the route too, so that its id stays its own
+        self._known: dict[tuple[str, str], str] = {}
+        self._mounts: list[str] | None = None
         self._names: set[str] = set()
 
     def of(self, scope: MutableMapping[str, Any]) -> str:
         """The template of a request that the app has routed."""
         route = scope.get("route")
-        if route is None:
-            return NONE
-        known = self._known.get(id(route))
-        if known is None:
-            known = self._known[id(route)] = route, self._candidates(route)
-        candidates = known[1]
-        return candidates[0] if len(candidates) == 1 else self._nearest(candidates, scope)
-
-    def _candidates(self, route: Any) -> list[str]:
-        """The full templates of a route: several where an app is mounted more than once."""
-        if getattr(route, "routes", None):  # a mount of routes of which none matched
-            return [NONE]
-        own = _template(route)
+        own = self._by_endpoint(scope.get("endpoint")) if route is None else _own(route, scope)
         if own is None:
-            return [NONE]
-        prefixes = [prefix for prefix, each in _walk(getattr(self._app, "routes", ()), "") if each is route]
-        return [self._bounded(f"{prefix}{own}" or "/") for prefix in dict.fromkeys(prefixes or [""])]
+            return NONE
+        mounted = scope.get("root_path", "").removeprefix(scope.get("app_root_path", ""))
+        key = own, self._mount(mounted) if mounted else ""
+        template = self._known.get(key)
+        if template is None:
+            template = self._known[key] = self._bounded(f"{key[1]}{own}" or "/")
+        return template
 
-    def _nearest(self, candidates: list[str], scope: MutableMapping[str, Any]) -> str:
-        parts = scope["path"].split("/")
-        return next((each for each in candidates if _fits(each.split("/"), parts)), candidates[0])
+    def _by_endpoint(self, endpoint: object) -> str | None:
+        """The template of a route that the router has not left in the scope, as FastAPI's own pages."""
+        routes = getattr(self._app, "routes", ()) if endpoint is not None else ()
+        return next((_template(route) for route in routes if getattr(route, "endpoint", None) is endpoint), None)
+
+    def _mount(self, path: str) -> str:
+        """The template of the mount under which a path is."""
+        if self._mounts is None:
+            self._mounts = list(_mounts(getattr(self._app, "routes", ()), ""))
+        parts = path.split("/")
+        return next((mount for mount in self._mounts if _fits(mount.split("/"), parts)), "")
 
     def _bounded(self, template: str) -> str:
         if template in self._names or len(self._names) < LIMIT:
@@ -58,6 +59,14 @@ class RouteTemplates:
         return OTHER
 
 
+def _own(route: Any, scope: MutableMapping[str, Any]) -> str | None:
+    """The template within the router that matched; None for a mount none of whose routes did."""
+    if getattr(route, "routes", None):
+        return None
+    included = scope.get("fastapi", {}).get("effective_route_context")  # has the prefixes of include_router
+    return _template(route) if included is None else _template(included)
+
+
 def _template(route: Any) -> str | None:
     """A route's own template; starlette's has a `path_format`, without the converters' names."""
     for name in ("path_format", "path"):
@@ -67,16 +76,17 @@ def _template(route: Any) -> str | None:
     return None
 
 
-def _walk(routes: Iterable[Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    """Every route below, with the templates of the mounts above it joined."""
+def _mounts(routes: Iterable[Any], prefix: str) -> Iterator[str]:
+    """The full template of every mount, the deeper ones first."""
     for route in routes:
-        yield prefix, route
-        if inner := getattr(route, "routes", None):
-            above = (_template(route) or "").removesuffix("/{path}")
-            yield from _walk(inner, prefix + above)
+        if getattr(route, "app", None) is not None and hasattr(route, "routes"):
+            below = prefix + (_template(route) or "").removesuffix("/{path}")
+            yield from _mounts(route.routes or (), below)
+            if below:
+                yield below
 
 
 def _fits(template: list[str], path: list[str]) -> bool:
-    return len(template) <= len(path) and all(
-        part.startswith("{") or part == actual for part, actual in zip(template, path, strict=False)
+    return len(template) == len(path) and all(
+        part.startswith("{") or part == actual for part, actual in zip(template, path, strict=True)
     )

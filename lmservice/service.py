@@ -189,7 +189,7 @@ class _App(Starlette):
         return ExceptionMiddleware(self.router, handlers=self.exception_handlers)
 
 
-def _http_problem(_request: Request, error: Exception) -> Response:
+async def _http_problem(_request: Request, error: Exception) -> Response:
     """404 and its kind in the same form as every other error."""
     if not isinstance(error, HTTPException):
         raise error

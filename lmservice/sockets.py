@@ -121,5 +121,5 @@ def unread(sock: socket.socket) -> int:
     """How many bytes have arrived and have not been read."""
     try:
         return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0" * 4))[0])
-    except OSError:
+    except (OSError, ValueError):  # closed meanwhile
         return 0

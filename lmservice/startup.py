@@ -173,22 +173,30 @@ class Startup:
             await self.runs[name].done.wait()
         run.began = self._clock() - self._began
         run.status = Status.RUNNING
-        limit = asyncio.timeout(run.job.timeout)
+        work = asyncio.create_task(self._outcome(run), name=f"startup job {run.name}")
         try:
-            async with limit:
-                self._results[run.name] = await self._attempts(run)
-        except asyncio.CancelledError:
+            await asyncio.wait([work], timeout=run.job.timeout)
+        finally:
+            if not work.done():
+                self._end(run, Status.FAILED)
+                await _give_up(work)
+        if run.status is Status.FAILED:
+            raise StartError(f"start-up job {run.name!r} took longer than its timeout, {run.job.timeout:g} s")
+        value, error = work.result()
+        if error is not None:
             self._end(run, Status.FAILED)
-            raise
-        except Exception as error:
-            self._end(run, Status.FAILED)
-            if limit.expired():
-                limit_text = f"{run.job.timeout:g} s"
-                raise StartError(f"start-up job {run.name!r} took longer than its timeout, {limit_text}") from error
             times = f" after {run.attempts} attempts" if run.attempts > 1 else ""
             raise StartError(f"start-up job {run.name!r} failed{times}: {type(error).__name__}: {error}") from error
+        self._results[run.name] = value
         self._end(run, Status.DONE)
         run.done.set()
+
+    async def _outcome(self, run: Run) -> tuple[Any, BaseException | None]:
+        """A result or an error, whatever its kind: SystemExit would otherwise end the loop, and cancel nobody."""
+        try:
+            return await self._attempts(run), None
+        except BaseException as error:  # noqa: BLE001 - it is the job's
+            return None, error
 
     def _end(self, run: Run, status: Status) -> None:
         run.status = status
@@ -217,9 +225,7 @@ class Startup:
         if job.registered.kind is not Kind.GENERATOR:
             return await job.registered.call(self._state)
         holder = _Holder(job, self._state, self.broken)
-        value = await holder.start()
-        self._holders.append(holder)
-        return value
+        return await holder.start(self._holders)
 
     def critical_path(self) -> list[str]:
         """The chain of jobs that the start waited for, first to last."""
@@ -242,16 +248,13 @@ class Startup:
         deadline = asyncio.get_running_loop().time() + left
         while self._holders:
             holder = self._holders.pop()
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await holder.stop()
-            except TimeoutError:
-                holder.abandon()
+            ended = await holder.stop(deadline)
+            if not ended:
                 problems.append(f"the clean-up of {holder.name!r} was cut off by LM_CLEANUP_TIMEOUT, {limit:g} s")
                 _log.error(problems[-1])
-            except Exception as error:  # noqa: BLE001 - the rest of the clean-up goes on
+            elif (error := holder.error) is not None:
                 problems.append(f"the clean-up of {holder.name!r} failed: {type(error).__name__}: {error}")
-                _log.exception("the clean-up of %r failed", holder.name)
+                _log.error("the clean-up of %r failed", holder.name, exc_info=error)
         return problems
 
 
@@ -274,32 +277,34 @@ class _Holder:
 
     def __init__(self, job: Job, state: State, broken: asyncio.Event) -> None:
         self.name = job.name
+        self.error: BaseException | None = None
+        self._all: list[_Holder] = []
         self._generator = job.registered.generator(state)
         self._broken = broken
         self._started: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._stop = asyncio.Event()
         self._task = asyncio.create_task(self._live(), name=f"startup job {job.name}")
 
-    async def start(self) -> Any:
-        """Runs the generator up to its `yield`, and gives what it yielded."""
+    async def start(self, started: list["_Holder"]) -> Any:
+        """Runs the generator up to its `yield`, gives what it yielded, and joins those that `started`."""
+        self._all = started
         try:
             await asyncio.wait([self._task, self._started], return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            await _give_up(self._task)
+            if not self._started.done():
+                await _give_up(self._task)
             raise
-        if not self._started.done():
-            await self._task
-            raise RuntimeError("it ended without a yield")
-        return self._started.result()
+        if self._started.done():
+            return self._started.result()
+        raise self.error or RuntimeError("it ended without a yield")
 
-    async def stop(self) -> None:
-        """Resumes the generator after its `yield`, and waits for its end."""
+    async def stop(self, deadline: float) -> bool:
+        """Resumes the generator after its `yield`; false where it has not ended by the deadline."""
         self._stop.set()
-        await asyncio.shield(self._task)
-
-    def abandon(self) -> None:
-        """Cancels what is left of it."""
+        await asyncio.wait([self._task], timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
+        ended = self._task.done()
         self._task.cancel()
+        return ended
 
     async def _live(self) -> None:
         try:
@@ -307,13 +312,19 @@ class _Holder:
             if value is _NOTHING:
                 return
             self._started.set_result(value)
+            self._all.append(self)
             await self._stop.wait()
             if await anext(self._generator, _NOTHING) is not _NOTHING:
-                raise RuntimeError("it yields more than once")
+                self.error = RuntimeError("it yields more than once")
+        except BaseException as error:  # noqa: BLE001 - it is the job's
+            self.error = error
         finally:
             if self._started.done() and not self._stop.is_set():
                 self._broken.set()
-            await self._generator.aclose()
+            try:
+                await self._generator.aclose()
+            except BaseException as error:  # noqa: BLE001
+                self.error = error  # what broke, where the first was only the cancellation that followed from it
 
 
 _NOTHING = object()

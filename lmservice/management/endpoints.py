@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from lmservice import configuration
 from lmservice.lifecycle import Lifecycle, State, StopCause
+from lmservice.logs import Stream
 from lmservice.management.guard import OPEN, Guard
 from lmservice.management.levels import Levels
 from lmservice.management.stacks import snapshot
@@ -36,6 +37,7 @@ class Instance(Protocol):
     settings: Settings
     lifecycle: Lifecycle
     metrics: Metrics
+    stream: Stream
     report: concurrent.futures.Future[dict[str, Any]]
     started_at: float
     loop: asyncio.AbstractEventLoop

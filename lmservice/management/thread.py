@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 from lmservice.connections import Listener
+from lmservice.logs import speaker
 from lmservice.management.endpoints import Endpoints, Instance
 
 WATCH_INTERVAL = 0.25
@@ -50,6 +51,7 @@ class ManagementThread:
         self._thread.join(timeout=2 * GOODBYE)
 
     def _run(self) -> None:
+        speaker.set(self._instance.stream.fields)
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_until_complete(self._serve())

@@ -1,0 +1,99 @@
+"""A process under measurement: started, asked until it answers, weighed, ended."""
+
+import contextlib
+import http.client
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+STEP = 0.001
+START_LIMIT = 30.0
+PATH = "/hello/world"
+_REQUEST = f"GET {PATH} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Resident memory in MiB: all of it, and with shared pages counted by their share."""
+
+    rss: float
+    pss: float
+
+
+class Process:
+    """A server process that listens on a port of the loopback interface; killed on leaving the `with`."""
+
+    def __init__(self, command: Sequence[str], port: int, *, cwd: Path, env: Mapping[str, str], log: Path) -> None:
+        self.port = port
+        self.log = log
+        with log.open("wb") as output:
+            self._began = time.perf_counter()
+            self._popen = subprocess.Popen(command, cwd=cwd, env=dict(env), stdout=output, stderr=subprocess.STDOUT)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._popen.kill()
+        self._popen.wait()
+
+    def first_answer(self) -> float:
+        """Seconds from the start of the process to the end of its first 200."""
+        while not self._answers():
+            if self._popen.poll() is not None or time.perf_counter() - self._began > START_LIMIT:
+                raise SystemExit(f"{self._popen.args!r} did not come up:\n{self.log.read_text()}")
+            time.sleep(STEP)
+        return time.perf_counter() - self._began
+
+    def terminate(self) -> None:
+        """Sends SIGTERM; nothing happens where it has ended already."""
+        self._popen.send_signal(signal.SIGTERM)
+
+    def wait(self, timeout: float) -> int:
+        """The exit code, once it has ended; -9 where it had to be killed after `timeout` seconds."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._popen.wait(timeout)
+        self._popen.kill()
+        return self._popen.wait()
+
+    def serve(self, requests: int) -> None:
+        """Sends so many requests, one after another, over one connection."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=START_LIMIT)
+        for _ in range(requests):
+            connection.request("GET", PATH)
+            response = connection.getresponse()
+            response.read()
+            if response.status != http.client.OK:
+                raise SystemExit(f"{self._popen.args!r} answered {response.status}")
+        connection.close()
+
+    def memory(self) -> Memory:
+        """What the kernel says it holds now."""
+        text = Path(f"/proc/{self._popen.pid}/smaps_rollup").read_text()
+        kib = {name: int(value) for name, value in re.findall(r"^(Rss|Pss): +(\d+) kB", text, re.MULTILINE)}
+        return Memory(rss=kib["Rss"] / 1024, pss=kib["Pss"] / 1024)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=START_LIMIT) as connection:
+                connection.sendall(_REQUEST)
+                return connection.makefile("rb").readline().startswith(b"HTTP/1.1 200")
+        except ConnectionError:
+            return False
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,83 @@
+"""`lmservice check`: 0 where all is well, 1 with findings, 2 for bad usage."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cli.command import PREAMBLE, PROGRAM, Ended
+
+Call = Callable[..., Ended]
+CYCLE = """
+service.startup_job(name="first", after=["second"])(lambda: 1)
+service.startup_job(name="second", after=["first"])(lambda: 1)
+"""
+
+
+@pytest.fixture
+def check(call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    """`lmservice check` of a program; its settings are named without `LM_`."""
+
+    def checked(program: str = PROGRAM, target: str = "program:service", **settings: str) -> Ended:
+        (folder / "program.py").write_text(program)
+        for name, value in settings.items():
+            monkeypatch.setenv(f"LM_{name}", value)
+        return call("check", target)
+
+    return checked
+
+
+def test_a_service_that_is_well_is_0(check: Callable[..., Ended]) -> None:
+    ended = check()
+    assert (ended.code, ended.errors) == (0, "")
+
+
+def test_a_service_is_not_started(check: Callable[..., Ended], folder: Path) -> None:
+    job = '\n@service.startup_job\ndef job():\n    open("started", "w").close()\n'
+    assert check(PROGRAM + job).code == 0
+    assert not (folder / "started").exists()
+
+
+def test_bad_settings_and_a_bad_graph_are_findings_all_of_them(check: Callable[..., Ended]) -> None:
+    ended = check(PROGRAM + CYCLE, PORT="eighty", LOG_LEVEL="loud", POTR="1")
+    assert ended.code == 1
+    for what in ("LM_PORT", "LM_LOG_LEVEL", "LM_POTR", "first", "second"):
+        assert what in ended.said
+    assert "Traceback" not in ended.said
+
+
+@pytest.mark.parametrize(
+    "form", ["@service.startup_job\ndef job():\n    yield", "@service.startup_job\nclass Job: ..."]
+)
+def test_a_job_of_the_wrong_kind_is_a_finding(check: Callable[..., Ended], form: str) -> None:
+    ended = check(f"{PROGRAM}\n{form}\n")
+    assert (ended.code, "Traceback" in ended.said) == (1, False)
+    assert "job" in ended.said.lower()
+
+
+def test_a_misspelt_variable_is_a_finding_with_the_nearest_right_name(check: Callable[..., Ended]) -> None:
+    ended = check(DRIAN_TIMEOUT="5")
+    assert ended.code == 1
+    assert "LM_DRIAN_TIMEOUT" in ended.said
+    assert "LM_DRAIN_TIMEOUT" in ended.said
+
+
+def test_a_budget_larger_than_the_grace_is_a_finding(check: Callable[..., Ended]) -> None:
+    ended = check(TERMINATION_GRACE_PERIOD="30")
+    assert ended.code == 1
+    assert "LM_TERMINATION_GRACE_PERIOD 30" in ended.said
+
+
+def test_no_secret_is_shown_in_a_finding(check: Callable[..., Ended]) -> None:
+    own = 'class Own(Settings):\n    token: int = 0\nservice = Service("program", routes=[], settings=Own)\n'
+    ended = check(PREAMBLE + own, TOKEN="hunter2")
+    assert (ended.code, "LM_TOKEN" in ended.said, "hunter2" in ended.said) == (1, True, False)
+
+
+@pytest.mark.parametrize("target", ["program", "nowhere:service", "program:nothing", "program:Service", ""])
+def test_a_target_that_names_no_service_is_bad_usage(check: Callable[..., Ended], target: str) -> None:
+    assert check(target=target).problem
+
+
+def test_words_that_there_are_not_are_bad_usage(call: Call) -> None:
+    assert call("check").code == 2
+    assert call("check", "program:service", "--nonsense").code == 2

@@ -1,0 +1,45 @@
+"""What the tests of the management listener share: services that run inside the test."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from lmservice import Service
+
+
+async def home(_request: Request) -> PlainTextResponse:
+    return PlainTextResponse("home")
+
+
+def program(**options: Any) -> Service:
+    """A service with a job, a check and a route."""
+    service = Service("flights", routes=[Route("/home", home)], **options)
+
+    @service.startup_job
+    async def timetable() -> str:
+        return "read"
+
+    @service.health_check(interval=60)
+    async def database() -> None: ...
+
+    return service
+
+
+@pytest.fixture(scope="module")
+async def shared(serve_module: Callable[..., Awaitable[Any]]) -> Any:
+    """One such service for the tests of a module that change nothing."""
+    return await serve_module(program(version="1.2.3"), management_hosts=("flights.internal",))
+
+
+@pytest.fixture
+def flights(serve: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Runs that service, with settings."""
+
+    async def started(**settings: Any) -> Any:
+        return await serve(program(version="1.2.3"), **settings)
+
+    return started
