@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic_core import PydanticUndefined
+from pydantic_core import PydanticUndefined, to_json
 
-from lmservice.masking import masked
+from lmservice.masking import masked, plain
 from lmservice.settings import Settings, type_name, variable
 
 
@@ -38,6 +38,11 @@ def describe(settings: Settings) -> list[Variable]:
     return [_variable(settings, name) for name in type(settings).model_fields]
 
 
+def as_json(settings: Settings, indent: int | None = None) -> bytes:
+    """Every setting by its name, as JSON."""
+    return to_json(by_name(settings), indent=indent, fallback=str, inf_nan_mode="strings")
+
+
 def by_name(settings: Settings) -> dict[str, dict[str, Any]]:
     """Every setting by its name, as `/config` gives it."""
     return {each.name: each.report() for each in describe(settings)}
@@ -46,12 +51,13 @@ def by_name(settings: Settings) -> dict[str, dict[str, Any]]:
 def _variable(settings: Settings, name: str) -> Variable:
     field = type(settings).model_fields[name]
     default = field.get_default(call_default_factory=True, validated_data={})
+    show = plain if name in Settings.model_fields else masked
     return Variable(
         name=name,
         variable=variable(type(settings), name),
         type=type_name(field.annotation),
-        default=None if default is PydanticUndefined else masked(name, default, field.annotation),
-        value=masked(name, getattr(settings, name), field.annotation),
+        default=None if default is PydanticUndefined else show(name, default, field.annotation),
+        value=show(name, getattr(settings, name), field.annotation),
         source=settings.origin(name),
         description=field.description or "",
     )

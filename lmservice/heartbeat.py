@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-import sys
 import threading
 import time
-import traceback
+
+from lmservice import stacks
 
 INTERVAL = 0.25
 """Between two marks, in seconds."""
@@ -62,8 +62,7 @@ class Heartbeat:
         still = self.still_for()
         if still >= min(NOTICED, self._stall) and not self._told:
             self._told = True
-            frame = sys._current_frames().get(self._thread)  # noqa: SLF001 - documented
-            stack = "".join(traceback.format_stack(frame)).rstrip() if frame else ""
+            stack = "\n".join(stacks.of_thread(self._thread))
             _log.error("lmservice.event_loop_stalled", extra={"seconds": round(still, 3), "stack": stack})
         elif self._told and still == 0:
             self._told = False

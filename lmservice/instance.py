@@ -320,8 +320,9 @@ class Instance:
             return
         self._layer.cut_off(tasks)
         self.exit_code = ExitCode.UNCLEAN
-        await asyncio.wait(tasks, timeout=LAST_WORDS)
-        flushed = self.loop.time() + LAST_WORDS
+        patience = LAST_WORDS / 10 if self.lifecycle.forced else LAST_WORDS
+        await asyncio.wait(tasks, timeout=patience)
+        flushed = self.loop.time() + patience
         while listener.open and self.loop.time() < flushed:
             listener.close_idle(0)
             await asyncio.sleep(TICK)

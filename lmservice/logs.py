@@ -35,6 +35,7 @@ speaker: ContextVar[Mapping[str, str] | None] = ContextVar("lmservice_speaker", 
 
 _RESERVED = frozenset(("timestamp", "level", "logger", "event", "service", "version", "environment", "instance"))
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+_DEEPEST = 8
 _CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
 _CONSOLE_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
     0x2028: "\\u2028",
@@ -79,13 +80,15 @@ class Stream:
         self.write(level, logger, event, shown)
 
 
-def _without_secrets(key: object, value: Any) -> Any:
+def _without_secrets(key: object, value: Any, depth: int = 0) -> Any:
     if _is_secret(str(key)):
         return MASK
+    if depth > _DEEPEST:  # or a value that holds itself
+        return "…"
     if isinstance(value, Mapping):
-        return {inner: _without_secrets(inner, item) for inner, item in value.items()}
+        return {inner: _without_secrets(inner, item, depth + 1) for inner, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_secrets("", item) for item in value]
+        return [_without_secrets("", item, depth + 1) for item in value]
     return value
 
 
@@ -195,6 +198,9 @@ def _take_standard_logging(undo: contextlib.ExitStack, stream: Stream, level: st
     logging.captureWarnings(capture=True)
     for noisy in ("uvicorn.error", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    uvicorn = logging.getLogger("uvicorn.error")
+    uvicorn.addFilter(_told_better)
+    undo.callback(uvicorn.removeFilter, _told_better)
 
     def put_back() -> None:
         root.handlers[:] = before
@@ -202,6 +208,11 @@ def _take_standard_logging(undo: contextlib.ExitStack, stream: Stream, level: st
         logging.captureWarnings(capture=False)
 
     undo.callback(put_back)
+
+
+def _told_better(record: logging.LogRecord) -> bool:
+    """Leaves out what uvicorn says of an app that failed in mid-answer: its exception has been logged."""
+    return not str(record.msg).startswith("ASGI callable returned without completing")
 
 
 def _take_structlog(undo: contextlib.ExitStack, stream: Stream) -> None:

@@ -43,6 +43,15 @@ def _words(name: str) -> list[str]:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|\W|_", " ", name).lower().split()
 
 
+def plain(_name: str, value: Any, _annotation: Any = None) -> Any:
+    """Gives `value`, of a setting that is known to be harmless, in the terms of JSON; of a URL only its harmless part."""
+    if isinstance(value, list | tuple):
+        return [str(item) for item in value]
+    if isinstance(value, str):
+        return _url(value) if "://" in value else value
+    return _plain(value)
+
+
 def masked(name: str, value: Any, annotation: Any = None) -> Any:
     """Gives `value` in the terms of JSON, or `MASK` where it is not plainly harmless."""
     doubtful = secret_name(name) or not _DOUBTFUL_WORDS.isdisjoint(_words(name))

@@ -165,6 +165,13 @@ class RequestLayer:
         self._stream = stream
         self.rejected = Counter(dict.fromkeys(("concurrency", "body_size", "timeout"), 0))
         metrics.observed(
+            "lmservice_requests_rejected_total",
+            "Requests refused by a limit, by its name.",
+            ("reason",),
+            lambda: [((reason,), float(count)) for reason, count in self.rejected.items()],
+            kind="counter",
+        )
+        metrics.observed(
             "http_server_active_requests", "Requests in flight.", ("http_request_method",), self._active_requests
         )
 

@@ -14,7 +14,7 @@ from types import FrameType
 import uvloop
 
 from lmservice import logs, sockets
-from lmservice.errors import BindError, ExitCode
+from lmservice.errors import BindError, ExitCode, UsageError
 from lmservice.instance import Instance
 from lmservice.lifecycle import StopCause
 from lmservice.management.thread import ManagementThread
@@ -33,18 +33,33 @@ def run(service: Service) -> ExitCode:
     Raises:
         UsageError: the settings, the job graph or an address cannot be used; nothing has been started.
     """
-    service.check()
-    settings = service.settings_class.load()
+    settings = _settings(service)
     with logs.configured(settings, service.name, service.version) as stream, bound(settings) as (sock, management_sock):
         _warn_of_misspelt(type(settings))
         instance = Instance(service, settings, sock, stream)
-        _log.info("lmservice.listening", extra=_addresses(sock, management_sock))
-        management = start_management(instance, management_sock)
         with _signals(instance):
+            management = start_management(instance, management_sock)
+            _log.info("lmservice.listening", extra=_addresses(sock, management_sock))
             code = _run_loop(_loop_factory(settings), instance)
         management.close()
     _leave_without_leftovers(code)
     return code
+
+
+def _settings(service: Service) -> Settings:
+    """The settings, where they and the job graph can be used; else everything that is wrong with both, at once."""
+    problems: list[str] = []
+    try:
+        service.check()
+    except UsageError as error:
+        problems.append(str(error))
+    try:
+        settings = service.settings_class.load()
+    except UsageError as error:
+        problems.append(str(error))
+    if problems:
+        raise UsageError("\n".join(problems))
+    return settings
 
 
 @contextlib.contextmanager
@@ -56,6 +71,8 @@ def bound(settings: Settings) -> Iterator[tuple[socket.socket, socket.socket]]:
             ("LM_", settings.host, settings.port),
             ("LM_MANAGEMENT_", settings.management_host, settings.management_port),
         ):
+            if pair and port and port == settings.port and host in ("::", "0.0.0.0", settings.host):
+                raise BindError(f"LM_PORT and LM_MANAGEMENT_PORT are both {port}: set one of them to another port")
             sock = sockets.bind(host, port, name=name)
             undo.callback(sock.close)
             pair.append(sock)
@@ -142,6 +159,6 @@ def _leave_without_leftovers(code: ExitCode) -> None:
         sys.stdout.flush()
         os._exit(code)
 
-    timer = threading.Timer(LEFTOVER_PATIENCE, leave)
+    timer = threading.Timer(0 if code is ExitCode.FORCED else LEFTOVER_PATIENCE, leave)
     timer.daemon = True
     timer.start()

@@ -1,5 +1,6 @@
 """`Service`: what a service is made of, as its author declares it. Running it is `lmservice.server`'s."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
@@ -57,7 +58,7 @@ class Service:
             raise ServiceDefinitionError(f"service {name!r} needs either routes= or app=, and not both")
         if exception_handlers and routes is None:
             raise ServiceDefinitionError(f"exception_handlers= of service {name!r} goes with routes=: app= has its own")
-        if not issubclass(settings, Settings):
+        if not (inspect.isclass(settings) and issubclass(settings, Settings)):
             raise ServiceDefinitionError(f"settings= of service {name!r} must be a subclass of lmservice.Settings")
         self.name = name
         self.version = version
@@ -103,8 +104,11 @@ class Service:
         """
 
         def register(job: F) -> F:
+            _must_be_name(name, "start-up job")
             registered = Registered(job, name, what="start-up job", generators=True)
-            _must_be_positive(f"start-up job {registered.name!r}", timeout=timeout, attempts=attempts)
+            label = f"start-up job {registered.name!r}"
+            _must_be_positive(label, timeout=timeout)
+            _must_be_positive(label, whole=True, attempts=attempts)
             if isinstance(after, str):
                 raise ServiceDefinitionError(f"after= of start-up job {registered.name!r} is a list: [{after!r}]")
             self.jobs.append(Job(registered, tuple(after), timeout, attempts))
@@ -154,9 +158,11 @@ class Service:
         """
 
         def register(check: F) -> F:
+            _must_be_name(name, "health check")
             registered = Registered(check, name, what="health check")
             label = f"health check {registered.name!r}"
-            _must_be_positive(label, interval=interval, timeout=timeout, failures=failures, successes=successes)
+            _must_be_positive(label, interval=interval, timeout=timeout)
+            _must_be_positive(label, whole=True, failures=failures, successes=successes)
             if any(other.name == registered.name for other in self.checks):
                 raise ServiceDefinitionError(f"two health checks are named {registered.name!r}: give one another name=")
             self.checks.append(Check(registered, interval, timeout, failures, successes, critical))
@@ -173,10 +179,17 @@ class Service:
         check_graph(self.jobs)
 
 
-def _must_be_positive(label: str, **numbers: float | None) -> None:
+def _must_be_name(name: object, what: str) -> None:
+    if name is not None and not (isinstance(name, str) and name):
+        raise ServiceDefinitionError(f"name= of a {what} is {name!r}: it must be a text that is not empty")
+
+
+def _must_be_positive(label: str, *, whole: bool = False, **numbers: float | None) -> None:
     for name, number in numbers.items():
-        if number is not None and not number > 0:
-            raise ServiceDefinitionError(f"{name}= of {label} is {number!r}: it must be more than 0")
+        right = isinstance(number, int if whole else int | float) and not isinstance(number, bool)
+        if number is not None and not (right and number > 0):
+            kind = "a whole number" if whole else "a number of seconds"
+            raise ServiceDefinitionError(f"{name}= of {label} is {number!r}: it must be {kind}, more than 0")
 
 
 class _App(Starlette):

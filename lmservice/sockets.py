@@ -5,12 +5,21 @@ import fcntl
 import socket
 import struct
 import termios
+from array import array
 from collections.abc import Iterator
 
 from lmservice.errors import BindError
 
 SO_BINDTOIFINDEX = 62  # Linux ≥ 5.1; not in the socket module
 NO_INTERFACE = 0x7FFFFFFF
+SO_ATTACH_FILTER = 26  # not in the socket module either
+_DROP_NEW = (
+    (0x30, 0, 0, 13),  # load the byte of the TCP header that holds its flags
+    (0x54, 0, 0, 0x12),  # keep SYN and ACK of it
+    (0x15, 0, 1, 0x02),  # unless SYN alone is set, go past the next
+    (0x06, 0, 0, 0),  # drop
+    (0x06, 0, 0, 0xFFFFFFFF),  # keep
+)
 _TCP_INFO_UNACKED = 24  # offset of tcpi_unacked in struct tcp_info: for a listener, the length of its accept queue
 
 
@@ -84,14 +93,28 @@ def url(sock: socket.socket) -> str:
 def refuse_new(sock: socket.socket) -> bool:
     """Makes a listener refuse new connections while those in its queue can still be accepted.
 
-    Bound to an interface that does not exist, no SYN matches the listener any more. Needs no privilege; false where
-    the system cannot do it.
+    Bound to an interface that does not exist, no SYN matches the listener any more. Where that cannot be had, a filter
+    drops every SYN before it is looked at: new clients wait a second, then are refused. Neither needs privileges; false
+    where the system can do neither.
     """
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX, NO_INTERFACE)
-    except OSError:
-        return False
-    return True
+    for refuse in (_bind_to_no_interface, _drop_new):
+        try:
+            refuse(sock)
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def _bind_to_no_interface(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX, NO_INTERFACE)
+
+
+def _drop_new(sock: socket.socket) -> None:
+    """Attaches a classic BPF program that keeps each segment but a SYN without ACK."""
+    program = array("B", b"".join(struct.pack("HBBI", *instruction) for instruction in _DROP_NEW))
+    address, _ = program.buffer_info()
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HxxxxxxP", len(_DROP_NEW), address))
 
 
 def queue_length(sock: socket.socket) -> int:

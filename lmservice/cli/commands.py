@@ -77,7 +77,8 @@ def _run(options: argparse.Namespace) -> int:
         from lmservice.cli import reload  # noqa: PLC0415
 
         return reload.run(options.target)
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(ExitCode.CLEAN))  # nothing has begun yet
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(ExitCode.CLEAN))  # nothing has begun yet
     from lmservice.cli import target  # noqa: PLC0415
     from lmservice.server import run  # noqa: PLC0415
 

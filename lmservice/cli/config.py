@@ -7,6 +7,7 @@ from typing import Any
 from lmservice import configuration
 from lmservice.configuration import Variable
 from lmservice.errors import ExitCode
+from lmservice.masking import MASK
 from lmservice.service import Service
 
 _HEADINGS = ("variable", "type", "default", "value", "source")
@@ -20,7 +21,7 @@ def show(service: Service, form: str) -> ExitCode:
     """
     settings = service.settings_class.load()
     if form == "json":
-        print(json.dumps(configuration.by_name(settings), indent=2, default=str))  # noqa: T201 - the command's output
+        print(configuration.as_json(settings, indent=2).decode())  # noqa: T201 - the command's output
     else:
         print(_FORMS[form](configuration.describe(settings)))  # noqa: T201
     return ExitCode.CLEAN
@@ -55,7 +56,10 @@ def _env(variables: Sequence[Variable]) -> str:
 
 def _assignment(each: Variable) -> str:
     given = each.source != "default"
-    return f"{'' if given else '# '}{each.variable}={_quoted(_text(each.value if given else each.default))}"
+    value = _text(each.value if given else each.default)
+    if MASK in value:
+        return f"# {each.variable}="
+    return f"{'' if given else '# '}{each.variable}={_quoted(value)}"
 
 
 def _quoted(value: str) -> str:

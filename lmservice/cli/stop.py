@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import sys
+import threading
 from urllib.parse import urlsplit
 
 from lmservice.errors import ExitCode, UsageError
@@ -22,30 +23,43 @@ def stop(url: str | None, timeout: float | None) -> ExitCode:
         UsageError: the URL is none.
     """
     base = url or f"http://localhost:{os.environ.get('LM_MANAGEMENT_PORT') or DEFAULT_PORT}"
-    if timeout is not None and not timeout > 0:
+    if timeout is not None and not timeout > 0:  # nan as well
         raise UsageError(f"--timeout {timeout:g} must be more than 0 seconds")
     host, port = _address(base)
-    connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    answers: list[tuple[int, str] | Exception] = []
+    asking = threading.Thread(target=lambda: answers.append(_ask(host, port)), daemon=True)
+    asking.start()
+    asking.join(min(timeout, threading.TIMEOUT_MAX) if timeout is not None else None)
+    if not answers:
+        return _complain(f"{base} has not drained within {timeout:g} s; it goes on draining")
+    if isinstance(answers[0], Exception):
+        return _complain(f"{base} does not answer as a management listener: {_said(answers[0])}")
+    return _judge(base, *answers[0])
+
+
+def _ask(host: str, port: int) -> tuple[int, str] | Exception:
+    connection = http.client.HTTPConnection(host, port)
     try:
         connection.request("POST", "/stop")
         response = connection.getresponse()
-        body = response.read().decode("utf-8", "replace")
-    except TimeoutError:
-        return _complain(f"{base} has not drained within {timeout:g} s; it goes on draining")
+        return response.status, response.read().decode("utf-8", "replace")
     except (OSError, http.client.HTTPException) as error:
-        return _complain(f"{base} does not answer: {str(error) or type(error).__name__}")
+        return error
     finally:
         connection.close()
-    return _judge(base, response.status, body)
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _judge(base: str, status: int, body: str) -> ExitCode:
     if status != http.client.OK:
-        return _complain(f"{base}/stop answered {status}: {body.strip()}")
+        return _complain(f"{base}/stop answered {status}: {' '.join(body.split())[:200]}")
     try:
         report = json.loads(body)
-        code = int(report.get("exit_code", 0))
-    except (ValueError, AttributeError, TypeError):
+        code = int(report["exit_code"])
+    except (ValueError, KeyError, TypeError):
         return _complain(f"{base}/stop answered with something that is no report: {body[:200]!r}")
     print(json.dumps(report, indent=2))  # noqa: T201 - the command's output
     return ExitCode(code) if code in set(ExitCode) else ExitCode.FINDINGS

@@ -25,6 +25,8 @@ def load(target: str) -> Service:
             found = getattr(found, part)
         except AttributeError:
             raise UsageError(f"module {module_name!r} has no {attribute!r}{_services_in(module_name)}") from None
+        except Exception as error:  # noqa: BLE001 - whatever stands behind the name
+            raise UsageError(f"reading {target!r} failed: {_said(error)}{_place(error)}") from None
     if not isinstance(found, Service):
         kind = type(found).__name__
         raise UsageError(f"{target} is a {kind}, not a Service: wrap an ASGI app as Service('name', app=...)")
@@ -48,8 +50,15 @@ def _import(name: str) -> Any:
 
 
 def _failure(name: str, error: BaseException) -> str:
-    said = " ".join(str(error).split())
-    return f"importing {name!r} failed: {type(error).__name__}: {said}{_place(error)}"
+    return f"importing {name!r} failed: {_said(error)}{_place(error)}"
+
+
+def _said(error: BaseException) -> str:
+    try:
+        said = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - a __str__ of somebody's own
+        said = ""
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def _place(error: BaseException) -> str:

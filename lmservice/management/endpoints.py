@@ -21,10 +21,10 @@ from lmservice.lifecycle import Lifecycle, State, StopCause
 from lmservice.logs import Stream
 from lmservice.management.guard import OPEN, Guard
 from lmservice.management.levels import Levels
-from lmservice.management.stacks import snapshot
 from lmservice.metrics import Metrics
 from lmservice.request import problem
 from lmservice.settings import Settings
+from lmservice.stacks import snapshot
 
 _MOST_BODY = 65_536
 
@@ -99,7 +99,7 @@ class Endpoints:
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        path = request.url.path
+        path = request.scope["path"]  # as it came: a URL object would drop line ends
         if path not in OPEN and (objection := self._guard.objection(request)):
             return self._refused(request, objection)
         template = "/loggers/{name}" if path.startswith("/loggers/") else path
@@ -128,7 +128,7 @@ class Endpoints:
         peer = request.client.host if request.client else "?"
         _log.warning(
             "lmservice.management_refused",
-            extra={"method": request.method, "path": request.url.path, "peer": peer, "reason": objection},
+            extra={"method": request.method, "path": request.scope["path"], "peer": peer, "reason": objection},
         )
         return _problem(403, objection)
 
@@ -152,7 +152,7 @@ class Endpoints:
         encode, kind = exposition.choose_encoder(request.headers.get("accept", ""))
         body = encode(self._instance.metrics.registry)
         headers = {"vary": "accept, accept-encoding"}
-        if exposition.gzip_accepted(request.headers.get("accept-encoding", "")):
+        if _accepts_gzip(request.headers.get("accept-encoding", "")):
             body = gzip.compress(body, 1)
             headers["content-encoding"] = "gzip"
         return Response(body, headers={**headers, "content-type": kind})
@@ -169,7 +169,8 @@ class Endpoints:
         )
 
     async def _config(self, _request: Request) -> Response:
-        return _json(configuration.by_name(self._instance.settings))
+        body = configuration.as_json(self._instance.settings)
+        return Response(body, media_type="application/json")
 
     async def _loggers(self, _request: Request) -> Response:
         return _json({"loggers": self.levels.report()})
@@ -181,7 +182,7 @@ class Endpoints:
             if len(body) > _MOST_BODY:
                 return _problem(413, f"the body is larger than {_MOST_BODY} bytes", {"connection": "close"})
         try:
-            change = self.levels.change(request.url.path.removeprefix("/loggers/"), body)
+            change = self.levels.change(request.scope["path"].removeprefix("/loggers/"), body)
         except ValueError as error:
             return _problem(422, str(error))
         _log.warning("lmservice.log_level_changed", extra={"changed": change})
@@ -199,6 +200,15 @@ class Endpoints:
         lines = [f"{info['name']} {info['version']} is {self._instance.lifecycle.state.value}.", ""]
         lines += [f"{' '.join(methods):9} {path}" for path, methods in self._routes.items()]
         return PlainTextResponse("\n".join(lines) + "\n")
+
+
+def _accepts_gzip(header: str) -> bool:
+    """Whether `gzip` is among what a client accepts, and not with a weight of 0 (RFC 9110 §12.5.3)."""
+    for each in header.lower().split(","):
+        coding, _, weight = each.replace(" ", "").partition(";")
+        if coding == "gzip":
+            return weight not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False
 
 
 def _json(body: Any, status: int = 200) -> Response:

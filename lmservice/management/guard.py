@@ -27,7 +27,7 @@ class Guard:
 
     def objection(self, request: Request) -> str:
         """Why a request is refused whatever the peer; '' where it is not."""
-        if request.url.path in OPEN:
+        if request.scope["path"] in OPEN:
             return ""
         hosts = request.headers.getlist("host")
         if len(hosts) > 1:

@@ -18,7 +18,7 @@ class Change(BaseModel):
     model_config = ConfigDict(extra="forbid", defer_build=True)
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
-    duration: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)] = 600
+    duration: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False, strict=True)] = 600
 
 
 class Levels:

@@ -1,5 +1,6 @@
 """`lmservice run --reload`: a developer's service, anew after each change, and nothing left behind."""
 
+import contextlib
 import os
 import signal
 import time
@@ -25,33 +26,36 @@ async def resource():
 class Reloading(Process):
     """`lmservice run --reload`."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__([LMSERVICE, "run", "--reload", "program:service"], folder=folder, settings=FREE)
+    def __init__(self, folder: Path, target: str = "program:service") -> None:
+        self._folder = folder
+        super().__init__([LMSERVICE, "run", "--reload", target], folder=folder, settings=FREE)
 
-    def wait_said(self, words: str, times: int = 1) -> None:
+    def change(self, source: str, words: str) -> None:
+        """Writes the program anew, and returns once it has been heeded with these words.
+
+        A change before the first look at the files is none, so it is made again where nothing comes of it.
+        """
+        path = self._folder / "program.py"
+        for attempt in range(1, 4):
+            path.write_text(source)
+            os.utime(path, (time.time() + 5 * attempt,) * 2)
+            with contextlib.suppress(TimeoutError):
+                return self.wait_said(words, timeout=TIMEOUT / 3)
+        raise TimeoutError(words)
+
+    def wait_said(self, words: str, times: int = 1, timeout: float = TIMEOUT) -> None:
         """Returns once its output has had the words so often."""
-        deadline = Deadline()
+        end = time.monotonic() + timeout
         while sum(words in line for line in self.output) < times:
             assert self.running, f"ended before: {words}"
-            deadline.wait(words)
+            if time.monotonic() > end:
+                raise TimeoutError(words)
+            time.sleep(0.02)
 
     @property
     def children(self) -> list[int]:
         """The processes in which the service ran."""
         return [int(line.split()[1]) for line in self.output if line.startswith("pid ")]
-
-
-class Deadline:
-    """Short waits, up to a limit."""
-
-    def __init__(self) -> None:
-        self._left = int(TIMEOUT / 0.02)
-
-    def wait(self, what: str) -> None:
-        """Waits a little; fails once that was too often."""
-        self._left -= 1
-        assert self._left, f"not within {TIMEOUT} s: {what}"
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -75,17 +79,8 @@ def alive(pid: int) -> bool:
     return True
 
 
-def change(folder: Path, source: str) -> None:
-    """Writes the program anew, later than before for every clock."""
-    path = folder / "program.py"
-    later = path.stat().st_mtime + 5
-    path.write_text(source)
-    os.utime(path, (later, later))
-
-
-def test_a_change_starts_it_anew_after_a_clean_stop(reloading: Reloading, folder: Path) -> None:
-    change(folder, PROGRAM.replace("one", "two"))
-    reloading.wait_said("program says two")
+def test_a_change_starts_it_anew_after_a_clean_stop(reloading: Reloading) -> None:
+    reloading.change(PROGRAM.replace("one", "two"), "program says two")
     reloading.wait_said("lmservice.ready", 2)
     said = [line for line in reloading.output if not line.startswith("{")]
     assert said.index("cleaned up") < said.index("program says two")
@@ -95,12 +90,10 @@ def test_a_change_starts_it_anew_after_a_clean_stop(reloading: Reloading, folder
     assert reloading.wait() == 0
 
 
-def test_a_mistake_is_told_and_its_correction_runs(reloading: Reloading, folder: Path) -> None:
-    change(folder, "def f(:")
-    reloading.wait_said("SyntaxError")
+def test_a_mistake_is_told_and_its_correction_runs(reloading: Reloading) -> None:
+    reloading.change("def f(:", "SyntaxError")
     assert not any("Traceback" in line for line in reloading.output)
-    change(folder, PROGRAM.replace("one", "three"))
-    reloading.wait_said("program says three")
+    reloading.change(PROGRAM.replace("one", "three"), "program says three")
     reloading.wait_said("lmservice.ready", 2)
 
 
@@ -124,11 +117,8 @@ def test_ctrl_c_at_a_terminal_reaches_both_and_ends_both_with_0(reloading: Reloa
 
 @pytest.mark.parametrize("target", ["nowhere:service", "program", "program:nothing"])
 def test_a_target_that_names_no_service_is_told(folder: Path, target: str) -> None:
-    command = [LMSERVICE, "run", "--reload", target]
-    with Process(command, folder=folder, settings=FREE) as process:
-        deadline = Deadline()
-        while not any(line.startswith("lmservice: ") for line in process.output):
-            deadline.wait("a word")
+    with Reloading(folder, target) as process:
+        process.wait_said("lmservice: ")
         assert not any("Traceback" in line for line in process.output)
         process.signal(signal.SIGINT)
         process.wait()

@@ -37,18 +37,19 @@ def _awaits(coroutine: Any) -> list[str]:
     return lines
 
 
+def of_thread(ident: int) -> list[str]:
+    """Where a thread is, innermost call last; without source lines, which would have to be read."""
+    frame = sys._current_frames().get(ident)  # noqa: SLF001 - documented
+    return [_line(each) for each, _ in traceback.walk_stack(frame)][::-1] if frame is not None else []
+
+
 def _line(frame: FrameType) -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
 
 
 def _threads() -> list[dict[str, Any]]:
-    frames = sys._current_frames()  # noqa: SLF001 - documented
     return [
-        {
-            "name": thread.name,
-            "daemon": thread.daemon,
-            "stack": [_line(frame) for frame, _ in traceback.walk_stack(frames[thread.ident])][::-1],
-        }
+        {"name": thread.name, "daemon": thread.daemon, "stack": of_thread(thread.ident)}
         for thread in threading.enumerate()
-        if thread.ident in frames
+        if thread.ident is not None
     ]
