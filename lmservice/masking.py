@@ -44,7 +44,7 @@ def _words(name: str) -> list[str]:
 
 
 def plain(_name: str, value: Any, _annotation: Any = None) -> Any:
-    """Gives `value`, of a setting that is known to be harmless, in the terms of JSON; of a URL only its harmless part."""
+    """Gives `value`, of a setting known to be harmless, in the terms of JSON; of a URL only what `masked` shows."""
     if isinstance(value, list | tuple):
         return [str(item) for item in value]
     if isinstance(value, str):

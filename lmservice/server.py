@@ -66,7 +66,7 @@ def _settings(service: Service) -> Settings:
 def bound(settings: Settings) -> Iterator[tuple[socket.socket, socket.socket]]:
     """Both sockets, the service's and the management listener's, bound first thing."""
     with contextlib.ExitStack() as undo:
-        pair = []
+        pair: list[socket.socket] = []
         for name, host, port in (
             ("LM_", settings.host, settings.port),
             ("LM_MANAGEMENT_", settings.management_host, settings.management_port),

@@ -1,6 +1,5 @@
 """`Service`: what a service is made of, as its author declares it. Running it is `lmservice.server`'s."""
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
@@ -58,7 +57,7 @@ class Service:
             raise ServiceDefinitionError(f"service {name!r} needs either routes= or app=, and not both")
         if exception_handlers and routes is None:
             raise ServiceDefinitionError(f"exception_handlers= of service {name!r} goes with routes=: app= has its own")
-        if not (inspect.isclass(settings) and issubclass(settings, Settings)):
+        if Settings not in getattr(settings, "__mro__", ()):
             raise ServiceDefinitionError(f"settings= of service {name!r} must be a subclass of lmservice.Settings")
         self.name = name
         self.version = version
@@ -184,7 +183,7 @@ def _must_be_name(name: object, what: str) -> None:
         raise ServiceDefinitionError(f"name= of a {what} is {name!r}: it must be a text that is not empty")
 
 
-def _must_be_positive(label: str, *, whole: bool = False, **numbers: float | None) -> None:
+def _must_be_positive(label: str, *, whole: bool = False, **numbers: Any) -> None:
     for name, number in numbers.items():
         right = isinstance(number, int if whole else int | float) and not isinstance(number, bool)
         if number is not None and not (right and number > 0):

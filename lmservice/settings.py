@@ -6,6 +6,7 @@ highest first: the environment; `.env` in the current directory (in the `dev` en
 """
 
 import os
+import re
 import socket
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -15,6 +16,7 @@ from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     ByteSize,
@@ -34,13 +36,16 @@ from pydantic_settings import (
 )
 
 from lmservice.errors import SettingsError
-from lmservice.masking import masked
+from lmservice.masking import MASK, masked
 
 PREFIX = "LM_"
 SECRETS_DIR = "LM_SECRETS_DIR"
 DEFAULT_SECRETS_DIR = "/run/secrets"
 CLOSING_SECONDS = 3.0
 """What closing itself may take, beside the phases that have settings, in seconds."""
+
+SHORTEST_SECRET = 3
+"""Shorter parts of secrets are not looked for in messages, in characters."""
 
 _DAY = 86_400
 
@@ -142,15 +147,16 @@ class Settings(BaseSettings):
         """
         found = {"argument": given, **_read(cls)}
         values = {name: value for read in reversed(found.values()) for name, value in read.items()}
-        origins = {name: origin for origin, read in reversed(found.items()) for name in read}
+        fields = _fields(cls)
+        origins = {fields.get(name.lower(), name): origin for origin, read in reversed(found.items()) for name in read}
         settings = cls.__new__(cls)
         try:
             BaseModel.__init__(settings, **values)  # the sources have been read: once is enough
             problems = _contradictions(settings.__dict__)
         except ValidationError as error:
-            problems = [_problem(cls, origins, dict(entry)) for entry in error.errors(include_url=False)]
-            defaults = {name: field.default for name, field in cls.model_fields.items()}
-            problems += _contradictions({**defaults, **values})
+            problems = _Problems(cls, origins, values).of(error)
+        except Exception as error:  # noqa: BLE001 - a validator of the service's own
+            problems = [f"the settings cannot be used: a validator of {cls.__name__} raised {type(error).__name__}"]
         if problems:
             raise SettingsError(problems)
         settings._origins.update(origins)  # noqa: SLF001 - its own class
@@ -166,11 +172,12 @@ class _FriendlyDecoding:
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         try:
-            return super().decode_complex_value(field_name, field, value)  # type: ignore[misc]
+            decoded = super().decode_complex_value(field_name, field, value)  # type: ignore[misc]
         except ValueError:
-            if _is_sequence(field.annotation):
-                return [part.strip() for part in value.split(",") if part.strip()]
-            return value
+            decoded = value
+        if _is_sequence(field.annotation) and not isinstance(decoded, list):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return decoded
 
 
 class _Environment(_FriendlyDecoding, EnvSettingsSource):
@@ -190,7 +197,18 @@ def _read(cls: type[BaseSettings]) -> dict[str, dict[str, Any]]:
     try:
         return {origin: source() for origin, source in _sources(cls).items()}
     except (OSError, UnicodeError) as error:
-        raise SettingsError([f"a file of settings cannot be read: {error}"]) from None
+        raise SettingsError([f"a file in {SECRETS_DIR} cannot be read: {error}: mend or remove it"]) from None
+
+
+def _fields(cls: type[BaseSettings]) -> dict[str, str]:
+    """Each field's name by the names that a source may give it, in small letters."""
+    return {alias.lower(): name for name in cls.model_fields for alias in (name, *_aliases(cls, name))}
+
+
+def _aliases(cls: type[BaseSettings], name: str) -> list[str]:
+    alias = cls.model_fields[name].validation_alias if name in cls.model_fields else None
+    choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+    return [choice for choice in choices if isinstance(choice, str)]
 
 
 def _sources(cls: type[BaseSettings]) -> dict[str, PydanticBaseSettingsSource]:
@@ -198,7 +216,7 @@ def _sources(cls: type[BaseSettings]) -> dict[str, PydanticBaseSettingsSource]:
     secrets = _secrets_dir()
     below = {"secrets": _Secrets(cls, secrets_dir=secrets)} if secrets else {}
     if Path(".env").is_file() and _environment_is_dev(cls, below):
-        sources[".env"] = _DotEnv(cls)
+        sources[".env"] = _dot_env(cls)
     return {**sources, **below}
 
 
@@ -209,10 +227,17 @@ def _environment_is_dev(cls: type[BaseSettings], below: Mapping[str, PydanticBas
     if given is None:
         values = [source()["environment"] for source in below.values() if "environment" in source()]
         given = values[0] if values else str(cls.model_fields["environment"].default)
-    said = _DotEnv(cls)().get("environment", given)
+    said = _dot_env(cls)().get("environment", given)
     if given == "dev" and said != "dev":
         raise SettingsError([f"{name}: .env says {said!r}, but .env is read in dev alone: set it in the environment"])
     return given == "dev"
+
+
+def _dot_env(cls: type[BaseSettings]) -> PydanticBaseSettingsSource:
+    try:
+        return _DotEnv(cls)
+    except (OSError, UnicodeError) as error:
+        raise SettingsError([f".env cannot be read: {error}: mend or remove it"]) from None
 
 
 def _secrets_dir() -> str | None:
@@ -244,16 +269,18 @@ _BUDGET = ("drain_delay", "drain_delay_max", "drain_timeout", "cleanup_timeout",
 
 
 def variable(cls: type[BaseSettings], name: str) -> str:
-    """The environment variable of a setting."""
-    alias = cls.model_fields[name].validation_alias if name in cls.model_fields else None
-    return alias.upper() if isinstance(alias, str) else f"{PREFIX}{name.upper()}"
+    """The environment variable of a setting: the one that is set, where it has several."""
+    names = [alias.upper() for alias in _aliases(cls, name)] or [f"{PREFIX}{name.upper()}"]
+    present = {each.upper() for each in os.environ}
+    return next((each for each in names if each in present), names[0])
 
 
 def misspelt(cls: type[Settings]) -> dict[str, str]:
     """The `LM_` variables of the environment that no setting reads, each with the nearest right name or ''."""
     from difflib import get_close_matches  # noqa: PLC0415 - costs every start what few need
 
-    known = {variable(cls, name) for name in cls.model_fields} | {SECRETS_DIR}
+    aliases = {alias.upper() for name in cls.model_fields for alias in _aliases(cls, name)}
+    known = {variable(cls, name) for name in cls.model_fields} | aliases | {SECRETS_DIR}
     unknown = [name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known]
     return {name: next(iter(get_close_matches(name.upper(), known, n=1, cutoff=0.7)), "") for name in sorted(unknown)}
 
@@ -277,17 +304,64 @@ def _is_sequence(annotation: Any) -> bool:
     return isinstance(origin, type) and issubclass(origin, list | tuple | set | frozenset)
 
 
-def _problem(cls: type[Settings], origins: Mapping[str, str], entry: dict[str, Any]) -> str:
-    if not entry["loc"]:
-        return str(entry["msg"])
-    name = str(entry["loc"][0])
-    label = variable(cls, name) + "".join(f"[{part}]" for part in entry["loc"][1:])
-    field = cls.model_fields.get(name)
-    if entry["type"] == "missing" and field is not None:
-        return f"{label}: is required ({type_name(field.annotation)}): set it in the environment"
-    shown = masked(name, entry["input"], field.annotation if field else None)
-    said = "is not allowed here" if shown == masked(name, object()) else f"{shown!r}: {_lower(entry['msg'])}"
-    return f"{label}: {said} (from {origins.get(name, 'default')}; expected {_expected(field)})"
+class _Problems:
+    """Tells what is wrong with settings, and shows nothing that is not plainly harmless."""
+
+    def __init__(self, cls: type[Settings], origins: Mapping[str, str], values: Mapping[str, Any]) -> None:
+        self._cls = cls
+        self._origins = origins
+        self._fields = _fields(cls)
+        self._values = values
+        self._secrets = self._find_secrets(values)
+
+    def of(self, error: ValidationError) -> list[str]:
+        """A line for each problem, and one for the sum of the drain where its parts are well."""
+        entries: list[dict[str, Any]] = [dict(entry) for entry in error.errors(include_url=False)]
+        lines = list(dict.fromkeys(self._line(entry) for entry in entries))
+        if {self._name(entry) for entry in entries}.isdisjoint(_BUDGET):
+            fields = self._cls.model_fields
+            lines += _contradictions({name: self._values.get(name, fields[name].default) for name in _BUDGET})
+        return lines
+
+    def _name(self, entry: Mapping[str, Any]) -> str:
+        first = str(entry["loc"][0]) if entry["loc"] else ""
+        return self._fields.get(first.lower(), first)
+
+    def _line(self, entry: Mapping[str, Any]) -> str:
+        name = self._name(entry)
+        field = self._cls.model_fields.get(name)
+        if field is None:
+            return self._scrubbed(str(entry["msg"]))
+        label = variable(self._cls, name)
+        if entry["type"] == "missing" and len(entry["loc"]) == 1:
+            return f"{label}: is required ({type_name(field.annotation)}): set it in the environment{self._hint(label)}"
+        where = f"(from {self._origins.get(name, 'default')}; expected {_expected(field)})"
+        inner = [str(part) for part in entry["loc"][1:]]
+        if any(masked(part, "x", field.annotation) != "x" for part in (name, *inner)):
+            return f"{label}: is not allowed here {where}"
+        path = self._scrubbed("".join(f"[{part}]" for part in inner if part.isidentifier() or part.isdigit()))
+        shown = masked(name, entry["input"])
+        message = self._scrubbed(_lower(entry["msg"]))
+        return f"{label}{path}: {f'{shown!r}: ' if shown == entry['input'] else ''}{message} {where}"
+
+    def _hint(self, label: str) -> str:
+        near = [name for name, nearest in misspelt(self._cls).items() if nearest == label]
+        return f" ({near[0]} is set, which no setting reads)" if near else ""
+
+    def _find_secrets(self, values: Mapping[str, Any]) -> set[str]:
+        """The values that are not shown, and what they are made of."""
+        secrets: set[str] = set()
+        for name, value in values.items():
+            field = self._cls.model_fields.get(self._fields.get(name.lower(), name))
+            if masked(name, value, field.annotation if field else None) != value:
+                secrets |= {str(value), *re.split(r"[^\w.$!-]+", str(value))}
+        return {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
+
+    def _scrubbed(self, message: str) -> str:
+        """A message, which a validator of the service's own may have written, without any secret."""
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            message = message.replace(secret, MASK)
+        return message
 
 
 def _expected(field: FieldInfo | None) -> str:

@@ -29,7 +29,7 @@ GIVEN = {
     "LM_LIMITS": '{"a": 1}',
     "LM_DATABASE_URL": "postgresql://me:hunter3@other/flights",
     "LM_LOG_LEVEL": "debug",
-    "LM_GREETING": "it's | a 'day'",
+    "LM_GREETING": "it's a 'day'",
 }
 FORMS = ["table", "env", "markdown", "json"]
 
