@@ -6,7 +6,7 @@ from typing import Any
 from pydantic_core import PydanticUndefined, to_json
 
 from lmservice.masking import masked, plain
-from lmservice.settings import Settings, type_name, variable
+from lmservice.settings import Settings, origin, type_name, variable
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,6 @@ def _variable(settings: Settings, name: str) -> Variable:
         type=type_name(field.annotation),
         default=None if default is PydanticUndefined else show(name, default, field.annotation),
         value=show(name, getattr(settings, name), field.annotation),
-        source=settings.origin(name),
+        source=origin(settings, name),
         description=field.description or "",
     )

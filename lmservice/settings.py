@@ -34,6 +34,7 @@ from pydantic_settings import (
     SecretsSettingsSource,
     SettingsConfigDict,
 )
+from pydantic_settings import SettingsError as SourceError
 
 from lmservice.errors import SettingsError
 from lmservice.masking import MASK, masked
@@ -54,12 +55,25 @@ def _without_brackets(host: str) -> str:
     return host.removeprefix("[").removesuffix("]") if ":" in host else host
 
 
+def _network(value: object) -> object:
+    if not isinstance(value, str | IPv4Network | IPv6Network):
+        raise ValueError(f"{value!r} is no network: write it as 10.0.0.0/8")  # noqa: TRY004 - pydantic's way
+    return ip_network(value)
+
+
+def _size(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(r"\s*\d+(\.\d+)?\s*[A-Za-z]*\s*", value):
+        raise ValueError("a size is a number of bytes, or one with a unit, as 1048576 or 1MiB")
+    return value
+
+
 Seconds = Annotated[float, Field(ge=0, le=_DAY, allow_inf_nan=False)]
 SomeSeconds = Annotated[float, Field(gt=0, le=_DAY, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Host = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_without_brackets)]
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
-Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(ip_network)]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+Size = Annotated[ByteSize, BeforeValidator(_size)]
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
     BeforeValidator(lambda level: level.upper() if isinstance(level, str) else level),
@@ -115,7 +129,7 @@ class Settings(BaseSettings):
     http: Literal["auto", "httptools", "h11"] = Field("auto", description="the HTTP parser; auto is httptools")
     loop: Literal["auto", "uvloop", "asyncio"] = Field("auto", description="the event loop; auto is uvloop")
     request_timeout: Seconds = Field(30, description="until a response's head is sent; 0 is none")
-    max_body_size: ByteSize = Field(ByteSize(1_048_576), description="the largest request body, in bytes")
+    max_body_size: Size = Field(ByteSize(1_048_576), description="the largest request body, in bytes")
     max_concurrency: int = Field(1000, ge=1, description="requests in flight at once")
     head_timeout: SomeSeconds = Field(10, description="until a request's head is complete")
 
@@ -162,10 +176,6 @@ class Settings(BaseSettings):
         settings._origins.update(origins)  # noqa: SLF001 - its own class
         return settings
 
-    def origin(self, name: str) -> str:
-        """Where a setting's value came from: `argument`, `environment`, `.env`, `secrets` or `default`."""
-        return self._origins.get(name, "default")
-
 
 class _FriendlyDecoding:
     """Takes `a,b` for a list; leaves what is not JSON to the field's validation, which names every bad variable."""
@@ -196,7 +206,7 @@ def _read(cls: type[BaseSettings]) -> dict[str, dict[str, Any]]:
     """What each source says, highest first."""
     try:
         return {origin: source() for origin, source in _sources(cls).items()}
-    except (OSError, UnicodeError) as error:
+    except (OSError, UnicodeError, SourceError) as error:
         raise SettingsError([f"a file in {SECRETS_DIR} cannot be read: {error}: mend or remove it"]) from None
 
 
@@ -273,6 +283,11 @@ def variable(cls: type[BaseSettings], name: str) -> str:
     names = [alias.upper() for alias in _aliases(cls, name)] or [f"{PREFIX}{name.upper()}"]
     present = {each.upper() for each in os.environ}
     return next((each for each in names if each in present), names[0])
+
+
+def origin(settings: Settings, name: str) -> str:
+    """Where a setting's value came from: `argument`, `environment`, `.env`, `secrets` or `default`."""
+    return settings._origins.get(name, "default")  # noqa: SLF001 - as a method it would take a name from settings
 
 
 def misspelt(cls: type[Settings]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 from lmservice import logs
 from lmservice.errors import StartError
 from lmservice.instance import Instance
-from lmservice.lifecycle import StopCause
+from lmservice.lifecycle import State, StopCause
 from lmservice.server import bound, start_management
 from lmservice.service import Service
 
@@ -34,7 +34,7 @@ class Running:
         Raises:
             StartError: the service did not get ready.
         """
-        while not self._instance.ready:
+        while self._instance.lifecycle.state is not State.READY:
             if self._serving.done() or self._instance.lifecycle.draining:
                 report = self._instance.report
                 problems = report.result().get("problems") if report.done() else None

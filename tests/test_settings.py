@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, ValidationError
 
 from lmservice import Settings
 from lmservice.errors import SettingsError
-from lmservice.settings import misspelt, type_name
+from lmservice.settings import misspelt, origin, type_name
 
 
 class Own(Settings):
@@ -124,14 +124,14 @@ def test_the_environment_stands_above_dot_env_above_secret_files_above_defaults(
     settings = Own.load()
     assert (settings.port, settings.management_port, settings.max_concurrency, settings.drain_delay) == (1, 2, 3, 5)
     names = ("port", "management_port", "max_concurrency", "drain_delay")
-    assert [settings.origin(name) for name in names] == ["environment", ".env", "secrets", "default"]
+    assert [origin(settings, name) for name in names] == ["environment", ".env", "secrets", "default"]
 
 
 @pytest.mark.parametrize("environment", ["qa", "production", "preview", "anything"])
 def test_dot_env_is_read_in_dev_only(monkeypatch: pytest.MonkeyPatch, environment: str) -> None:
     Path(".env").write_text("LM_PORT=2\nLM_LOG_LEVEL=nonsense\n")
     put(monkeypatch, ENVIRONMENT=environment)
-    assert (Own.load().port, Own.load().origin("port")) == (8081, "default")
+    assert (Own.load().port, origin(Own.load(), "port")) == (8081, "default")
 
 
 def test_dot_env_is_not_read_where_a_secret_file_says_qa(secrets: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_secret_file_that_is_no_text_is_named(secrets: Path) -> None:
 def test_what_a_test_gives_stands_above_all(monkeypatch: pytest.MonkeyPatch) -> None:
     put(monkeypatch, PORT="1")
     settings = Own.load(port=5)
-    assert (settings.port, settings.origin("port")) == (5, "argument")
+    assert (settings.port, origin(settings, "port")) == (5, "argument")
 
 
 @pytest.mark.parametrize("value", ['["a", "b"]', "a,b", " a , b ", "a,b,", ' [ "a","b" ] '])

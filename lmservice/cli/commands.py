@@ -15,13 +15,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit codes are the contract's, and errors are a line each on stderr."""
     options = _parser().parse_args(arguments)
     try:
-        return int(options.command(options))
+        code = int(options.command(options))
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.FINDINGS)
     except LmserviceError as error:
         for line in str(error).splitlines():
             print(f"lmservice: {line}", file=sys.stderr)  # noqa: T201 - the command line's voice
         return int(error.exit_code)
     except KeyboardInterrupt:
         return int(ExitCode.FORCED)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

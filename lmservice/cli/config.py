@@ -63,8 +63,13 @@ def _assignment(each: Variable) -> str:
 
 
 def _quoted(value: str) -> str:
-    plain = value.replace("_", "").replace("-", "").replace(".", "").replace(":", "").replace("/", "").replace(",", "")
-    return value if not value or plain.isalnum() else "'" + value.replace("'", "'\\''") + "'"
+    """As both a shell and dotenv read it."""
+    if all(character.isalnum() or character in "_-.:/," for character in value):
+        return value
+    if "'" not in value:
+        return f"'{value}'"
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _markdown(variables: Sequence[Variable]) -> str:
