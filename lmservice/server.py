@@ -156,7 +156,8 @@ def _leave_without_leftovers(code: ExitCode) -> None:
     """Bounds the interpreter's own end, which waits for every thread, a handler's that hangs among them."""
 
     def leave() -> None:
-        sys.stdout.flush()
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
         os._exit(code)
 
     timer = threading.Timer(0 if code is ExitCode.FORCED else LEFTOVER_PATIENCE, leave)

@@ -207,7 +207,9 @@ def _read(cls: type[BaseSettings]) -> dict[str, dict[str, Any]]:
     try:
         return {origin: source() for origin, source in _sources(cls).items()}
     except (OSError, UnicodeError, SourceError) as error:
-        raise SettingsError([f"a file in {SECRETS_DIR} cannot be read: {error}: mend or remove it"]) from None
+        field = re.search(r'field "(\w+)"', str(error))
+        name = variable(cls, field[1]) if field else "a file"
+        raise SettingsError([f"{name} in {SECRETS_DIR} cannot be read as text: mend or remove it"]) from None
 
 
 def _fields(cls: type[BaseSettings]) -> dict[str, str]:

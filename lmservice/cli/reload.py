@@ -5,7 +5,7 @@ from pathlib import Path
 from socket import socket
 
 import uvicorn
-from uvicorn.supervisors import ChangeReload
+from uvicorn.supervisors.statreload import StatReload
 
 from lmservice.cli.commands import main
 
@@ -13,8 +13,18 @@ from lmservice.cli.commands import main
 def run(target: str) -> int:
     """Supervises until it is interrupted."""
     config = uvicorn.Config(target, reload=True, reload_dirs=[str(Path.cwd())], log_config=None)
-    ChangeReload(config, target=partial(_child, target), sockets=[]).run()
+    _Reload(config, target=partial(_child, target), sockets=[]).run()
     return 0
+
+
+class _Reload(StatReload):
+    """Remembers over a restart what the files were before: a file saved meanwhile has changed."""
+
+    def restart(self) -> None:
+        """Starts the service anew."""
+        before = dict(self.mtimes)
+        super().restart()
+        self.mtimes = before
 
 
 def _child(target: str, sockets: list[socket] | None = None) -> None:

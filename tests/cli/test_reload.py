@@ -36,11 +36,11 @@ class Reloading(Process):
         A change before the first look at the files is none, so it is made again where nothing comes of it.
         """
         path = self._folder / "program.py"
-        for attempt in range(1, 4):
+        for attempt in range(1, 6):
             path.write_text(source)
             os.utime(path, (time.time() + 5 * attempt,) * 2)
             with contextlib.suppress(TimeoutError):
-                return self.wait_said(words, timeout=TIMEOUT / 3)
+                return self.wait_said(words, timeout=TIMEOUT / 10)
         raise TimeoutError(words)
 
     def wait_said(self, words: str, times: int = 1, timeout: float = TIMEOUT) -> None:

@@ -152,7 +152,7 @@ def test_the_timeout_bounds_the_whole_and_not_each_byte(call: Call) -> None:
             accepted, _ = sock.accept()
             with accepted:
                 accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-                for _ in range(40):
+                for _ in range(25):
                     time.sleep(0.05)
                     try:
                         accepted.sendall(b" ")
