@@ -49,6 +49,7 @@ class Watched(_Protocol):
         super().__init__(*args, **kwargs)
         self.listener = listener
         self.app = partial(listener.app, connection=self)
+        self.access_log = False  # there is a better one
         self.seen_waiting: tuple[object, float] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -6,8 +6,7 @@ result it is `unknown`, which takes nothing down.
 
 import asyncio
 import logging
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.datastructures import State
 
@@ -16,8 +15,7 @@ from lmservice.callables import Registered
 _log = logging.getLogger("lmservice.health")
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(NamedTuple):
     """A health check as it was registered.
 
     Attributes:

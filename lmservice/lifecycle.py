@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import threading
 import time
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class State(StrEnum):
@@ -26,8 +26,7 @@ class State(StrEnum):
 _ORDER = {State.STARTING: 0, State.READY: 1, State.DRAINING: 2, State.STOPPED: 3, State.FAILED: 3}
 
 
-@dataclass(frozen=True)
-class StopCause:
+class StopCause(NamedTuple):
     """Who asked for the stop.
 
     Attributes:

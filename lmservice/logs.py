@@ -6,7 +6,6 @@ rules every kind of logger alike.
 """
 
 import contextlib
-import importlib.abc
 import importlib.util
 import logging
 import re
@@ -36,7 +35,7 @@ speaker: ContextVar[Mapping[str, str] | None] = ContextVar("lmservice_speaker", 
 _RESERVED = frozenset(("timestamp", "level", "logger", "event", "service", "version", "environment", "instance"))
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _DEEPEST = 8
-_CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
+_CONTROLS = rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]"
 _CONSOLE_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
     0x2028: "\\u2028",
     0x2029: "\\u2029",
@@ -99,7 +98,7 @@ def json_line(event: Mapping[str, Any]) -> bytes:
     except Exception:  # noqa: BLE001 - one value that cannot be told must not cost the others
         line = _json({_printable(key): _tellable(value) for key, value in event.items()})
     if not line.isascii() or b"\x7f" in line:
-        line = _CONTROLS.sub(_escape, line)
+        line = re.sub(_CONTROLS, _escape, line)
     return line + b"\n"
 
 
@@ -251,7 +250,7 @@ def _configure_structlog(undo: contextlib.ExitStack, stream: Stream) -> None:
     )
 
 
-class _ImportHook(importlib.abc.MetaPathFinder):
+class _ImportHook:
     """Calls `then` once, right after the module `name` has been imported for the first time."""
 
     def __init__(self, name: str, then: Callable[[], None]) -> None:

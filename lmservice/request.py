@@ -27,8 +27,8 @@ from lmservice.settings import Settings
 RETRY_AFTER = b"1"
 """What a refused client is asked to wait, in seconds."""
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
-_TRACEPARENT = re.compile(  # only a version to come may be longer
+_REQUEST_ID = rb"[A-Za-z0-9._:/+=@-]{1,128}"
+_TRACEPARENT = (  # only a version to come may be longer
     rb"(?!ff)(?!00.{53}-)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
 )
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
@@ -129,10 +129,10 @@ def _ids(headers: dict[bytes, bytes], scope: Scope) -> dict[str, str]:
     """The request's id as the client gave it, or the trace's; the trace continued, or begun; a span of its own."""
     parent = None
     if b"traceparent" in headers and [name for name, _ in scope["headers"]].count(b"traceparent") == 1:
-        parent = _TRACEPARENT.fullmatch(headers[b"traceparent"])
+        parent = re.fullmatch(_TRACEPARENT, headers[b"traceparent"])
     trace_id = parent[1].decode() if parent else f"{random.getrandbits(128) or 1:032x}"
-    given = headers.get(b"x-request-id", b"")
-    request_id = given.decode() if _REQUEST_ID.fullmatch(given) else trace_id
+    given = headers.get(b"x-request-id")
+    request_id = given.decode() if given is not None and re.fullmatch(_REQUEST_ID, given) else trace_id
     return {"request_id": request_id, "trace_id": trace_id, "span_id": f"{random.getrandbits(64) or 1:016x}"}
 
 

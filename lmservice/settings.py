@@ -282,9 +282,15 @@ _BUDGET = ("drain_delay", "drain_delay_max", "drain_timeout", "cleanup_timeout",
 
 def variable(cls: type[BaseSettings], name: str) -> str:
     """The environment variable of a setting: the one that is set, where it has several."""
-    names = [alias.upper() for alias in _aliases(cls, name)] or [f"{PREFIX}{name.upper()}"]
+    names = _variables(cls, name)
+    if len(names) == 1:
+        return names[0]
     present = {each.upper() for each in os.environ}
     return next((each for each in names if each in present), names[0])
+
+
+def _variables(cls: type[BaseSettings], name: str) -> list[str]:
+    return [alias.upper() for alias in _aliases(cls, name)] or [f"{PREFIX}{name.upper()}"]
 
 
 def origin(settings: Settings, name: str) -> str:
@@ -294,12 +300,18 @@ def origin(settings: Settings, name: str) -> str:
 
 def misspelt(cls: type[Settings]) -> dict[str, str]:
     """The `LM_` variables of the environment that no setting reads, each with the nearest right name or ''."""
+    given = [name for name in os.environ if name.upper().startswith(PREFIX)]
+    if not given:
+        return {}
+    known = {SECRETS_DIR}
+    for name in cls.model_fields:
+        known.update(_variables(cls, name))
+    unknown = sorted(name for name in given if name.upper() not in known)
+    if not unknown:
+        return {}
     from difflib import get_close_matches  # noqa: PLC0415 - costs every start what few need
 
-    aliases = {alias.upper() for name in cls.model_fields for alias in _aliases(cls, name)}
-    known = {variable(cls, name) for name in cls.model_fields} | aliases | {SECRETS_DIR}
-    unknown = [name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known]
-    return {name: next(iter(get_close_matches(name.upper(), known, n=1, cutoff=0.7)), "") for name in sorted(unknown)}
+    return {name: next(iter(get_close_matches(name.upper(), known, n=1, cutoff=0.7)), "") for name in unknown}
 
 
 def type_name(annotation: Any) -> str:

@@ -35,8 +35,9 @@ def bind(host: str, port: int, *, name: str) -> socket.socket:
     if host == "::" and not _has_ipv6():
         host = "0.0.0.0"
     try:
+        name_bytes = host.encode("ascii" if host.isascii() else "idna")  # as text, it would load the codec for any host
         family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            name_bytes, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (socket.gaierror, UnicodeError):
         raise BindError(f"{name}HOST: {host!r} is no address and no name that resolves here: change it") from None

@@ -10,11 +10,10 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.datastructures import State
 
@@ -37,8 +36,7 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """A start-up job as it was registered.
 
     Attributes:

@@ -2,10 +2,9 @@
 
 import asyncio
 import concurrent.futures
-import gzip
 import logging
 import platform
-import secrets
+import random
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -16,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from lmservice import configuration
 from lmservice.lifecycle import Lifecycle, State, StopCause
 from lmservice.logs import Stream
 from lmservice.management.guard import OPEN, Guard
@@ -147,6 +145,8 @@ class Endpoints:
         return _json(body, 200 if well else 503)
 
     async def _metrics(self, request: Request) -> Response:
+        import gzip  # noqa: PLC0415 - as the next
+
         from prometheus_client import exposition  # noqa: PLC0415 - costs every start what only a scrape needs
 
         encode, kind = exposition.choose_encoder(request.headers.get("accept", ""))
@@ -169,6 +169,8 @@ class Endpoints:
         )
 
     async def _config(self, _request: Request) -> Response:
+        from lmservice import configuration  # noqa: PLC0415 - costs every start what few ask for
+
         body = configuration.as_json(self._instance.settings)
         return Response(body, media_type="application/json")
 
@@ -216,4 +218,6 @@ def _json(body: Any, status: int = 200) -> Response:
 
 
 def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    return Response(problem(status, detail, secrets.token_hex(16)), status, headers, "application/problem+json")
+    return Response(
+        problem(status, detail, f"{random.getrandbits(128):032x}"), status, headers, "application/problem+json"
+    )

@@ -1,24 +1,43 @@
 """Log levels changed while the service runs, each of which reverts by itself."""
 
 import asyncio
+import json
 import logging
 import re
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from lmservice import logs
 
 _NAME = r"[A-Za-z0-9_.\-]{1,200}"
 
 
-class Change(BaseModel):
-    """What `PUT /loggers/{name}` takes: a level, and for how long, in seconds."""
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+DEFAULT_DURATION = 600.0
+LONGEST_DURATION = 86_400.0
 
-    model_config = ConfigDict(extra="forbid", defer_build=True)
 
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
-    duration: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False, strict=True)] = 600
+def read_change(body: bytes) -> tuple[str, float]:
+    """The level, and for how long, in seconds, that the body of `PUT /loggers/{name}` asks for.
+
+    Raises:
+        ValueError: saying all that is not as it must be.
+    """
+    try:
+        change = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the body is no JSON: {error}") from None
+    if not isinstance(change, dict):
+        raise ValueError('the body must be an object, as {"level": "DEBUG", "duration": 600}')  # noqa: TRY004
+    level, duration = change.get("level"), change.get("duration", DEFAULT_DURATION)
+    wrong = [f"{key}: is not known here" for key in change if key not in ("level", "duration")]
+    if level not in LEVELS:
+        wrong.append(f"level: must be one of {', '.join(LEVELS)}")
+    number = isinstance(duration, int | float) and not isinstance(duration, bool)
+    if not (number and 0 < duration <= LONGEST_DURATION):
+        wrong.append(f"duration: must be a number of seconds, more than 0 and at most {LONGEST_DURATION:g}")
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return str(level), float(duration)
 
 
 class Levels:
@@ -43,18 +62,15 @@ class Levels:
         """
         if not re.fullmatch(_NAME, name):
             raise ValueError("a logger's name is 1 to 200 letters, digits, '_', '.', '-'")
-        try:
-            change = Change.model_validate_json(body)
-        except ValidationError as error:
-            raise ValueError("; ".join(_said(dict(entry)) for entry in error.errors())) from None
+        level, duration = read_change(body)
         logger = logging.getLogger(None if name == "root" else name)
         before = self._changes[name][0] if name in self._changes else logger.level
         if name in self._changes:
             self._changes[name][1].cancel()
-        handle = asyncio.get_running_loop().call_later(change.duration, self.revert, name)
+        handle = asyncio.get_running_loop().call_later(duration, self.revert, name)
         self._changes[name] = before, handle
-        logger.setLevel(change.level)
-        return {"name": name, "level": change.level, "duration": change.duration}
+        logger.setLevel(level)
+        return {"name": name, "level": level, "duration": duration}
 
     def revert(self, name: str) -> None:
         """Gives a logger back the level that it had before it was changed."""
@@ -66,8 +82,3 @@ class Levels:
         """Ends every change."""
         for name in list(self._changes):
             self.revert(name)
-
-
-def _said(entry: dict[str, Any]) -> str:
-    where = ".".join(str(part) for part in entry["loc"])
-    return f"{where}: {entry['msg']}" if where else str(entry["msg"])
