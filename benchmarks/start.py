@@ -13,7 +13,7 @@ from installation import Installation, clean, environment
 from process import Memory, Process, free_port
 from report import Report, Row, Table, parser
 
-RUNS = 15
+RUNS = 31
 MEMORY_RUNS = 5
 JOB_RUNS = 3
 REQUESTS = 2000

@@ -248,6 +248,7 @@ class Listener:
         sock: bound, not listening.
         protocol: what parses HTTP.
         state: what each request's `state` begins as.
+        websockets: whether they are accepted, where a library for them is installed.
     """
 
     def __init__(
@@ -259,6 +260,7 @@ class Listener:
         keep_alive_timeout: float,
         head_timeout: float,
         state: Mapping[str, Any],
+        websockets: bool = True,
     ) -> None:
         self.app = app
         self.sock = sock
@@ -271,6 +273,7 @@ class Listener:
             http=cast("type[asyncio.Protocol]", partial(protocol, listener=self)),
             interface="asgi3",
             lifespan="off",
+            ws="auto" if websockets else "none",
             log_config=None,
             access_log=False,
             proxy_headers=False,

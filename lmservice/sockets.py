@@ -4,14 +4,13 @@ import errno
 import fcntl
 import socket
 import struct
-import termios
-from array import array
 from collections.abc import Iterator
 
 from lmservice.errors import BindError
 
 SO_BINDTOIFINDEX = 62  # Linux ≥ 5.1; not in the socket module
 NO_INTERFACE = 0x7FFFFFFF
+FIONREAD = 0x541B  # termios has it, a module that nothing else here needs
 SO_ATTACH_FILTER = 26  # not in the socket module either
 _DROP_NEW = (
     (0x30, 0, 0, 13),  # load the byte of the TCP header that holds its flags
@@ -113,6 +112,8 @@ def _bind_to_no_interface(sock: socket.socket) -> None:
 
 def _drop_new(sock: socket.socket) -> None:
     """Attaches a classic BPF program that keeps each segment but a SYN without ACK."""
+    from array import array  # noqa: PLC0415 - for the few systems that come here
+
     program = array("B", b"".join(struct.pack("HBBI", *instruction) for instruction in _DROP_NEW))
     address, _ = program.buffer_info()
     sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HxxxxxxP", len(_DROP_NEW), address))
@@ -144,6 +145,6 @@ def take_queue(listener: socket.socket) -> Iterator[socket.socket]:
 def unread(sock: socket.socket) -> int:
     """How many bytes have arrived and have not been read."""
     try:
-        return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0" * 4))[0])
+        return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), FIONREAD, b"\0" * 4))[0])
     except (OSError, ValueError):  # closed meanwhile
         return 0

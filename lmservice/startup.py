@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from functools import partial
-from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple
 
 from starlette.datastructures import State
@@ -99,6 +98,10 @@ def check_graph(jobs: Sequence[Job]) -> None:
             raise ServiceDefinitionError(
                 f"start-up job {job.name!r} comes after {missing!r}, which is no start-up job: there are {known}"
             )
+    if not any(job.after for job in jobs):
+        return
+    from graphlib import CycleError, TopologicalSorter  # noqa: PLC0415 - costs every start what some need
+
     try:
         TopologicalSorter({job.name: job.after for job in jobs}).prepare()
     except CycleError as error:

@@ -63,7 +63,7 @@ class ManagementThread:
 
     async def _serve(self) -> None:
         endpoints = Endpoints(self._instance)
-        listener = Listener(endpoints, self._sock, keep_alive_timeout=75, head_timeout=10, state={})
+        listener = Listener(endpoints, self._sock, keep_alive_timeout=75, head_timeout=10, state={}, websockets=False)
         await listener.start()
         self._accepting.set()
         while not self._closing.is_set():
