@@ -345,7 +345,7 @@ class Listener:
         return partial(make, config=server.config, server_state=server.server_state, app_state=server.lifespan.state)
 
     def _close_servers(self) -> None:
-        for server in self._server.servers:
+        for server in getattr(self._server, "servers", ()):  # none where the start was stopped
             server.close()
 
     def close_websockets(self) -> None:

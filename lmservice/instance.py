@@ -3,7 +3,6 @@
 import asyncio
 import concurrent.futures
 import contextlib
-import gc
 import logging
 import os
 import platform
@@ -230,8 +229,6 @@ class Instance:
         self._in_background(self._sweep(self._listener), "sweep")
         self.lifecycle.advance(State.READY)
         self._log_ready()
-        gc.freeze()  # what the start has made stays: no collection need ever look at it
-        gc.enable()
 
     def _in_background(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._background.append(asyncio.create_task(work, name=name))

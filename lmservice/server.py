@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -40,6 +41,8 @@ def run(service: Service) -> ExitCode:
         with _signals(instance):
             management = start_management(instance, management_sock)
             _log.info("lmservice.listening", extra=_addresses(sock, management_sock))
+            gc.freeze()  # what the imports have made stays: no collection need ever look at it
+            gc.enable()
             code = _run_loop(_loop_factory(settings), instance)
         management.close()
     _leave_without_leftovers(code)

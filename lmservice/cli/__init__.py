@@ -5,7 +5,7 @@ import gc
 
 def main() -> int:
     """The entry point of the `lmservice` command."""
-    gc.disable()  # nothing that a start makes is garbage; collected again from when the service is ready
+    gc.disable()  # nothing that an import makes is garbage; on again when the service begins to start
     from lmservice.cli import commands  # noqa: PLC0415 - after that
 
     return commands.main()
