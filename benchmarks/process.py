@@ -34,6 +34,7 @@ class Process:
         self.port = port
         self.log = log
         with log.open("wb") as output:
+            self.started_at = time.time()
             self._began = time.perf_counter()
             self._popen = subprocess.Popen(command, cwd=cwd, env=dict(env), stdout=output, stderr=subprocess.STDOUT)
 
