@@ -40,7 +40,7 @@ class Reloading(Process):
             path.write_text(source)
             os.utime(path, (time.time() + 5 * attempt,) * 2)
             with contextlib.suppress(TimeoutError):
-                return self.wait_said(words, timeout=TIMEOUT / 10)
+                return self.wait_said(words, timeout=TIMEOUT / 4)
         raise TimeoutError(words)
 
     def wait_said(self, words: str, times: int = 1, timeout: float = TIMEOUT) -> None:
@@ -84,7 +84,7 @@ def test_a_change_starts_it_anew_after_a_clean_stop(reloading: Reloading) -> Non
     reloading.wait_said("lmservice.ready", 2)
     said = [line for line in reloading.output if not line.startswith("{")]
     assert said.index("cleaned up") < said.index("program says two")
-    first, second = reloading.children
+    first, *_, second = reloading.children
     assert (alive(first), alive(second)) == (False, True)
     reloading.signal(signal.SIGINT)
     assert reloading.wait() == 0
