@@ -53,8 +53,7 @@ class Watched(_Protocol):
         self.seen_waiting: tuple[object, float] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Counts the connection, and puts a transport below it whose close lingers."""
-        self.listener.opened += 1
+        """Notes when it came, and puts a transport below it whose close lingers."""
         self.listener.last_opened = self.listener.loop.time()
         self.seen_waiting = (None, self.listener.last_opened)
         super().connection_made(cast("asyncio.Transport", _LingeringTransport(transport, self)))
@@ -101,9 +100,7 @@ class Watched(_Protocol):
         return now - self.seen_waiting[1]
 
     def idle_for(self, now: float) -> float:
-        """How long nothing has been going on, in seconds."""
-        if self.busy():
-            return 0.0
+        """How long nothing has been going on, in seconds, where the connection is not busy."""
         if self.timeout_keep_alive_task is not None:
             return now - (self.timeout_keep_alive_task.when() - self.timeout_keep_alive)
         return self.waited_for_head(now)
@@ -264,7 +261,6 @@ class Listener:
     ) -> None:
         self.app = app
         self.sock = sock
-        self.opened = 0
         self.last_opened = 0.0
         self.loop = asyncio.get_running_loop()
         self._head_timeout = head_timeout

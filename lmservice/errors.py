@@ -48,9 +48,3 @@ class StartError(LmserviceError):
     """The service did not get ready: a start-up job or the app's lifespan failed, or time ran out."""
 
     exit_code = ExitCode.START_FAILED
-
-
-class StartStopped(LmserviceError):  # noqa: N818 - an order obeyed, not a failure
-    """The service was told to stop before it was ready."""
-
-    exit_code = ExitCode.CLEAN

@@ -63,8 +63,8 @@ class Instance:
         self._state: dict[str, Any] = {"settings": settings, "lifecycle": self.lifecycle}
         self._sock = sock
         self.stream = stream
-        self._templates = RouteTemplates(service.app)
-        self._layer = RequestLayer(service.app, settings, self.lifecycle, service.metrics, self._templates, stream)
+        templates = RouteTemplates(service.app)
+        self._layer = RequestLayer(service.app, settings, self.lifecycle, service.metrics, templates, stream)
         self._startup: Startup | None = None
         self._lifespan = Lifespan(service.app, self._state)
         self._listener: Listener | None = None
@@ -95,14 +95,8 @@ class Instance:
 
     def info(self) -> dict[str, str]:
         """Name, version and so on of what runs."""
-        return {
-            "name": self.settings.service_name or self.service.name,
-            "version": self.settings.version or self.service.version,
-            "environment": self.settings.environment,
-            "instance": self.settings.instance,
-            "revision": self.settings.revision,
-            "lmservice": __version__,
-        }
+        said = dict(self.stream.fields)  # the same as every log line says
+        return {"name": said.pop("service"), **said, "revision": self.settings.revision, "lmservice": __version__}
 
     def progress(self) -> dict[str, Any]:
         """How far the start-up jobs are, and what the checks say."""

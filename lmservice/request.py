@@ -151,7 +151,6 @@ class RequestLayer:
         self.app = app
         self.lifecycle = lifecycle
         self.in_flight: set[Exchange] = set()
-        self.completed = 0
         self.drained: Counter[str] = Counter()
         self._sending: set[asyncio.Task[None]] = set()
         self.cut: Counter[str] = Counter()
@@ -271,7 +270,6 @@ class RequestLayer:
         if observe is None:
             observe = self._observers[key] = self._histogram.child(exchange.method, route, str(status)).observe
         observe(seconds)
-        self.completed += 1
         if self.lifecycle.cause is not None:
             (self.cut if exchange.cut_off else self.drained)[route] += 1
         self._write_line(exchange.scope, route, exchange.path, status, seconds, exchange.fields)

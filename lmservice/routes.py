@@ -34,7 +34,9 @@ class RouteTemplates:
         key = own, self._mount(mounted) if mounted else ""
         template = self._known.get(key)
         if template is None:
-            template = self._known[key] = self._bounded(f"{key[1]}{own}" or "/")
+            template = self._bounded(f"{key[1]}{own}" or "/")
+            if template != OTHER:  # what is folded is not remembered: there may be no end of it
+                self._known[key] = template
         return template
 
     def _by_endpoint(self, endpoint: object) -> str | None:
