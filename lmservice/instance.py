@@ -14,7 +14,7 @@ from typing import Any
 
 from starlette.datastructures import State as RequestState
 
-from lmservice import sockets
+from lmservice import metrics, sockets
 from lmservice.connections import HttpToolsConnection, Listener, Watched
 from lmservice.errors import ExitCode, LmserviceError, StartError
 from lmservice.health import Watch
@@ -153,6 +153,7 @@ class Instance:
     async def serve(self) -> ExitCode:
         """Starts, serves until it is stopped, drains, cleans up; the code says how that went."""
         speaker.set(self.stream.fields)
+        metrics.current.set(self.metrics)
         self.loop = asyncio.get_running_loop()
         self.lifecycle.attach(self.loop)
         self.heartbeat.start()

@@ -17,17 +17,15 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.machinery import ModuleSpec
-from types import MappingProxyType, ModuleType, TracebackType
+from types import ModuleType, TracebackType
 from typing import Any
 
 from pydantic_core import to_json
 
+from lmservice import context
 from lmservice.masking import MASK, secret_name
 from lmservice.output import Output
 from lmservice.settings import Settings
-
-request_fields: ContextVar[Mapping[str, str]] = ContextVar("lmservice_request", default=MappingProxyType({}))
-"""The ids of the request under way: `request_id`, `trace_id`, `span_id`."""
 
 speaker: ContextVar[Mapping[str, str] | None] = ContextVar("lmservice_speaker", default=None)
 """The fields of the service that speaks, where several live in one process."""
@@ -64,7 +62,7 @@ class Stream:
             "logger": logger,
             "event": event,
             **(speaker.get() or self.fields),
-            **request_fields.get(),
+            **context.ids(),
             **values,
         }
         self.output.write(self._render(line))
@@ -74,7 +72,7 @@ class Stream:
 
         What is named like a secret is not shown, and what is named like one of the stream's own fields is left out.
         """
-        reserved = _RESERVED | request_fields.get().keys()
+        reserved = _RESERVED | context.ids().keys()
         shown = {key: _without_secrets(key, value) for key, value in values.items() if key not in reserved}
         self.write(level, logger, event, shown)
 

@@ -7,6 +7,7 @@ Names follow the OpenTelemetry semantic conventions as Prometheus spells them.
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
 from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +20,20 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 """Histogram buckets, in seconds."""
 
 Samples = Iterable[tuple[Sequence[str], float]]
+
+
+current: "ContextVar[Metrics | None]" = ContextVar("lmservice_metrics", default=None)
+"""The metrics of the service that the code runs in; None outside of one."""
+
+
+def current_registry() -> "CollectorRegistry":
+    """The registry of the service that the code runs in, else prometheus_client's own."""
+    here = current.get()
+    if here is not None:
+        return here.registry
+    from prometheus_client import REGISTRY  # noqa: PLC0415 - costs every start what only a scrape needs
+
+    return REGISTRY
 
 
 class Metrics:

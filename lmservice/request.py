@@ -10,16 +10,17 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lmservice import context
 from lmservice.lifecycle import Lifecycle
-from lmservice.logs import Stream, request_fields
+from lmservice.logs import Stream
 from lmservice.metrics import Metrics, Samples
 from lmservice.routes import RouteTemplates
 from lmservice.settings import Settings
@@ -55,8 +56,8 @@ class Exchange:
     """One request under way and what has been answered so far."""
 
     __slots__ = (
-        "_send", "connection", "cut_off", "fields", "finished", "headers", "layer", "method", "path", "refused",
-        "scope", "started", "status", "task",
+        "_send", "connection", "cut_off", "finished", "headers", "layer", "method", "path", "refused", "request_id",
+        "scope", "span_id", "started", "status", "task", "trace_flags", "trace_id", "trace_state",
     )  # fmt: skip
 
     def __init__(self, layer: "RequestLayer", scope: Scope, send: Send, connection: Connection | None) -> None:
@@ -66,14 +67,21 @@ class Exchange:
         self.connection = connection
         self.method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
         self.path = scope["path"]
-        self.started = time.perf_counter()
+        self.started = time.monotonic()
         self.status = 0
         self.finished = self.refused = self.cut_off = False
         self.task: asyncio.Task[Any] | None = asyncio.current_task()
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.fields = _ids(self.headers, scope)
-        request_fields.set(self.fields)
-        scope["state"]["request_id"] = self.fields["request_id"]
+        ids = _ids(self.headers, scope)
+        self.request_id, self.trace_id, self.span_id, self.trace_flags, self.trace_state = ids
+        context.request.set(self)
+        scope["state"]["request_id"] = self.request_id
+
+    @property
+    def deadline(self) -> float | None:
+        """By when the answer must begin, in seconds of `time.monotonic`; None once it has, or without a limit."""
+        timeout = self.layer.timeout
+        return self.started + timeout if timeout and not self.status else None
 
     async def answer(self, message: Message) -> None:
         """Passes the app's answer on, unless the request has been refused meanwhile."""
@@ -85,7 +93,7 @@ class Exchange:
         if self.status:
             return
         self.refused = True
-        body = problem(status, detail, self.fields["request_id"])
+        body = problem(status, detail, self.request_id)
         length = (b"content-length", str(len(body)).encode())
         start = [(b"content-type", b"application/problem+json"), length, *headers]
         await self._pass_on({"type": "http.response.start", "status": int(status), "headers": start})
@@ -102,7 +110,7 @@ class Exchange:
 
     def _headers(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         ours = [each for each in headers if each[0].lower() != b"x-request-id"]
-        ours.append((b"x-request-id", self.fields["request_id"].encode()))
+        ours.append((b"x-request-id", self.request_id.encode()))
         if self.layer.lifecycle.cause is None or self.connection is None:
             return ours
         if not self.connection.next_request_waits:
@@ -114,7 +122,7 @@ class Exchange:
         """Counts, times and logs the exchange, once."""
         if not self.finished:
             self.finished = True
-            self.layer.finished(self, time.perf_counter() - self.started)
+            self.layer.finished(self, time.monotonic() - self.started)
 
 
 def problem(status: int, detail: str, request_id: str) -> bytes:
@@ -125,7 +133,19 @@ def problem(status: int, detail: str, request_id: str) -> bytes:
     )
 
 
-def _ids(headers: dict[bytes, bytes], scope: Scope) -> dict[str, str]:
+class _Ids(NamedTuple):
+    request_id: str
+    trace_id: str
+    span_id: str
+    trace_flags: str
+    trace_state: str
+
+    @property
+    def deadline(self) -> None:
+        """Nothing bounds a WebSocket."""
+
+
+def _ids(headers: dict[bytes, bytes], scope: Scope) -> _Ids:
     """The request's id as the client gave it, or the trace's; the trace continued, or begun; a span of its own."""
     parent = None
     if b"traceparent" in headers and [name for name, _ in scope["headers"]].count(b"traceparent") == 1:
@@ -133,7 +153,13 @@ def _ids(headers: dict[bytes, bytes], scope: Scope) -> dict[str, str]:
     trace_id = parent[1].decode() if parent else f"{random.getrandbits(128) or 1:032x}"
     given = headers.get(b"x-request-id")
     request_id = given.decode() if given is not None and re.fullmatch(_REQUEST_ID, given) else trace_id
-    return {"request_id": request_id, "trace_id": trace_id, "span_id": f"{random.getrandbits(64) or 1:016x}"}
+    flags, state = (parent[3].decode(), _trace_state(scope)) if parent else ("01", "")
+    return _Ids(request_id, trace_id, f"{random.getrandbits(64) or 1:016x}", flags, state)
+
+
+def _trace_state(scope: Scope) -> str:
+    """The header `tracestate`, whose several lines count as one list."""
+    return ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"tracestate")
 
 
 class RequestLayer:
@@ -156,7 +182,7 @@ class RequestLayer:
         self.cut: Counter[str] = Counter()
         self._limit = settings.max_concurrency
         self._max_body = int(settings.max_body_size)
-        self._timeout = settings.request_timeout
+        self.timeout = settings.request_timeout
         self._access_log = settings.access_log
         self._templates = templates
         self._histogram = metrics.request_duration
@@ -272,38 +298,38 @@ class RequestLayer:
         observe(seconds)
         if self.lifecycle.cause is not None:
             (self.cut if exchange.cut_off else self.drained)[route] += 1
-        self._write_line(exchange.scope, route, exchange.path, status, seconds, exchange.fields)
+        self._write_line(exchange, exchange.scope, route, status, seconds)
 
-    def _write_line(
-        self, scope: Scope, route: str, path: str, status: int, seconds: float, fields: Mapping[str, str]
-    ) -> None:
+    def _write_line(self, ids: context.UnderWay, scope: Scope, route: str, status: int, seconds: float) -> None:
         if self._access_log and _access.isEnabledFor(logging.INFO):
             method, duration = scope.get("method", "GET"), round(seconds, 6)
-            values = {**fields, "method": method, "route": route, "path": path, "status": status, "duration": duration}
+            path = scope["path"]
+            values = {"method": method, "route": route, "path": path, "status": status, "duration": duration}
+            values |= {"request_id": ids.request_id, "trace_id": ids.trace_id, "span_id": ids.span_id}
             self._stream.write("info", "lmservice.access", "http.request", values)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Gives a WebSocket its ids and its line; it is no request for the limits and the histogram."""
         handshake = _Handshake(scope, send)
-        started = time.perf_counter()
+        started = time.monotonic()
         try:
             await self.app(scope, receive, handshake.answer)
         except Exception as error:  # noqa: BLE001 - whatever the app let through
             _log.error("http.error", exc_info=error, extra={"path": scope["path"], "method": "GET"})
             await handshake.fail()
         finally:
-            route, seconds = self._templates.of(scope), time.perf_counter() - started
-            self._write_line(scope, route, scope["path"], handshake.status, seconds, handshake.fields)
+            route, seconds = self._templates.of(scope), time.monotonic() - started
+            self._write_line(handshake.ids, scope, route, handshake.status, seconds)
 
     def end_overdue(self) -> None:
         """Ends the requests whose answer has not begun in time. To be called every half second or so."""
-        if not self._timeout:
+        if not self.timeout:
             return
-        overdue = time.perf_counter() - self._timeout
+        overdue = time.monotonic() - self.timeout
         for exchange in list(self.in_flight):
             if exchange.started < overdue and not exchange.status:
                 self.rejected["timeout"] += 1
-                said = f"no answer within LM_REQUEST_TIMEOUT, {self._timeout:g} s"
+                said = f"no answer within LM_REQUEST_TIMEOUT, {self.timeout:g} s"
                 self._end(exchange, exchange.refuse(HTTPStatus.GATEWAY_TIMEOUT, said))
 
     def cut_off(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
@@ -337,9 +363,9 @@ class _Handshake:
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.status = 101
-        self.fields = _ids(dict(scope["headers"]), scope)
-        request_fields.set(self.fields)
-        scope["state"]["request_id"] = self.fields["request_id"]
+        self.ids = _ids(dict(scope["headers"]), scope)
+        context.request.set(self.ids)
+        scope["state"]["request_id"] = self.ids.request_id
         self._can_answer = "websocket.http.response" in scope.get("extensions", {})
         self._answered = False
         self._send = send
@@ -353,7 +379,7 @@ class _Handshake:
         if kind in ("websocket.accept", "websocket.http.response.start"):
             self._answered = True
             self.status = message.get("status", self.status)
-            mine = (b"x-request-id", self.fields["request_id"].encode())
+            mine = (b"x-request-id", self.ids.request_id.encode())
             others = [each for each in message.get("headers", ()) if each[0].lower() != b"x-request-id"]
             message = {**message, "headers": [*others, mine]}
         await self._send(message)
@@ -366,7 +392,7 @@ class _Handshake:
             await self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed to answer")
 
     async def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        body = problem(status, detail, self.fields["request_id"])
+        body = problem(status, detail, self.ids.request_id)
         headers = [(b"content-type", b"application/problem+json")]
         await self.answer({"type": "websocket.http.response.start", "status": int(status), "headers": headers})
         await self._send({"type": "websocket.http.response.body", "body": body})

@@ -11,10 +11,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, ExceptionHandler
 
+from lmservice import context
 from lmservice.callables import Registered
 from lmservice.errors import ServiceDefinitionError
 from lmservice.health import Check
-from lmservice.logs import request_fields
 from lmservice.metrics import Metrics
 from lmservice.request import problem
 from lmservice.settings import Settings
@@ -207,5 +207,5 @@ async def _http_problem(_request: Request, error: Exception) -> Response:
         raise error
     if error.status_code in {204, 304}:
         return Response(status_code=error.status_code, headers=error.headers)
-    body = problem(error.status_code, error.detail, request_fields.get()["request_id"])
+    body = problem(error.status_code, error.detail, context.ids()["request_id"])
     return Response(body, error.status_code, error.headers, "application/problem+json")

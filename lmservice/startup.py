@@ -211,7 +211,7 @@ class Startup:
             if run.job.attempts == 1:
                 raise
             first: Exception | None = error
-        from lmservice.retry import attempts  # noqa: PLC0415 - costs every start what few need
+        from lmservice.retrying import attempts  # noqa: PLC0415 - costs every start what few need
 
         async for attempt in attempts(run.job.attempts, before_sleep=partial(_log_retry, run)):
             with attempt:
