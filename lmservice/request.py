@@ -308,7 +308,7 @@ class RequestLayer:
         await exchange.refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed to answer")
 
     def finish(self, exchange: Exchange) -> None:
-        """Counts, times and logs a request, once its last byte has been handed on or will never be; to be called once."""
+        """Counts, times and logs a request, whose last byte has been handed on or will never be; to be called once."""
         exchange.finished = True
         seconds = time.monotonic() - exchange.started
         self.in_flight.discard(exchange)
