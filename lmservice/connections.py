@@ -52,12 +52,12 @@ class Watched(_Protocol):
         self.listener = listener
         self.app = partial(listener.app, connection=self)
         self.access_log = False  # there is a better one
-        self.seen_waiting: tuple[object, float] | None = None
+        self.seen_waiting: tuple[tuple[object, str], float] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Notes when it came, and puts a transport below it whose close lingers."""
         self.listener.last_opened = self.listener.loop.time()
-        self.seen_waiting = (None, self.listener.last_opened)
+        self.seen_waiting = (None, "head"), self.listener.last_opened
         super().connection_made(cast("asyncio.Transport", _Transport(transport, self, self.listener.corked)))
 
     @property
@@ -91,21 +91,34 @@ class Watched(_Protocol):
         """Whether closing now could lose something."""
         return self.answering or self.head_begun or self.transport.get_write_buffer_size() > 0 or self.unread > 0
 
-    def waited_for_head(self, now: float) -> float:
-        """How long a head has been awaited, in seconds; 0 between requests, where the keep-alive time rules."""
+    @property
+    def waits_for(self) -> str:
+        """What the client owes: a `head`, the `rest` of the body of an answered request; '' where it owes nothing.
+
+        uvicorn's keep-alive timer runs between requests, and in neither of the two.
+        """
         first: Any = self.cycle
-        if self.answering or not (self.head_begun or first is None):
+        if self.answering:
+            return ""
+        if self.head_begun or first is None:
+            return "head"
+        return "rest" if self.timeout_keep_alive_task is None else ""
+
+    def waited(self, now: float) -> float:
+        """How long the client has owed that, in seconds."""
+        wait = self.cycle, self.waits_for
+        if not wait[1]:
             self.seen_waiting = None
             return 0.0
-        if self.seen_waiting is None or self.seen_waiting[0] is not self.cycle:
-            self.seen_waiting = (self.cycle, now)
+        if self.seen_waiting is None or self.seen_waiting[0] != wait:
+            self.seen_waiting = wait, now
         return now - self.seen_waiting[1]
 
     def idle_for(self, now: float) -> float:
         """How long nothing has been going on, in seconds, where the connection is not busy."""
         if self.timeout_keep_alive_task is not None:
             return now - (self.timeout_keep_alive_task.when() - self.timeout_keep_alive)
-        return self.waited_for_head(now)
+        return self.waited(now)
 
 
 class HttpToolsConnection(Watched, HttpToolsProtocol):
@@ -321,6 +334,7 @@ class Listener:
         self.loop = asyncio.get_running_loop()
         self.corked = _Corked(self.loop)
         self._head_timeout = head_timeout
+        self._keep_alive_timeout = keep_alive_timeout
         config = Config(
             app,
             http=cast("type[asyncio.Protocol]", partial(protocol, listener=self)),
@@ -365,10 +379,11 @@ class Listener:
         return self._server.server_state.tasks
 
     def sweep(self) -> None:
-        """Ends the connections that have kept a head waiting too long. To be called every second or so."""
+        """Ends the connections that have kept a head, or the rest of a body, waiting too long; every second or so."""
         now = self.loop.time()
         for connection in self.connections:
-            if connection.waited_for_head(now) > self._head_timeout and not connection.transport.is_closing():
+            limit = self._head_timeout if connection.waits_for == "head" else self._keep_alive_timeout
+            if connection.waited(now) > limit and not connection.transport.is_closing():
                 connection.transport.close()
 
     async def refuse(self) -> None:

@@ -266,6 +266,18 @@ async def test_a_head_that_is_not_complete_in_time_ends_its_connection(
 
 
 @EACH_PARSER
+@pytest.mark.parametrize("drips", [b"", b"x", b"x" * 60])
+async def test_the_rest_of_a_body_that_nobody_reads_is_not_awaited_for_ever(
+    serve: Any, connect: Any, handlers: Handlers, http: str, drips: bytes
+) -> None:
+    served = await serve(handlers.service(), http=http, keep_alive_timeout=1)
+    connection = await connect(served.port)
+    answer = await connection.request(head("/nonesuch", 1000) + b"some")
+    assert answer.status == 404
+    assert await lost(connection, drips) < 4
+
+
+@EACH_PARSER
 async def test_the_time_for_a_head_bounds_neither_a_slow_body_nor_an_idle_connection(
     serve: Any, connect: Any, handlers: Handlers, http: str
 ) -> None:
