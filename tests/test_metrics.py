@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import time
 from typing import Any
 
 import pytest
@@ -179,3 +180,22 @@ async def test_a_services_own_family_is_in_its_metrics(serve: Any) -> None:
     each = service()
     each.metrics.counter("searches", "Searches.", ["kind"]).labels("flights").inc(3)
     assert (await (await serve(each)).metrics())['searches_total{kind="flights"}'] == 3
+
+
+async def test_openmetrics_has_the_last_trace_of_each_bucket_as_its_exemplar(serve: Any) -> None:
+    served = await serve(service())
+    await served.client.get("/hello/a", headers={"traceparent": f"00-{'a' * 32}-{'1' * 16}-01"})
+    await served.client.get("/hello/b", headers={"traceparent": f"00-{'b' * 32}-{'1' * 16}-01"})
+    response = await served.management.get("/metrics", headers={"Accept": "application/openmetrics-text"})
+    families: Any = parse_openmetrics(response.text)  # type: ignore[no-untyped-call]
+    (family,) = [each for each in families if each.name == "http_server_request_duration_seconds"]
+    found = [sample.exemplar for sample in family.samples if sample.exemplar]
+    assert {exemplar.labels["trace_id"] for exemplar in found} <= {"a" * 32, "b" * 32}
+    assert "b" * 32 in {exemplar.labels["trace_id"] for exemplar in found}
+    assert all(0.01 <= exemplar.value < 1 and time.time() - exemplar.timestamp < 60 for exemplar in found)
+
+
+async def test_the_plain_text_has_no_exemplars(serve: Any) -> None:
+    served = await serve(service())
+    await served.client.get("/hello/a")
+    assert "trace_id" not in (await served.management.get("/metrics")).text
