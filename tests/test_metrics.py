@@ -192,7 +192,7 @@ async def test_openmetrics_has_the_last_trace_of_each_bucket_as_its_exemplar(ser
     found = [sample.exemplar for sample in family.samples if sample.exemplar]
     assert {exemplar.labels["trace_id"] for exemplar in found} <= {"a" * 32, "b" * 32}
     assert "b" * 32 in {exemplar.labels["trace_id"] for exemplar in found}
-    assert all(0.01 <= exemplar.value < 1 and time.time() - exemplar.timestamp < 60 for exemplar in found)
+    assert all(0.01 <= exemplar.value < 1 and time.time() - float(exemplar.timestamp) < 60 for exemplar in found)
 
 
 async def test_the_plain_text_has_no_exemplars(serve: Any) -> None:
