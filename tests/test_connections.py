@@ -17,6 +17,7 @@ from starlette.routing import Route
 from strict_client import AsyncConnection, ExchangeError, request_bytes
 
 from lmservice import Service
+from lmservice.connections import _Corked, _Transport
 
 pytestmark = pytest.mark.anyio
 EACH_PARSER = pytest.mark.parametrize("http", ["httptools", "h11"])
@@ -386,3 +387,67 @@ async def test_an_idle_connection_of_uvicorns_has_the_timer_that_tells_since_whe
 def test_uvicorns_server_has_the_methods_that_lmservice_calls_and_overrides(method: str, parameters: list[str]) -> None:
     found = list(inspect.signature(getattr(uvicorn.Server, method)).parameters)
     assert found == parameters, BROKEN.format(f"Server.{method}")
+
+
+class Recording(asyncio.Transport):
+    """Keeps what is written to it, a list a call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+
+    def write(self, data: Any) -> None:
+        self.written.append(bytes(data))
+
+    def writelines(self, list_of_data: Any) -> None:
+        self.written.append(b"".join(list_of_data))
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def abort(self) -> None:
+        self.written.append(b"(aborted)")
+
+    def is_closing(self) -> bool:
+        return False
+
+
+@pytest.fixture
+async def corked() -> Any:
+    recording = Recording()
+    return _Transport(recording, asyncio.Protocol(), _Corked(asyncio.get_running_loop())), recording
+
+
+async def test_a_head_leaves_together_with_its_body(corked: Any) -> None:
+    transport, recording = corked
+    transport.write(b"head")
+    assert transport.get_write_buffer_size() == 4
+    transport.write(b"body")
+    assert recording.written == [b"headbody"]
+    await asyncio.sleep(0)
+    assert recording.written == [b"headbody"]
+
+
+async def test_a_head_alone_leaves_when_the_turn_of_the_loop_is_over(corked: Any) -> None:
+    transport, recording = corked
+    transport.write(b"head")
+    assert recording.written == []
+    await asyncio.sleep(0)
+    assert recording.written == [b"head"]
+
+
+async def test_a_large_body_is_not_copied_and_keeps_its_place(corked: Any) -> None:
+    transport, recording = corked
+    transport.write(b"head")
+    transport.write(b"x" * 100_000)
+    transport.write(b"tail")
+    await asyncio.sleep(0)
+    assert recording.written == [b"head" + b"x" * 100_000, b"tail"]
+
+
+async def test_an_abort_sends_nothing_more(corked: Any) -> None:
+    transport, recording = corked
+    transport.write(b"head")
+    transport.abort()
+    await asyncio.sleep(0)
+    assert recording.written == [b"(aborted)"]
