@@ -298,12 +298,13 @@ class RequestLayer:
         observe(seconds)
         if self.lifecycle.cause is not None:
             (self.cut if exchange.cut_off else self.drained)[route] += 1
-        self._write_line(exchange, exchange.scope, route, status, seconds)
+        self._write_line(exchange, exchange.scope, exchange.path, route, status, seconds)
 
-    def _write_line(self, ids: context.UnderWay, scope: Scope, route: str, status: int, seconds: float) -> None:
+    def _write_line(  # `path` as it came: Litestar changes the scope's
+        self, ids: context.UnderWay, scope: Scope, path: str, route: str, status: int, seconds: float
+    ) -> None:
         if self._access_log and _access.isEnabledFor(logging.INFO):
             method, duration = scope.get("method", "GET"), round(seconds, 6)
-            path = scope["path"]
             values = {"method": method, "route": route, "path": path, "status": status, "duration": duration}
             values |= {"request_id": ids.request_id, "trace_id": ids.trace_id, "span_id": ids.span_id}
             self._stream.write("info", "lmservice.access", "http.request", values)
@@ -311,15 +312,15 @@ class RequestLayer:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Gives a WebSocket its ids and its line; it is no request for the limits and the histogram."""
         handshake = _Handshake(scope, send)
-        started = time.monotonic()
+        started, path = time.monotonic(), scope["path"]
         try:
             await self.app(scope, receive, handshake.answer)
         except Exception as error:  # noqa: BLE001 - whatever the app let through
-            _log.error("http.error", exc_info=error, extra={"path": scope["path"], "method": "GET"})
+            _log.error("http.error", exc_info=error, extra={"path": path, "method": "GET"})
             await handshake.fail()
         finally:
             route, seconds = self._templates.of(scope), time.monotonic() - started
-            self._write_line(handshake.ids, scope, route, handshake.status, seconds)
+            self._write_line(handshake.ids, scope, path, route, handshake.status, seconds)
 
     def end_overdue(self) -> None:
         """Ends the requests whose answer has not begun in time. To be called every half second or so."""
