@@ -1,6 +1,6 @@
 """`Service`: what a service is made of, as its author declares it. Running it is `lmservice.server`'s."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast, overload
 
 from starlette.applications import Starlette
@@ -47,7 +47,7 @@ class Service:
         name: str,
         *,
         routes: Sequence[BaseRoute] | None = None,
-        app: ASGIApp | None = None,
+        app: Callable[..., Awaitable[None]] | None = None,
         settings: type[Settings] = Settings,
         version: str = "",
         exception_handlers: Mapping[Any, ExceptionHandler] | None = None,
