@@ -37,7 +37,7 @@ class RouteTemplates:
         if direct is not None and not scope.get("root_path"):
             return direct
         template = self._found(scope)
-        if route in self._top and template != OTHER and not scope.get("root_path"):
+        if route in self._top and not scope.get("root_path"):
             self._direct[route] = template
         return template
 
@@ -65,13 +65,13 @@ class RouteTemplates:
         if "litestar_app" in scope:
             return _litestars(scope)
         if route is None or hasattr(route, "routes"):
-            return "" if route is not None and not _routes(route) else self._left_out.get(id(scope.get("endpoint")))
+            return self._left_out.get(id(scope.get("endpoint")))
         included = scope.get("fastapi", {}).get("effective_route_context")  # has the prefixes of include_router
         return _template(route) if included is None else _template(included)
 
     @cached_property
     def _left_out(self) -> dict[int, str]:
-        """The templates that FastAPI leaves out of the scope, by their endpoints' ids: its own pages, plain mounts."""
+        """What is no route in the scope, by its endpoint's id: FastAPI's own pages, and mounted apps without routes."""
         return {id(endpoint): template for endpoint, template in _endpoints(_routes(self._app))}
 
     def _mount(self, path: str) -> str:
