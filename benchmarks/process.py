@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import os
 import re
 import signal
 import socket
@@ -16,7 +17,7 @@ from typing import Self
 STEP = 0.001
 START_LIMIT = 30.0
 PATH = "/hello/world"
-_REQUEST = f"GET {PATH} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,10 @@ class Process:
         self._popen.kill()
         self._popen.wait()
 
-    def first_answer(self) -> float:
+    def first_answer(self, path: str = PATH) -> float:
         """Seconds from the start of the process to the end of its first 200."""
-        while not self._answers():
+        request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+        while not self._answers(request):
             if self._popen.poll() is not None or time.perf_counter() - self._began > START_LIMIT:
                 raise SystemExit(f"{self._popen.args!r} did not come up:\n{self.log.read_text()}")
             time.sleep(STEP)
@@ -77,16 +79,21 @@ class Process:
                 raise SystemExit(f"{self._popen.args!r} answered {response.status}")
         connection.close()
 
+    def cpu(self) -> tuple[float, float]:
+        """User and system time of the process so far, in seconds, by the kernel's account."""
+        after_name = Path(f"/proc/{self._popen.pid}/stat").read_text().rpartition(")")[2].split()
+        return int(after_name[11]) / TICKS, int(after_name[12]) / TICKS
+
     def memory(self) -> Memory:
         """What the kernel says it holds now."""
         text = Path(f"/proc/{self._popen.pid}/smaps_rollup").read_text()
         kib = {name: int(value) for name, value in re.findall(r"^(Rss|Pss): +(\d+) kB", text, re.MULTILINE)}
         return Memory(rss=kib["Rss"] / 1024, pss=kib["Pss"] / 1024)
 
-    def _answers(self) -> bool:
+    def _answers(self, request: bytes) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=START_LIMIT) as connection:
-                connection.sendall(_REQUEST)
+                connection.sendall(request)
                 return connection.makefile("rb").readline().startswith(b"HTTP/1.1 200")
         except ConnectionError:
             return False

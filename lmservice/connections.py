@@ -32,6 +32,8 @@ QUEUE_LONGEST = 1.0
 """… and is not waited for any longer than this."""
 DATE_INTERVAL = 1.0
 """How often the `Date` header is renewed, in seconds."""
+JOINED = 65_536
+"""Up to so many bytes are copied to be sent together with what is held back."""
 IDLE_BEFORE_CLOSE = 1.0
 """How long a connection must have been idle to be closed by a drain, in seconds."""
 
@@ -56,7 +58,7 @@ class Watched(_Protocol):
         """Notes when it came, and puts a transport below it whose close lingers."""
         self.listener.last_opened = self.listener.loop.time()
         self.seen_waiting = (None, self.listener.last_opened)
-        super().connection_made(cast("asyncio.Transport", _LingeringTransport(transport, self)))
+        super().connection_made(cast("asyncio.Transport", _Transport(transport, self, self.listener.corked)))
 
     @property
     def head_begun(self) -> bool:
@@ -121,19 +123,72 @@ class HttpToolsConnection(Watched, HttpToolsProtocol):
         return bool(self.pipeline) or self.head_begun or (not self.cycle.more_body and self.unread > 0)
 
 
-class _LingeringTransport:
-    """A transport whose `close` flushes, half-closes, and swallows input for a while before it lets go."""
+class _Corked:
+    """The transports of one listener that hold something back, until the turn of the event loop is over."""
 
-    __slots__ = ("_protocol", "_transport", "is_closing", "write")
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._transports: list[_Transport] = []
 
-    def __init__(self, transport: asyncio.Transport, protocol: asyncio.Protocol) -> None:
+    def add(self, transport: "_Transport") -> None:
+        if not self._transports:
+            self._loop.call_soon(self._flush)
+        self._transports.append(transport)
+
+    def _flush(self) -> None:
+        transports, self._transports = self._transports, []
+        for transport in transports:
+            transport.flush()
+
+
+class _Transport:
+    """A transport that sends a response's head together with its body, and whose `close` lingers.
+
+    uvicorn writes the two apart, which costs a system call and a packet more. So a write is held back until the next
+    one joins it, or the turn of the event loop is over. `close` flushes, half-closes, and swallows input for a while
+    before it lets go.
+    """
+
+    __slots__ = ("_corked", "_held", "_protocol", "_transport", "is_closing", "write")
+
+    def __init__(self, transport: asyncio.Transport, protocol: asyncio.Protocol, corked: _Corked) -> None:
         self._transport = transport
         self._protocol = protocol
-        self.write = transport.write  # bound here: no frame of ours on the way of a response
+        self._corked = corked
+        self._held = b""
+        self.write = self._hold
         self.is_closing = transport.is_closing
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+    def _hold(self, data: bytes) -> None:
+        held = self._held
+        if not held:
+            self._held = data
+            self._corked.add(self)
+        elif len(data) <= JOINED:
+            self._held = b""
+            self._transport.write(held + data)
+        else:
+            self._held = b""
+            self._transport.writelines((held, data))
+
+    def flush(self) -> None:
+        held, self._held = self._held, b""
+        if held:
+            self._transport.write(held)
+
+    def get_write_buffer_size(self) -> int:
+        return len(self._held) + self._transport.get_write_buffer_size()
+
+    def write_eof(self) -> None:
+        self.flush()
+        self._transport.write_eof()
+
+    def abort(self) -> None:
+        self._held = b""
+        self._transport.abort()
 
     def set_protocol(self, protocol: asyncio.Protocol) -> None:
         self._protocol = protocol
@@ -148,6 +203,7 @@ class _LingeringTransport:
         if gone:
             self._transport.close()
         else:
+            self.flush()
             _Lingering(self._transport, self._protocol).begin()
 
 
@@ -263,6 +319,7 @@ class Listener:
         self.sock = sock
         self.last_opened = 0.0
         self.loop = asyncio.get_running_loop()
+        self.corked = _Corked(self.loop)
         self._head_timeout = head_timeout
         config = Config(
             app,

@@ -51,6 +51,7 @@ class Stream:
 
     def __init__(self, fields: Mapping[str, str], *, console: bool) -> None:
         self.fields = dict(fields)
+        self.json = not console
         self.output = Output()
         self._render = _console_renderer() if console else json_line
 
@@ -95,9 +96,16 @@ def json_line(event: Mapping[str, Any]) -> bytes:
         line = _json(event)
     except Exception:  # noqa: BLE001 - one value that cannot be told must not cost the others
         line = _json({_printable(key): _tellable(value) for key, value in event.items()})
-    if not line.isascii() or b"\x7f" in line:
-        line = re.sub(_CONTROLS, _escape, line)
-    return line + b"\n"
+    return _without_controls(line) + b"\n"
+
+
+def json_text(value: Any) -> str:
+    """One value as JSON, as it would stand in a line."""
+    return _without_controls(_json(_tellable(value))).decode()
+
+
+def _without_controls(line: bytes) -> bytes:
+    return line if line.isascii() and b"\x7f" not in line else re.sub(_CONTROLS, _escape, line)
 
 
 def _json(value: Any) -> bytes:

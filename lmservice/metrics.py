@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from functools import cached_property
 from itertools import accumulate
+from time import time
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -139,15 +140,18 @@ class _Observed:
 
 
 class Durations:
-    """A histogram that every request can afford: one bisection and two additions, on one thread."""
+    """A histogram that every request can afford: one bisection and two additions, on one thread.
+
+    Each bucket keeps the last trace that fell into it, as an exemplar.
+    """
 
     def __init__(self, name: str, documentation: str, labels: Sequence[str]) -> None:
         self.name, self._documentation, self._labels = name, documentation, labels
-        self._children: dict[tuple[str, ...], _Child] = {}
+        self._children: dict[tuple[str, ...], Child] = {}
 
-    def child(self, *values: str) -> "_Child":
+    def child(self, *values: str) -> "Child":
         """The histogram of one set of label values, to be kept by whoever observes."""
-        return self._children.setdefault(values, _Child())
+        return self._children.setdefault(values, Child())
 
     def describe(self) -> "Iterable[Metric]":
         """Says its name, for the registry."""
@@ -157,9 +161,7 @@ class Durations:
         """Gives what has been observed."""
         family = self._family()
         for values, child in list(self._children.items()):
-            counts = list(accumulate(child.counts))
-            bounds = [*map(str, BUCKETS), "+Inf"]
-            family.add_metric(values, list(zip(bounds, counts, strict=True)), child.sum)
+            family.add_metric(values, child.buckets(), child.sum)
         return [family]
 
     def _family(self) -> Any:
@@ -168,14 +170,33 @@ class Durations:
         return HistogramMetricFamily(self.name, self._documentation, labels=self._labels)
 
 
-class _Child:
-    __slots__ = ("counts", "sum")
+_BOUNDS = (*map(str, BUCKETS), "+Inf")
+
+
+class Child:
+    """What has been observed with one set of label values."""
+
+    __slots__ = ("_counts", "_exemplars", "sum")
 
     def __init__(self) -> None:
-        self.counts = [0] * (len(BUCKETS) + 1)
+        self._counts = [0] * len(_BOUNDS)
+        self._exemplars: list[tuple[str, float, float] | None] = [None] * len(_BOUNDS)
         self.sum = 0.0
 
-    def observe(self, seconds: float) -> None:
-        """Counts one duration, in seconds."""
-        self.counts[bisect_left(BUCKETS, seconds)] += 1
+    def observe(self, seconds: float, trace_id: str = "") -> None:
+        """Counts one duration, in seconds, and remembers its trace."""
+        bucket = bisect_left(BUCKETS, seconds)
+        self._counts[bucket] += 1
         self.sum += seconds
+        if trace_id:
+            self._exemplars[bucket] = trace_id, seconds, time()
+
+    def buckets(self) -> list[Any]:
+        """Upper bounds, cumulated counts and exemplars, as prometheus_client takes them."""
+        from prometheus_client.samples import Exemplar  # noqa: PLC0415
+
+        def exemplar(found: tuple[str, float, float] | None) -> Any:
+            return found and Exemplar({"trace_id": found[0]}, found[1], found[2])
+
+        cumulated = zip(_BOUNDS, accumulate(self._counts), list(self._exemplars), strict=True)
+        return [[bound, float(count), exemplar(found)] for bound, count, found in cumulated]

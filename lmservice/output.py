@@ -16,31 +16,47 @@ PATIENCE = 1.0
 
 
 class Output:
-    """Whatever `sys.stdout` is at the moment of each line."""
+    """Whatever `sys.stdout` is at the moment of each line.
+
+    Attributes:
+        pending: lines that may wait for the next `flush` or `write`; to be appended to, from any thread.
+        dropped: how many lines have found no place.
+    """
 
     def __init__(self) -> None:
+        self.pending: list[str] = []
+        self.dropped = 0
         self._lock = threading.RLock()
         self._out: object = None
         self._descriptor: int | None = None
         self._can_block = False
         self._blocked = False
         self._rest = b""
-        self.dropped = 0
-        """Lines that have found no place."""
+
+    def flush(self) -> None:
+        """Writes the lines that are pending."""
+        self.write(b"")
 
     def write(self, line: bytes) -> None:
-        """Writes one line, whole or not at all; never raises."""
+        """Writes what is pending, then one line, each line whole or not at all; never raises."""
         with self._lock, contextlib.suppress(OSError, ValueError, AttributeError):
             if sys.stdout is not self._out:
                 self._look_at(sys.stdout)
+            lines = self._take_pending() + line
             if self._descriptor is None:
-                sys.stdout.buffer.write(line)
+                sys.stdout.buffer.write(lines)
                 return
             sys.stdout.flush()
             if self._can_block:
-                self._put(self._descriptor, line)
-            else:
-                os.write(self._descriptor, line)
+                self._put(self._descriptor, lines)
+            elif lines:
+                os.write(self._descriptor, lines)
+
+    def _take_pending(self) -> bytes:
+        count = len(self.pending)  # what another thread appends meanwhile stays
+        lines = "".join(self.pending[:count]).encode()
+        del self.pending[:count]
+        return lines
 
     def _look_at(self, out: object) -> None:
         self._out, self._descriptor, self._rest = out, None, b""
@@ -48,20 +64,23 @@ class Output:
             self._descriptor = sys.stdout.fileno()
             self._can_block = not stat.S_ISREG(os.fstat(self._descriptor).st_mode)
 
-    def _put(self, descriptor: int, line: bytes) -> None:
-        """Ends the line that has begun before, then writes this one as far as there is room."""
+    def _put(self, descriptor: int, lines: bytes) -> None:
+        """Ends the line that has begun before, then writes these as far as there is room; drops the others whole."""
         patience = 0 if self._blocked else PATIENCE
         self._rest = _fill(descriptor, self._rest, patience)
-        left = line if self._rest else _fill(descriptor, line, patience)
-        self._blocked = bool(left)
-        if len(left) == len(line):
-            self.dropped += 1
-        elif left:
-            self._rest = left
+        left = lines if self._rest else _fill(descriptor, lines, patience)
+        self._blocked = bool(left or self._rest)
+        begun = len(left) < len(lines) and lines[-len(left) - 1 : -len(left)] != b"\n" if left else False
+        if begun:
+            self._rest, _, left = left.partition(b"\n")
+            self._rest += b"\n"
+        self.dropped += left.count(b"\n")
 
 
 def _fill(descriptor: int, data: bytes, patience: float) -> bytes:
     """Writes a page at a time, which a pipe that polls as writable takes without blocking; gives what is left."""
+    if not data:
+        return data
     poller = select.poll()
     poller.register(descriptor, select.POLLOUT)
     while data and poller.poll(patience * 1000):

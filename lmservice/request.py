@@ -10,15 +10,16 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lmservice import context
+from lmservice.access import AccessLog, Parts
 from lmservice.lifecycle import Lifecycle
 from lmservice.logs import Stream
 from lmservice.metrics import Metrics, Samples
@@ -34,10 +35,12 @@ _TRACEPARENT = (  # only a version to come may be longer
 )
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
+_ID_LENGTH = len(b"x-request-id")
+_NOT_ZERO = 1 << 128 | 1  # an id of zeros is none
+_KNOWN_FLAGS = 0b11  # sampled, and random-trace-id
 _CLIENT_CLOSED = 499  # nginx's word for a client that did not wait
 
 _log = logging.getLogger("lmservice.request")
-_access = logging.getLogger("lmservice.access")
 
 
 class Connection(Protocol):
@@ -52,35 +55,71 @@ class Connection(Protocol):
         """Whether the client has left."""
 
 
-class Exchange:
+class _Identified:
+    """The ids of a request or a handshake, as its context tells them (`context.UnderWay`)."""
+
+    __slots__ = ("parent", "request_id", "scope", "span_id", "trace_id")
+
+    scope: Scope
+    request_id: str
+    trace_id: str
+    span_id: str
+    parent: re.Match[bytes] | None
+
+    @property
+    def trace_flags(self) -> str:
+        """The caller's, of which those that W3C Trace Context defines are passed on; `01` of a trace begun here."""
+        return f"{int(self.parent[3], 16) & _KNOWN_FLAGS:02x}" if self.parent else "01"
+
+    @property
+    def trace_state(self) -> str:
+        """The header `tracestate`, whose several lines count as one list."""
+        if self.parent is None:
+            return ""
+        return ",".join(value.decode("latin-1") for name, value in self.scope["headers"] if name == b"tracestate")
+
+    @property
+    def deadline(self) -> float | None:
+        """Nothing bounds it."""
+        return None
+
+
+class Exchange(_Identified):
     """One request under way and what has been answered so far."""
 
     __slots__ = (
-        "_send", "connection", "cut_off", "finished", "headers", "layer", "method", "path", "refused", "request_id",
-        "scope", "span_id", "started", "status", "task", "trace_flags", "trace_id", "trace_state",
+        "_layer", "_send", "connection", "cut_off", "finished", "method", "path", "refused", "span", "started",
+        "status", "task",
     )  # fmt: skip
 
-    def __init__(self, layer: "RequestLayer", scope: Scope, send: Send, connection: Connection | None) -> None:
-        self.layer = layer
+    def __init__(
+        self,
+        layer: "RequestLayer",
+        scope: Scope,
+        headers: Mapping[bytes, bytes],
+        send: Send,
+        connection: Connection | None,
+    ) -> None:
+        self._layer = layer
         self.scope = scope
         self._send = send
         self.connection = connection
-        self.method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
+        method = scope["method"]
+        self.method = method if method in _METHODS else "_OTHER"
         self.path = scope["path"]
         self.started = time.monotonic()
         self.status = 0
         self.finished = self.refused = self.cut_off = False
-        self.task: asyncio.Task[Any] | None = asyncio.current_task()
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        ids = _ids(self.headers, scope)
-        self.request_id, self.trace_id, self.span_id, self.trace_flags, self.trace_state = ids
-        context.request.set(self)
+        self.task = asyncio.current_task()
+        self.request_id, self.trace_id, self.span_id, self.parent = _ids(headers, scope)
+        self.span: Any = None
         scope["state"]["request_id"] = self.request_id
+        context.request.set(self)
 
     @property
     def deadline(self) -> float | None:
         """By when the answer must begin, in seconds of `time.monotonic`; None once it has, or without a limit."""
-        timeout = self.layer.timeout
+        timeout = self._layer.timeout
         return self.started + timeout if timeout and not self.status else None
 
     async def answer(self, message: Message) -> None:
@@ -100,29 +139,24 @@ class Exchange:
         await self._pass_on({"type": "http.response.body", "body": body})
 
     async def _pass_on(self, message: Message) -> None:
-        kind = message["type"]
-        if kind == "http.response.start":
+        if message["type"] == "http.response.start":
             self.status = message["status"]
-            message = {**message, "headers": self._headers(message.get("headers", ()))}
+            await self._send({**message, "headers": self._headers(message.get("headers", ()))})
+            return
         await self._send(message)
-        if kind == "http.response.body" and not message.get("more_body", False):
-            self.finish()
+        if message["type"] == "http.response.body" and not message.get("more_body") and not self.finished:
+            self._layer.finish(self)
 
     def _headers(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        ours = [each for each in headers if each[0].lower() != b"x-request-id"]
-        ours.append((b"x-request-id", self.request_id.encode()))
-        if self.layer.lifecycle.cause is None or self.connection is None:
+        mine = (b"x-request-id", self.request_id.encode())
+        ours = [each for each in headers if len(each[0]) != _ID_LENGTH or each[0].lower() != b"x-request-id"]
+        ours.append(mine)
+        if self._layer.lifecycle.cause is None or self.connection is None:
             return ours
         if not self.connection.next_request_waits:
             ours = [each for each in ours if each[0].lower() != b"connection"]
             ours.append((b"connection", b"close"))
         return ours
-
-    def finish(self) -> None:
-        """Counts, times and logs the exchange, once."""
-        if not self.finished:
-            self.finished = True
-            self.layer.finished(self, time.monotonic() - self.started)
 
 
 def problem(status: int, detail: str, request_id: str) -> bytes:
@@ -133,33 +167,23 @@ def problem(status: int, detail: str, request_id: str) -> bytes:
     )
 
 
-class _Ids(NamedTuple):
-    request_id: str
-    trace_id: str
-    span_id: str
-    trace_flags: str
-    trace_state: str
-
-    @property
-    def deadline(self) -> None:
-        """Nothing bounds a WebSocket."""
+_Found: TypeAlias = tuple[str, str, str, re.Match[bytes] | None]
 
 
-def _ids(headers: dict[bytes, bytes], scope: Scope) -> _Ids:
-    """The request's id as the client gave it, or the trace's; the trace continued, or begun; a span of its own."""
-    parent = None
-    if b"traceparent" in headers and [name for name, _ in scope["headers"]].count(b"traceparent") == 1:
-        parent = re.fullmatch(_TRACEPARENT, headers[b"traceparent"])
-    trace_id = parent[1].decode() if parent else f"{random.getrandbits(128) or 1:032x}"
+def _ids(headers: Mapping[bytes, bytes], scope: Scope) -> _Found:
+    """The request's id as the client gave it, or the trace's; the trace continued, or begun; a span; the parent."""
+    drawn = f"{random.getrandbits(192) | _NOT_ZERO:048x}"
+    trace_id, parent = drawn[16:], None
+    if b"traceparent" in headers and (parent := _parent(headers, scope)):
+        trace_id = parent[1].decode()
     given = headers.get(b"x-request-id")
     request_id = given.decode() if given is not None and re.fullmatch(_REQUEST_ID, given) else trace_id
-    flags, state = (parent[3].decode(), _trace_state(scope)) if parent else ("01", "")
-    return _Ids(request_id, trace_id, f"{random.getrandbits(64) or 1:016x}", flags, state)
+    return request_id, trace_id, drawn[:16], parent
 
 
-def _trace_state(scope: Scope) -> str:
-    """The header `tracestate`, whose several lines count as one list."""
-    return ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"tracestate")
+def _parent(headers: Mapping[bytes, bytes], scope: Scope) -> re.Match[bytes] | None:
+    once = [name for name, _ in scope["headers"]].count(b"traceparent") == 1
+    return re.fullmatch(_TRACEPARENT, headers[b"traceparent"]) if once else None
 
 
 class RequestLayer:
@@ -183,11 +207,10 @@ class RequestLayer:
         self._limit = settings.max_concurrency
         self._max_body = int(settings.max_body_size)
         self.timeout = settings.request_timeout
-        self._access_log = settings.access_log
+        self._access = AccessLog(stream) if settings.access_log else None
         self._templates = templates
         self._histogram = metrics.request_duration
-        self._observers: dict[tuple[str, str, int], Callable[[float], None]] = {}
-        self._stream = stream
+        self._observers: dict[tuple[str, str, int], tuple[Callable[[float, str], None], Parts]] = {}
         self.rejected = Counter(dict.fromkeys(("concurrency", "body_size", "timeout"), 0))
         metrics.observed(
             "lmservice_requests_rejected_total",
@@ -205,24 +228,29 @@ class RequestLayer:
         if scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
             return
-        exchange = Exchange(self, scope, send, connection)
-        if len(self.in_flight) >= self._limit:
-            await self._refuse_for_concurrency(exchange)
-            return
-        self.in_flight.add(exchange)
+        headers = dict(scope["headers"])
+        exchange = Exchange(self, scope, headers, send, connection)
         try:
-            if self._declares_too_much(exchange):
+            if len(self.in_flight) >= self._limit:
+                await self._refuse_for_concurrency(exchange)
+                return
+            self.in_flight.add(exchange)
+            if b"transfer-encoding" in headers:
+                await self.app(scope, self._counted(exchange, receive), exchange.answer)
+            elif b"content-length" in headers and int(headers[b"content-length"]) > self._max_body:
                 await self._refuse_body(exchange)
             else:
-                await self.app(scope, self._counted(exchange, receive), exchange.answer)
-                self._must_have_answered(exchange)
+                await self.app(scope, receive, exchange.answer)
+            if not exchange.status:
+                self._must_have_left(exchange)
         except asyncio.CancelledError as error:
             await self._cancelled(exchange, error)
         except Exception as error:  # noqa: BLE001 - whatever the app let through
             await self._failed(exchange, error)
         finally:
-            self.in_flight.discard(exchange)
-            exchange.finish()
+            exchange.task = None  # which has a context, which has the exchange: no circle for the collector
+            if not exchange.finished:
+                self.finish(exchange)
 
     async def _refuse_for_concurrency(self, exchange: Exchange) -> None:
         self.rejected["concurrency"] += 1
@@ -232,14 +260,8 @@ class RequestLayer:
             [(b"retry-after", RETRY_AFTER)],
         )
 
-    def _declares_too_much(self, exchange: Exchange) -> bool:
-        declared = exchange.headers.get(b"content-length", b"0")
-        return b"transfer-encoding" not in exchange.headers and int(declared) > self._max_body
-
     def _counted(self, exchange: Exchange, receive: Receive) -> Receive:
         """Counts a body that does not declare its size, as it is read."""
-        if b"transfer-encoding" not in exchange.headers:
-            return receive
         size = 0
 
         async def counted() -> Message:
@@ -262,9 +284,8 @@ class RequestLayer:
             [(b"connection", b"close")],
         )
 
-    def _must_have_answered(self, exchange: Exchange) -> None:
-        gone = exchange.connection is not None and exchange.connection.gone
-        if not exchange.status and not gone:
+    def _must_have_left(self, exchange: Exchange) -> None:
+        if exchange.connection is None or not exchange.connection.gone:
             raise RuntimeError("the app returned without an answer")
 
     async def _cancelled(self, exchange: Exchange, error: asyncio.CancelledError) -> None:
@@ -286,28 +307,27 @@ class RequestLayer:
         _log.error("http.error", exc_info=error, extra=values)
         await exchange.refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed to answer")
 
-    def finished(self, exchange: Exchange, seconds: float) -> None:
-        """Called once for each request, when its last byte has been handed on or will never be."""
+    def finish(self, exchange: Exchange) -> None:
+        """Counts, times and logs a request, whose last byte has been handed on or will never be; to be called once."""
+        exchange.finished = True
+        seconds = time.monotonic() - exchange.started
         self.in_flight.discard(exchange)
-        status = exchange.status or _CLIENT_CLOSED
-        route = self._templates.of(exchange.scope)
-        key = exchange.method, route, status
-        observe = self._observers.get(key)
-        if observe is None:
-            observe = self._observers[key] = self._histogram.child(exchange.method, route, str(status)).observe
-        observe(seconds)
+        scope = exchange.scope
+        route = self._templates.of(scope)
+        key = exchange.method, route, exchange.status or _CLIENT_CLOSED
+        observe, parts = self._observers.get(key) or self._observer(key)
+        observe(seconds, exchange.trace_id)
         if self.lifecycle.cause is not None:
             (self.cut if exchange.cut_off else self.drained)[route] += 1
-        self._write_line(exchange, exchange.scope, exchange.path, route, status, seconds)
+        if self._access is not None:
+            if exchange.method == "_OTHER":
+                parts = Parts(scope["method"], route, parts.status)
+            self._access.write(exchange, parts, exchange.path, seconds)
 
-    def _write_line(  # `path` as it came: Litestar changes the scope's
-        self, ids: context.UnderWay, scope: Scope, path: str, route: str, status: int, seconds: float
-    ) -> None:
-        if self._access_log and _access.isEnabledFor(logging.INFO):
-            method, duration = scope.get("method", "GET"), round(seconds, 6)
-            values = {"method": method, "route": route, "path": path, "status": status, "duration": duration}
-            values |= {"request_id": ids.request_id, "trace_id": ids.trace_id, "span_id": ids.span_id}
-            self._stream.write("info", "lmservice.access", "http.request", values)
+    def _observer(self, key: tuple[str, str, int]) -> tuple[Callable[[float, str], None], Parts]:
+        method, route, status = key
+        child = self._histogram.child(method, route, str(status))
+        return self._observers.setdefault(key, (child.observe, Parts(*key)))
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Gives a WebSocket its ids and its line; it is no request for the limits and the histogram."""
@@ -319,8 +339,9 @@ class RequestLayer:
             _log.error("http.error", exc_info=error, extra={"path": path, "method": "GET"})
             await handshake.fail()
         finally:
-            route, seconds = self._templates.of(scope), time.monotonic() - started
-            self._write_line(handshake.ids, scope, path, route, handshake.status, seconds)
+            if self._access is not None:
+                parts = Parts("GET", self._templates.of(scope), handshake.status)
+                self._access.write(handshake, parts, path, time.monotonic() - started)
 
     def end_overdue(self) -> None:
         """Ends the requests whose answer has not begun in time. To be called every half second or so."""
@@ -359,14 +380,15 @@ class RequestLayer:
         return [((method,), float(methods[method])) for method in sorted({"GET", *methods})]
 
 
-class _Handshake:
+class _Handshake(_Identified):
     """How a WebSocket's request was answered: 101, or what refused it."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.status = 101
-        self.ids = _ids(dict(scope["headers"]), scope)
-        context.request.set(self.ids)
-        scope["state"]["request_id"] = self.ids.request_id
+        self.scope = scope
+        self.request_id, self.trace_id, self.span_id, self.parent = _ids(dict(scope["headers"]), scope)
+        context.request.set(self)
+        scope["state"]["request_id"] = self.request_id
         self._can_answer = "websocket.http.response" in scope.get("extensions", {})
         self._answered = False
         self._send = send
@@ -380,7 +402,7 @@ class _Handshake:
         if kind in ("websocket.accept", "websocket.http.response.start"):
             self._answered = True
             self.status = message.get("status", self.status)
-            mine = (b"x-request-id", self.ids.request_id.encode())
+            mine = (b"x-request-id", self.request_id.encode())
             others = [each for each in message.get("headers", ()) if each[0].lower() != b"x-request-id"]
             message = {**message, "headers": [*others, mine]}
         await self._send(message)
@@ -393,7 +415,7 @@ class _Handshake:
             await self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed to answer")
 
     async def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        body = problem(status, detail, self.ids.request_id)
+        body = problem(status, detail, self.request_id)
         headers = [(b"content-type", b"application/problem+json")]
         await self.answer({"type": "websocket.http.response.start", "status": int(status), "headers": headers})
         await self._send({"type": "websocket.http.response.body", "body": body})

@@ -9,7 +9,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, ExceptionHandler
+from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
 from lmservice import context
 from lmservice.callables import Registered
@@ -228,13 +228,38 @@ def _must_be_positive(label: str, *, whole: bool = False, **numbers: Any) -> Non
 
 
 class _App(Starlette):
-    """Starlette without its outermost error handler: the request layer does its work for every kind of app."""
+    """Starlette without its outermost error handler: the request layer does its work for every kind of app.
+
+    Exception handlers are looked for only once something has been raised, which spares every other request a wrapper.
+    """
 
     def __init__(self, routes: Sequence[BaseRoute], handlers: Mapping[Any, ExceptionHandler]) -> None:
         super().__init__(routes=routes, exception_handlers={HTTPException: _http_problem, **handlers})
 
     def build_middleware_stack(self) -> ASGIApp:
-        return ExceptionMiddleware(self.router, handlers=self.exception_handlers)
+        return self._handled(self.router)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
+        try:
+            await self.router(scope, receive, send)
+        except Exception as error:
+            if getattr(context.request.get(), "status", 0):  # it is too late for another answer
+                raise
+            await self._handled(_raising(error))(scope, receive, send)
+
+    def _handled(self, app: ASGIApp) -> ASGIApp:
+        return ExceptionMiddleware(app, handlers=self.exception_handlers)
+
+
+def _raising(error: Exception) -> ASGIApp:
+    async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise error
+
+    return app
 
 
 async def _http_problem(_request: Request, error: Exception) -> Response:

@@ -324,7 +324,7 @@ async def test_the_semi_private_parts_of_uvicorn_are_as_lmservice_needs_them(
         "should_exit": (server, "bool"),
         "lifespan": (server, "LifespanOff"),
         "cycle": (protocol, "RequestResponseCycle"),
-        "transport": (protocol, "_LingeringTransport"),
+        "transport": (protocol, "_Transport"),
         "scope": (protocol, "dict"),
         "timeout_keep_alive_task": (protocol, "NoneType"),
         "timeout_keep_alive": (protocol, "int"),

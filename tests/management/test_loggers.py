@@ -83,7 +83,7 @@ async def test_a_logger_without_a_level_reverts_to_none(flights: Any) -> None:
 
 async def test_the_root_logger_can_be_changed_too(flights: Any, logged: Any) -> None:
     management = (await flights()).management
-    await management.put("/loggers/root", json={"level": "DEBUG", "duration": 0.1})
+    await management.put("/loggers/root", json={"level": "DEBUG", "duration": 0.5})
     logging.getLogger("flights.other").debug("deep inside")
     await reverted(logging.getLogger(), logging.INFO)
     assert "deep inside" in [event["event"] for event in logged()]
