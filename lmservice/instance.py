@@ -14,7 +14,7 @@ from typing import Any
 
 from starlette.datastructures import State as RequestState
 
-from lmservice import metrics, sockets
+from lmservice import context, metrics, sockets, tracing
 from lmservice.connections import HttpToolsConnection, Listener, Watched
 from lmservice.errors import ExitCode, LmserviceError, StartError
 from lmservice.health import Watch
@@ -37,6 +37,9 @@ SWEEP = 0.5
 """How often overdue heads and requests are looked for, in seconds."""
 LAST_WORDS = 1.0
 """What work that was cut off has to end itself, in seconds."""
+
+LAST_SPANS = 2.0
+"""What the export of the last spans has of the clean-up, in seconds."""
 
 _log = logging.getLogger("lmservice.instance")
 
@@ -64,8 +67,11 @@ class Instance:
         self._state: dict[str, Any] = {"settings": settings, "lifecycle": self.lifecycle}
         self._sock = sock
         self.stream = stream
+        self._tracer = tracing.tracer(stream.fields)
         templates = RouteTemplates(service.app)
-        self._layer = RequestLayer(service.app, settings, self.lifecycle, service.metrics, templates, stream)
+        self._layer = RequestLayer(
+            service.app, settings, self.lifecycle, service.metrics, templates, stream, self._tracer
+        )
         self._startup: Startup | None = None
         self._lifespan = Lifespan(service.app, self._state)
         self._listener: Listener | None = None
@@ -157,6 +163,7 @@ class Instance:
         """Starts, serves until it is stopped, drains, cleans up; the code says how that went."""
         speaker.set(self.stream.fields)
         metrics.current.set(self.metrics)
+        context.tracer.set(self._tracer)
         self.loop = asyncio.get_running_loop()
         self.lifecycle.attach(self.loop)
         self.heartbeat.start()
@@ -206,7 +213,8 @@ class Instance:
         assert self._startup is not None  # noqa: S101 - set by serve
         began = self.loop.time()
         limit = self.settings.startup_timeout
-        await self._startup.run(limit)
+        with context.span("startup", attributes={}):
+            await self._startup.run(limit)
         try:
             async with asyncio.timeout_at(began + limit):
                 await self._lifespan.start()
@@ -349,6 +357,8 @@ class Instance:
         if self._startup is not None:
             left = max(0.0, limit - (self.loop.time() - began))
             self._problems += await self._startup.clean_up(left, limit)
+        if self._tracer is not None:
+            await self._tracer.close(min(LAST_SPANS, max(0.0, limit - (self.loop.time() - began))))
         if self._problems and self.exit_code is ExitCode.CLEAN:
             self.exit_code = ExitCode.UNCLEAN
         self._phases["cleanup"] = self.loop.time() - began

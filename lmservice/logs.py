@@ -157,6 +157,12 @@ def _visible(value: Any, key: str = "") -> Any:
     return text.translate(_CONSOLE_CONTROLS)
 
 
+def bound() -> dict[str, Any]:
+    """What structlog's `bind_contextvars` has bound where the code runs."""
+    loaded = sys.modules.get("structlog.contextvars")
+    return loaded.get_contextvars() if loaded else {}
+
+
 class _Handler(logging.Handler):
     """Brings the standard library's records into the stream."""
 
@@ -169,7 +175,7 @@ class _Handler(logging.Handler):
             event = record.getMessage()
         except Exception:  # noqa: BLE001 - a wrong format string must not cost the line
             event = f"{record.msg} {record.args}"
-        values = {key: value for key, value in vars(record).items() if key not in _STANDARD_ATTRIBUTES}
+        values = bound() | {key: value for key, value in vars(record).items() if key not in _STANDARD_ATTRIBUTES}
         if record.exc_info and record.exc_info[0]:
             values["exception"] = "".join(traceback.format_exception(*record.exc_info)).rstrip()
         if record.stack_info:

@@ -33,7 +33,8 @@ _REQUEST_ID = rb"[A-Za-z0-9._:/+=@-]{1,128}"
 _TRACEPARENT = (  # only a version to come may be longer
     rb"(?!ff)(?!00.{53}-)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
 )
-_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
+"""The methods that labels name: RFC 9110's, and PATCH."""
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _ID_LENGTH = len(b"x-request-id")
 _NOT_ZERO = 1 << 128 | 1  # an id of zeros is none
@@ -55,20 +56,50 @@ class Connection(Protocol):
         """Whether the client has left."""
 
 
-class _Identified:
-    """The ids of a request or a handshake, as its context tells them (`context.UnderWay`)."""
+class RequestSpan(Protocol):
+    """The span around a request, where somebody collects spans."""
 
-    __slots__ = ("parent", "request_id", "scope", "span_id", "trace_id")
-
-    scope: Scope
-    request_id: str
     trace_id: str
     span_id: str
-    parent: re.Match[bytes] | None
+    flags: str
+
+    def fail(self, error: BaseException) -> None:
+        """Notes the exception that ended the request."""
+
+    def end(self, method: str, route: str, status: int) -> None:
+        """Ends it, by what the request was answered with."""
+
+
+class RequestTracer(Protocol):
+    """What makes those spans."""
+
+    def begin(self, request: "Identified") -> None:
+        """Begins the span of a request or handshake, and gives it to `take_span`."""
+
+
+class Identified:
+    """The ids of a request or a handshake, as its context tells them (`context.UnderWay`)."""
+
+    __slots__ = ("parent", "request_id", "scope", "span", "span_id", "trace_id")
+
+    def __init__(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+        self.scope = scope
+        self.request_id, self.trace_id, self.span_id, self.parent = _ids(headers, scope)
+        self.span: RequestSpan | None = None
+        scope["state"]["request_id"] = self.request_id
+        context.request.set(self)
+
+    def take_span(self, span: RequestSpan) -> None:
+        """Takes over the ids of the span that has begun around it."""
+        if self.request_id == self.trace_id:
+            self.scope["state"]["request_id"] = self.request_id = span.trace_id
+        self.trace_id, self.span_id, self.span = span.trace_id, span.span_id, span
 
     @property
     def trace_flags(self) -> str:
         """The caller's, of which those that W3C Trace Context defines are passed on; `01` of a trace begun here."""
+        if self.span is not None:
+            return self.span.flags
         return f"{int(self.parent[3], 16) & _KNOWN_FLAGS:02x}" if self.parent else "01"
 
     @property
@@ -84,12 +115,12 @@ class _Identified:
         return None
 
 
-class Exchange(_Identified):
+class Exchange(Identified):
     """One request under way and what has been answered so far."""
 
     __slots__ = (
-        "_layer", "_send", "connection", "cut_off", "finished", "method", "path", "refused", "span", "started",
-        "status", "task",
+        "_layer", "_send", "connection", "cut_off", "finished", "method", "path", "refused", "started", "status",
+        "task",
     )  # fmt: skip
 
     def __init__(
@@ -100,21 +131,17 @@ class Exchange(_Identified):
         send: Send,
         connection: Connection | None,
     ) -> None:
+        super().__init__(scope, headers)
         self._layer = layer
-        self.scope = scope
         self._send = send
         self.connection = connection
         method = scope["method"]
-        self.method = method if method in _METHODS else "_OTHER"
+        self.method = method if method in METHODS else "_OTHER"
         self.path = scope["path"]
         self.started = time.monotonic()
         self.status = 0
         self.finished = self.refused = self.cut_off = False
         self.task = asyncio.current_task()
-        self.request_id, self.trace_id, self.span_id, self.parent = _ids(headers, scope)
-        self.span: Any = None
-        scope["state"]["request_id"] = self.request_id
-        context.request.set(self)
 
     @property
     def deadline(self) -> float | None:
@@ -197,8 +224,10 @@ class RequestLayer:
         metrics: Metrics,
         templates: RouteTemplates,
         stream: Stream,
+        tracer: RequestTracer | None = None,
     ) -> None:
         self.app = app
+        self._tracer = tracer
         self.lifecycle = lifecycle
         self.in_flight: set[Exchange] = set()
         self.drained: Counter[str] = Counter()
@@ -230,6 +259,8 @@ class RequestLayer:
             return
         headers = dict(scope["headers"])
         exchange = Exchange(self, scope, headers, send, connection)
+        if self._tracer is not None:
+            self._tracer.begin(exchange)
         try:
             if len(self.in_flight) >= self._limit:
                 await self._refuse_for_concurrency(exchange)
@@ -305,6 +336,8 @@ class RequestLayer:
             return
         values = {"path": exchange.path, "method": exchange.scope["method"]}
         _log.error("http.error", exc_info=error, extra=values)
+        if exchange.span is not None:
+            exchange.span.fail(error)
         await exchange.refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed to answer")
 
     def finish(self, exchange: Exchange) -> None:
@@ -317,6 +350,8 @@ class RequestLayer:
         key = exchange.method, route, exchange.status or _CLIENT_CLOSED
         observe, parts = self._observers.get(key) or self._observer(key)
         observe(seconds, exchange.trace_id)
+        if exchange.span is not None:
+            exchange.span.end(exchange.method, route, key[2])
         if self.lifecycle.cause is not None:
             (self.cut if exchange.cut_off else self.drained)[route] += 1
         if self._access is not None:
@@ -332,6 +367,8 @@ class RequestLayer:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Gives a WebSocket its ids and its line; it is no request for the limits and the histogram."""
         handshake = _Handshake(scope, send)
+        if self._tracer is not None:
+            self._tracer.begin(handshake)
         started, path = time.monotonic(), scope["path"]
         try:
             await self.app(scope, receive, handshake.answer)
@@ -339,8 +376,11 @@ class RequestLayer:
             _log.error("http.error", exc_info=error, extra={"path": path, "method": "GET"})
             await handshake.fail()
         finally:
+            route = self._templates.of(scope)
+            if handshake.span is not None:
+                handshake.span.end("GET", route, handshake.status)
             if self._access is not None:
-                parts = Parts("GET", self._templates.of(scope), handshake.status)
+                parts = Parts("GET", route, handshake.status)
                 self._access.write(handshake, parts, path, time.monotonic() - started)
 
     def end_overdue(self) -> None:
@@ -380,15 +420,12 @@ class RequestLayer:
         return [((method,), float(methods[method])) for method in sorted({"GET", *methods})]
 
 
-class _Handshake(_Identified):
+class _Handshake(Identified):
     """How a WebSocket's request was answered: 101, or what refused it."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
+        super().__init__(scope, dict(scope["headers"]))
         self.status = 101
-        self.scope = scope
-        self.request_id, self.trace_id, self.span_id, self.parent = _ids(dict(scope["headers"]), scope)
-        context.request.set(self)
-        scope["state"]["request_id"] = self.request_id
         self._can_answer = "websocket.http.response" in scope.get("extensions", {})
         self._answered = False
         self._send = send

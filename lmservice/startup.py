@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from starlette.datastructures import State
 
+from lmservice import context
 from lmservice.callables import Kind, Registered
 from lmservice.errors import ServiceDefinitionError, StartError
 
@@ -195,7 +196,8 @@ class Startup:
     async def _outcome(self, run: Run) -> tuple[Any, BaseException | None]:
         """A result or an error, whatever its kind: SystemExit would otherwise end the loop, and cancel nobody."""
         try:
-            return await self._attempts(run), None
+            with context.span(f"startup job {run.name}", attributes={"lmservice.startup_job": run.name}):
+                return await self._attempts(run), None
         except BaseException as error:  # noqa: BLE001 - it is the job's
             return None, error
 

@@ -14,8 +14,12 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def run_in_thread(function: Callable[..., T], *args: Any, name: str) -> T:
-    """Runs `function` in a new thread, in a copy of the caller's context; cancelling abandons the thread."""
+async def run_in_thread(function: Callable[..., T], *args: Any, name: str, timeout: float | None = None) -> T:
+    """Runs `function` in a new thread, in a copy of the caller's context; cancelling abandons the thread.
+
+    Raises:
+        TimeoutError: it has not ended within `timeout` seconds; the thread goes on.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
     context = contextvars.copy_context()
@@ -41,4 +45,5 @@ async def run_in_thread(function: Callable[..., T], *args: Any, name: str) -> T:
             loop.call_soon_threadsafe(settle, result, error)
 
     threading.Thread(target=work, name=name, daemon=True).start()
-    return await future
+    async with asyncio.timeout(timeout):
+        return await future

@@ -1,5 +1,6 @@
 """One stream of logs: whoever speaks, one JSON object a line, and no way to forge one."""
 
+import asyncio
 import json
 import logging
 import os
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import pytest
 import structlog
 from processes import TIMEOUT, ServiceProcess, environment
@@ -23,6 +25,7 @@ from strict_client import AsyncConnection, Connection, request_bytes
 
 from lmservice import Service, Settings
 from lmservice.logs import configured
+from lmservice.masking import MASK
 
 pytestmark = pytest.mark.anyio
 FIELDS = {"timestamp", "level", "logger", "event", "service", "version", "environment", "instance"}
@@ -68,6 +71,19 @@ def test_structlog_stdlib_and_warnings_come_out_in_one_form(logged: Any) -> None
         assert (line["service"], line["version"]) == ("the-service", "1.2.3")
         assert (line["environment"], line["instance"]) == ("qa", "one")
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", line["timestamp"])
+
+
+@pytest.mark.usefixtures("stream")
+async def test_what_is_bound_reaches_every_kind_of_logger_and_the_threads(logged: Any) -> None:
+    with structlog.contextvars.bound_contextvars(user="ada", token="hunter2"):
+        structlog.get_logger("of.structlog").warning("spoken")
+        logging.getLogger("of.stdlib").warning("spoken")
+        await asyncio.to_thread(logging.getLogger("of.asyncio").warning, "spoken")
+        await anyio.to_thread.run_sync(logging.getLogger("of.anyio").warning, "spoken")
+    logging.getLogger("after").warning("spoken")
+    *inside, after = logged()
+    assert [(line["user"], line["token"]) for line in inside] == [("ada", MASK)] * 4
+    assert "user" not in after
 
 
 @pytest.mark.usefixtures("stream")

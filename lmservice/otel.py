@@ -1,0 +1,218 @@
+"""Spans by OpenTelemetry's own SDK, exported over OTLP (the extra `lmservice[otel]`).
+
+Names and attributes follow the semantic conventions for HTTP
+(https://opentelemetry.io/docs/specs/semconv/http/http-spans/). Sampling, batching, headers and time-outs are the SDK's,
+set by its own `OTEL_...` variables; what `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` say stands above the
+service's own name. A tracer provider that somebody has set globally is used as it is.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import TraceState as OtelTraceState
+
+from lmservice import context
+from lmservice.context import Kind, UnderWay
+from lmservice.request import METHODS, Identified
+from lmservice.threads import run_in_thread
+from lmservice.version import __version__
+
+if TYPE_CHECKING:
+    from contextvars import Token
+
+_KINDS = {"internal": SpanKind.INTERNAL, "server": SpanKind.SERVER, "client": SpanKind.CLIENT}
+_SERVER_ERROR = 500
+
+_log = logging.getLogger("lmservice.otel")
+
+
+class OtelTracer:
+    """Makes spans for one service, and exports them from the SDK's own thread.
+
+    Args:
+        fields: `service`, `version`, `environment` and `instance`, for the spans' resource.
+    """
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        found = trace.get_tracer_provider()
+        self._own = None if _set_by_another(found) else _Provider(resource=_resource(fields), shutdown_on_exit=False)
+        if self._own is not None:
+            self._own.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        if isinstance(found, trace.ProxyTracerProvider) and self._own is not None:
+            trace.set_tracer_provider(self._own)  # so that the spans of other instrumentation go the same way
+        self._tracer = (self._own or found).get_tracer("lmservice", __version__)
+
+    def begin(self, request: Identified) -> None:
+        """Begins the span of a request or handshake, whose ids become the span's; current until its task ends."""
+        attributes = _of_request(request.scope)
+        name = _name(attributes["http.request.method"])
+        span = self._tracer.start_span(name, _remote(request), SpanKind.SERVER, attributes=attributes)
+        otel_context.attach(trace.set_span_in_context(span))
+        request.take_span(_ServerSpan(span))
+
+    def span(self, name: str, kind: Kind, attributes: Mapping[str, Any]) -> "_Scoped":
+        """A span below the one that is under way, to be used in a `with`."""
+        return _Scoped(self._tracer, name, _KINDS[kind], attributes)
+
+    async def close(self, timeout: float) -> None:
+        """Exports what has been collected, and ends; gives up after `timeout` seconds."""
+        if self._own is None:
+            return
+        try:
+            await run_in_thread(self._own.shutdown, name="spans", timeout=timeout)
+        except TimeoutError:
+            _log.warning("lmservice.spans_lost", extra={"hint": f"the last spans were not taken within {timeout:g} s"})
+
+
+class _Provider(TracerProvider):
+    """One of ours, which ends with its service."""
+
+
+def _set_by_another(provider: trace.TracerProvider) -> bool:
+    return isinstance(provider, TracerProvider) and not isinstance(provider, _Provider)
+
+
+def _resource(fields: Mapping[str, str]) -> Resource:
+    names = {
+        "service.name": "service",
+        "service.version": "version",
+        "deployment.environment.name": "environment",
+        "service.instance.id": "instance",
+    }
+    ours = Resource.create({name: fields[field] for name, field in names.items() if fields[field]})
+    return ours.merge(OTELResourceDetector().detect())
+
+
+def _remote(request: Identified) -> otel_context.Context | None:
+    """The caller's span, where the request names one."""
+    if request.parent is None:
+        return otel_context.Context()
+    state = OtelTraceState.from_header([request.trace_state]) if request.trace_state else None
+    flags = TraceFlags(int(request.trace_flags, 16))
+    trace_id, span_id = int(request.parent[1], 16), int(request.parent[2], 16)
+    caller = SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags, trace_state=state)
+    return trace.set_span_in_context(NonRecordingSpan(caller), otel_context.Context())
+
+
+def _of_request(scope: Mapping[str, Any]) -> dict[str, Any]:
+    method = scope.get("method", "GET")
+    known = {"http.request.method": method}
+    attributes = {
+        **(known if method in METHODS else {"http.request.method": "_OTHER", "http.request.method_original": method}),
+        "url.scheme": scope.get("scheme", "http"),
+        "url.path": scope["path"],
+        "network.protocol.version": scope.get("http_version", "1.1"),
+    }
+    for name, value in (("client", scope.get("client")), ("server", scope.get("server"))):
+        if value:
+            attributes |= {f"{name}.address": value[0]} | ({f"{name}.port": value[1]} if value[1] else {})
+    agent = _header(scope["headers"], b"user-agent")
+    return attributes | ({"user_agent.original": agent} if agent else {})
+
+
+def _name(method: str) -> str:
+    return "HTTP" if method == "_OTHER" else method
+
+
+def _header(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> str:
+    return next((value.decode("latin-1") for name, value in headers if name == wanted), "")
+
+
+class _ServerSpan:
+    """The span around a request (`request.RequestSpan`)."""
+
+    __slots__ = ("_span", "flags", "span_id", "trace_id")
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self.trace_id, self.span_id, self.flags = _ids(span)
+
+    def fail(self, error: BaseException) -> None:
+        """Notes the exception that ended the request."""
+        self._span.record_exception(error)
+        self._span.set_attribute("error.type", type(error).__qualname__)
+
+    def end(self, method: str, route: str, status: int) -> None:
+        """Ends it, by what the request was answered with."""
+        span = self._span
+        if route != "none":
+            span.update_name(f"{_name(method)} {route}")
+            span.set_attribute("http.route", route)
+        span.set_attribute("http.response.status_code", status)
+        if status >= _SERVER_ERROR:
+            span.set_status(Status(StatusCode.ERROR))
+        span.end()
+
+
+class _Scoped:
+    """A span around a piece of work (`context.Span`)."""
+
+    def __init__(self, tracer: trace.Tracer, name: str, kind: SpanKind, attributes: Mapping[str, Any]) -> None:
+        self._tracer, self._name, self._kind, self._attributes = tracer, name, kind, attributes
+        self._span: Span
+        self._tokens: tuple[Token[Any], Token[Any]]
+
+    def __enter__(self) -> Self:
+        self._span = self._tracer.start_span(self._name, kind=self._kind, attributes=dict(self._attributes))
+        below = _Below(context.request.get(), self._span)
+        inside = otel_context.attach(trace.set_span_in_context(self._span))
+        self._tokens = inside, context.request.set(below)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        inside, before = self._tokens
+        context.request.reset(before)
+        otel_context.detach(inside)
+        if error is not None:
+            self._span.record_exception(error)
+            self.fail(type(error).__qualname__)
+        self._span.end()
+
+    def set(self, name: str, value: str | float) -> None:
+        """Adds an attribute."""
+        self._span.set_attribute(name, value)
+
+    def fail(self, kind: str) -> None:
+        """Marks the work as failed."""
+        self._span.set_attribute("error.type", kind)
+        self._span.set_status(Status(StatusCode.ERROR))
+
+
+class _Below:
+    """What is under way inside a span: the request's id and deadline, the span's ids (`context.UnderWay`)."""
+
+    def __init__(self, above: UnderWay | None, span: Span) -> None:
+        self._above = above
+        self._span = span
+        self.trace_id, self.span_id, self.trace_flags = _ids(span)
+
+    @property
+    def request_id(self) -> str:
+        """The request's own; '' outside a request."""
+        return self._above.request_id if self._above else ""
+
+    @property
+    def trace_state(self) -> str:
+        """The span's, which has its parent's."""
+        return self._span.get_span_context().trace_state.to_header()
+
+    @property
+    def deadline(self) -> float | None:
+        """The request's."""
+        return self._above.deadline if self._above else None
+
+
+def _ids(span: Span) -> tuple[str, str, str]:
+    found = span.get_span_context()
+    return trace.format_trace_id(found.trace_id), trace.format_span_id(found.span_id), f"{found.trace_flags:02x}"
