@@ -23,6 +23,7 @@ from lmservice.lifecycle import Lifecycle, State, StopCause
 from lmservice.lifespan import Lifespan
 from lmservice.logs import Stream, speaker
 from lmservice.metrics import Samples
+from lmservice.periodic import Timetable
 from lmservice.request import RequestLayer
 from lmservice.routes import RouteTemplates
 from lmservice.service import Service
@@ -75,6 +76,7 @@ class Instance:
         self._lifespan = Lifespan(service.app, self._state)
         self._listener: Listener | None = None
         self._watches = [Watch(check) for check in service.checks]
+        self._timetable = Timetable(service.periodic_jobs, self.lifecycle, service.metrics)
         self._background: list[asyncio.Task[Any]] = []
         self._phases = {"drain_delay": 0.0, "drain": 0.0, "cleanup": 0.0}
         self._problems: list[str] = []
@@ -105,10 +107,11 @@ class Instance:
         return {"name": said.pop("service"), **said, "revision": self.settings.revision, "lmservice": __version__}
 
     def progress(self) -> dict[str, Any]:
-        """How far the start-up jobs are, and what the checks say."""
+        """How far the start-up jobs are, what the checks say, and how the periodic jobs go."""
         pending = {"status": Status.PENDING.value, "attempts": 0, "seconds": 0.0}
         jobs = self._startup.report() if self._startup else {job.name: dict(pending) for job in self.service.jobs}
-        return {"startup_jobs": jobs, "checks": {watch.check.name: watch.report() for watch in self._watches}}
+        checks = {watch.check.name: watch.report() for watch in self._watches}
+        return {"startup_jobs": jobs, "checks": checks, "periodic_jobs": self._timetable.report()}
 
     def _observe(self) -> None:
         labels = {**self.info(), "python": platform.python_version()}
@@ -229,6 +232,8 @@ class Instance:
         state = RequestState(self._state)
         for watch in self._watches:
             self._in_background(watch.poll_forever(state), f"health check {watch.check.name}")
+        for schedule in self._timetable.schedules:
+            self._in_background(schedule.run_forever(state), f"schedule of periodic job {schedule.job.name}")
         self._in_background(self._sweep(self._listener), "sweep")
         self.lifecycle.advance(State.READY)
         self._log_ready()
@@ -304,8 +309,8 @@ class Instance:
             await asyncio.sleep(TICK)
 
     async def _wait_for_quiet(self, listener: Listener, began: float) -> None:
-        """Waits for what is in flight, then for those connected; cuts off what takes too long."""
-        while listener.open or listener.tasks:
+        """Waits for what is in flight, periodic jobs too, then for those connected; cuts off what takes too long."""
+        while listener.open or listener.tasks or self._timetable.running:
             now = self.loop.time()
             if now - began >= self.settings.drain_timeout or self.lifecycle.forced:
                 await self._cut_off(listener)
@@ -316,9 +321,11 @@ class Instance:
 
     async def _cut_off(self, listener: Listener) -> None:
         tasks = set(listener.tasks)
-        if not tasks:
+        runs = self._timetable.cut_off()
+        if not tasks and not runs:
             return
         self._layer.cut_off(tasks)
+        tasks |= runs
         self.exit_code = ExitCode.UNCLEAN
         patience = LAST_WORDS / 10 if self.lifecycle.forced else LAST_WORDS
         await asyncio.wait(tasks, timeout=patience)
@@ -330,6 +337,8 @@ class Instance:
         _log.error(
             "lmservice.cut_off", extra={"limit": self.settings.drain_timeout, "tasks": len(tasks), "left": stubborn}
         )
+        limit = "a second SIGINT" if self.lifecycle.forced else f"LM_DRAIN_TIMEOUT, {self.settings.drain_timeout:g} s"
+        self._problems += self._timetable.problems(limit)
 
     async def _clean_up(self) -> None:
         """The app's own shut-down, then the clean-up of the start-up jobs, in reverse; each whatever the other does."""

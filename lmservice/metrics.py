@@ -98,8 +98,17 @@ class Metrics:
 
         One of the same name takes the place of the one before, as when a service is run again in one process.
         """
+        self._add(name, _Observed(name, documentation, labels, read, kind))
+
+    def durations(self, name: str, documentation: str, labels: Sequence[str]) -> "Durations":
+        """Adds a histogram of seconds that lmservice itself observes; replaces one of the same name, as `observed`."""
+        family = Durations(name, documentation, labels)
+        self._add(name, family)
+        return family
+
+    def _add(self, name: str, family: "_Observed | Durations") -> None:
         before = self._families.get(name)
-        family = self._families[name] = _Observed(name, documentation, labels, read, kind)
+        self._families[name] = family
         if "registry" in vars(self):
             if before is not None:
                 self.registry.unregister(before)

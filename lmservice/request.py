@@ -369,11 +369,11 @@ class RequestLayer:
         handshake = _Handshake(scope, send)
         if self._tracer is not None:
             self._tracer.begin(handshake)
-        started = time.monotonic()
+        started, path = time.monotonic(), scope["path"]
         try:
             await self.app(scope, receive, handshake.answer)
         except Exception as error:  # noqa: BLE001 - whatever the app let through
-            _log.error("http.error", exc_info=error, extra={"path": scope["path"], "method": "GET"})
+            _log.error("http.error", exc_info=error, extra={"path": path, "method": "GET"})
             await handshake.fail()
         finally:
             route = self._templates.of(scope)
@@ -381,7 +381,7 @@ class RequestLayer:
                 handshake.span.end("GET", route, handshake.status)
             if self._access is not None:
                 parts = Parts("GET", route, handshake.status)
-                self._access.write(handshake, parts, scope["path"], time.monotonic() - started)
+                self._access.write(handshake, parts, path, time.monotonic() - started)
 
     def end_overdue(self) -> None:
         """Ends the requests whose answer has not begun in time. To be called every half second or so."""

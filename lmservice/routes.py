@@ -1,16 +1,22 @@
 """The template of the route that answered a request: `/hello/{name}`, never the raw path.
 
-Read from what the router leaves in the scope (`route`), with the templates of the mounts above it. What no route
-matched is `none`; past `LIMIT` distinct templates the rest is `_OTHER`, so that no label grows without bound.
+Read from what the router leaves in the scope, with the templates of the mounts above it: starlette and FastAPI leave
+the `route`, Litestar a `path_template`. Parameters are named without their type, whatever the framework:
+`{number:int}` is `{number}`. An app without routes that is mounted is one route, its mount's. What no route matched is
+`none`; past `LIMIT` distinct templates the rest is `_OTHER`, so that no label grows without bound.
 """
 
+import contextlib
 import logging
 from collections.abc import Iterable, Iterator, MutableMapping
+from functools import cached_property
 from typing import Any
 
 LIMIT = 200
 NONE = "none"
 OTHER = "_OTHER"
+DEEPEST = 50
+"""How many layers of middleware are looked through for an app's routes."""
 
 _log = logging.getLogger("lmservice.routes")
 
@@ -20,14 +26,28 @@ class RouteTemplates:
 
     def __init__(self, app: Any) -> None:
         self._app = app
+        self._direct: dict[int, str] = {}
         self._known: dict[tuple[str, str], str] = {}
-        self._mounts: list[str] | None = None
         self._names: set[str] = set()
 
     def of(self, scope: MutableMapping[str, Any]) -> str:
         """The template of a request that the app has routed."""
-        route = scope.get("route")
-        own = self._by_endpoint(scope.get("endpoint")) if route is None else _own(route, scope)
+        route = id(scope.get("route"))
+        direct = self._direct.get(route)
+        if direct is not None and not scope.get("root_path"):
+            return direct
+        template = self._found(scope)
+        if route in self._top and not scope.get("root_path"):
+            self._direct[route] = template
+        return template
+
+    @cached_property
+    def _top(self) -> frozenset[int]:
+        """The ids of the app's own routes, which stay theirs: those below a mount may be below another as well."""
+        return frozenset(id(route) for route in _routes(self._app) if hasattr(route, "endpoint"))
+
+    def _found(self, scope: MutableMapping[str, Any]) -> str:
+        own = self._own(scope)
         if own is None:
             return NONE
         mounted = scope.get("root_path", "").removeprefix(scope.get("app_root_path", ""))
@@ -39,17 +59,29 @@ class RouteTemplates:
                 self._known[key] = template
         return template
 
-    def _by_endpoint(self, endpoint: object) -> str | None:
-        """The template of a route that the router has not left in the scope, as FastAPI's own pages."""
-        routes = getattr(self._app, "routes", ()) if endpoint is not None else ()
-        return next((_template(route) for route in routes if getattr(route, "endpoint", None) is endpoint), None)
+    def _own(self, scope: MutableMapping[str, Any]) -> str | None:
+        """The template within the router that matched; None where none of its routes did."""
+        route = scope.get("route")
+        if "litestar_app" in scope:
+            return _litestars(scope)
+        if route is None or hasattr(route, "routes"):
+            return self._left_out.get(id(scope.get("endpoint")))
+        included = scope.get("fastapi", {}).get("effective_route_context")  # has the prefixes of include_router
+        return _template(route) if included is None else _template(included)
+
+    @cached_property
+    def _left_out(self) -> dict[int, str]:
+        """What is no route in the scope, by its endpoint's id: FastAPI's own pages, and mounted apps without routes."""
+        return {id(endpoint): template for endpoint, template in _endpoints(_routes(self._app))}
 
     def _mount(self, path: str) -> str:
         """The template of the mount under which a path is."""
-        if self._mounts is None:
-            self._mounts = list(_mounts(getattr(self._app, "routes", ()), ""))
         parts = path.split("/")
         return next((mount for mount in self._mounts if _fits(mount.split("/"), parts)), "")
+
+    @cached_property
+    def _mounts(self) -> list[str]:
+        return list(_mounts(_routes(self._app), ""))
 
     def _bounded(self, template: str) -> str:
         if template in self._names or len(self._names) < LIMIT:
@@ -61,12 +93,27 @@ class RouteTemplates:
         return OTHER
 
 
-def _own(route: Any, scope: MutableMapping[str, Any]) -> str | None:
-    """The template within the router that matched; None for a mount none of whose routes did."""
-    if getattr(route, "routes", None):
-        return None
-    included = scope.get("fastapi", {}).get("effective_route_context")  # has the prefixes of include_router
-    return _template(route) if included is None else _template(included)
+def _routes(app: Any) -> Iterable[Any]:
+    """The routes of an app or a mount, or of the app inside, as middleware keeps it."""
+    for _ in range(DEEPEST):
+        if routes := getattr(app, "routes", None):
+            return list(routes)
+        app = getattr(app, "app", None)
+    return ()
+
+
+def _litestars(scope: MutableMapping[str, Any]) -> str | None:
+    """The template of a Litestar's route."""
+    if template := scope.get("path_template"):
+        return str(template)
+    app, handler = scope["litestar_app"], scope.get("route_handler")
+    if handler is not None:  # another app, mounted in it
+        return next((route.path_format for route in app.routes if getattr(route, "route_handler", 0) is handler), None)
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    with contextlib.suppress(Exception):  # a 404; else a 405, as every route takes OPTIONS
+        found = app.asgi_router.handle_routing(path="/" + path.strip("/"), method="OPTIONS")
+        return str(found[-1])
+    return None
 
 
 def _template(route: Any) -> str | None:
@@ -78,12 +125,23 @@ def _template(route: Any) -> str | None:
     return None
 
 
+def _endpoints(routes: Iterable[Any]) -> Iterator[tuple[Any, str]]:
+    """Each endpoint with its template within its router, the outermost last; an app without routes is one as well."""
+    for route in reversed(list(routes)):
+        if not hasattr(route, "routes"):
+            yield getattr(route, "endpoint", route), _template(route) or ""
+        elif below := _routes(route):
+            yield from _endpoints(below)
+        else:
+            yield route.app, ""
+
+
 def _mounts(routes: Iterable[Any], prefix: str) -> Iterator[str]:
     """The full template of every mount, the deeper ones first."""
     for route in routes:
         if getattr(route, "app", None) is not None and hasattr(route, "routes"):
             below = prefix + (_template(route) or "").removesuffix("/{path}")
-            yield from _mounts(route.routes or (), below)
+            yield from _mounts(_routes(route), below)
             if below:
                 yield below
 

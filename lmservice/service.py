@@ -1,7 +1,7 @@
 """`Service`: what a service is made of, as its author declares it. Running it is `lmservice.server`'s."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, overload
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast, overload
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,6 +16,7 @@ from lmservice.callables import Registered
 from lmservice.errors import ServiceDefinitionError
 from lmservice.health import Check
 from lmservice.metrics import Metrics
+from lmservice.periodic import PeriodicJob
 from lmservice.request import problem
 from lmservice.settings import Settings
 from lmservice.startup import Job, check_graph
@@ -27,7 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Service:
-    """A service: an ASGI app, its settings, its start-up jobs and its health checks.
+    """A service: an ASGI app, its settings, its start-up jobs, its health checks and its periodic jobs.
 
     Args:
         name: what it is called in logs and metrics.
@@ -46,7 +47,7 @@ class Service:
         name: str,
         *,
         routes: Sequence[BaseRoute] | None = None,
-        app: ASGIApp | None = None,
+        app: Callable[..., Awaitable[None]] | None = None,
         settings: type[Settings] = Settings,
         version: str = "",
         exception_handlers: Mapping[Any, ExceptionHandler] | None = None,
@@ -67,6 +68,7 @@ class Service:
             raise ServiceDefinitionError(f"app= of service {name!r} is {self.app!r}, which is no ASGI application")
         self.jobs: list[Job] = []
         self.checks: list[Check] = []
+        self.periodic_jobs: list[PeriodicJob] = []
         self.metrics = Metrics()
 
     @overload
@@ -168,6 +170,40 @@ class Service:
             return check
 
         return register if function is None else register(function)
+
+    @overload  # two that differ in nothing else: a type checker asks for `every`, a person is told below
+    def periodic_job(self, *, every: float) -> Callable[[F], F]: ...
+    @overload
+    def periodic_job(self, *, every: float, name: str | None) -> Callable[[F], F]: ...
+    def periodic_job(self, function: object = None, *, every: object = None, name: str | None = None) -> Any:
+        """Registers a periodic job: a coroutine function or a plain one, run again and again; a decorator.
+
+        It begins once the service is ready, and first runs at a random moment within `every`, so that many instances
+        do not run at once; from one begin to the next passes `every`, give or take a tenth. It never overlaps itself:
+        what falls into a run that takes longer is skipped. What it raises is logged and counted, and does not end it.
+        No run begins once the service drains; the one under way has `LM_DRAIN_TIMEOUT` to end, and is cut off after.
+
+        Args:
+            function: none, as `every` must be given.
+            every: from the begin of one run to the begin of the next, in seconds.
+            name: its name in the probes and metrics; default the function's name.
+
+        Raises:
+            ServiceDefinitionError: the function is of no kind that can be a job, or `every` is missing or no number.
+        """
+        if function is not None or every is None:
+            raise ServiceDefinitionError("a periodic job needs every=: write @service.periodic_job(every=60)")
+
+        def register(job: F) -> F:
+            _must_be_name(name, "periodic job")
+            registered = Registered(job, name, what="periodic job")
+            _must_be_positive(f"periodic job {registered.name!r}", every=every)
+            if any(other.name == registered.name for other in self.periodic_jobs):
+                raise ServiceDefinitionError(f"two periodic jobs are named {registered.name!r}: give one another name=")
+            self.periodic_jobs.append(PeriodicJob(registered, cast("float", every)))
+            return job
+
+        return register
 
     def check(self) -> None:
         """Makes sure that the start-up jobs can be put in order.

@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import litestar
 import pytest
 import websockets
 from fastapi import FastAPI, Request, WebSocket
+from litestar.params import FromPath
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
@@ -19,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 from strict_client import Connection
 
 from lmservice import Service
+from lmservice.errors import StartError
 from lmservice.testing import running
 
 pytestmark = pytest.mark.anyio
@@ -196,6 +199,61 @@ async def test_fastapis_lifespan_runs_inside_the_jobs_and_its_state_is_the_reque
     await served.close()
     await served.running.stop()
     assert order == ["job begins", "lifespan begins", "lifespan ends", "job ends"]
+
+
+async def test_litestars_lifespan_runs_inside_the_jobs_and_its_requests_see_their_results(
+    serve: Any, logged: Any
+) -> None:
+    order: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(_: litestar.Litestar) -> AsyncIterator[None]:
+        order.append("lifespan begins")
+        yield
+        order.append("lifespan ends")
+
+    @litestar.get("/state/{name:str}")
+    async def read(name: FromPath[str], request: litestar.Request[Any, Any, Any]) -> dict[str, Any]:
+        return {name: request.state.job, "environment": request.state.settings.environment}
+
+    app = litestar.Litestar(
+        [read],
+        lifespan=[lifespan],
+        on_startup=[lambda: order.append("on_startup")],
+        on_shutdown=[lambda: order.append("on_shutdown")],
+        logging_config=None,
+    )
+    service = Service("lite", app=app)
+
+    @service.startup_job
+    async def job() -> AsyncIterator[str]:
+        order.append("job begins")
+        yield "done"
+        order.append("job ends")
+
+    served = await serve(service)
+    assert (await served.client.get("/state/x/")).json() == {"x": "done", "environment": "dev"}
+    assert logged("http.request")[-1]["path"] == "/state/x/"
+    missing = await served.client.get("/nonesuch", headers={"X-Request-ID": "mine"})
+    assert (missing.status_code, missing.headers["x-request-id"]) == (404, "mine")
+    refused = await served.client.delete("/state/x")
+    assert (refused.status_code, "GET" in refused.headers["allow"]) == (405, True)
+    await served.close()
+    await served.running.stop()
+    assert order[0] == "job begins"
+    assert order[-1] == "job ends"
+    assert set(order[1:3]) == {"lifespan begins", "on_startup"}
+    assert set(order[3:5]) == {"lifespan ends", "on_shutdown"}
+
+
+async def test_a_litestar_that_does_not_start_fails_the_start() -> None:
+    def broken() -> None:
+        raise OSError("no such table")
+
+    app = litestar.Litestar([], on_startup=[broken], logging_config=None)
+    with pytest.raises(StartError, match="no such table"):
+        async with running(Service("lite", app=app)):
+            pytest.fail("it was entered")
 
 
 async def test_what_one_request_puts_into_its_state_no_other_sees(serve: Any) -> None:

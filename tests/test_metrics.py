@@ -136,6 +136,24 @@ async def test_each_health_check_is_told_by_its_name(serve: Any) -> None:
     assert samples['lmservice_health_check_status{check="fine"}'] == 1
 
 
+async def test_each_periodic_job_is_told_by_its_name(serve: Any) -> None:
+    each = service()
+    each.periodic_job(every=0.01, name="refresh")(lambda: None)
+    served = await serve(each)
+    success = 'lmservice_periodic_job_runs_total{job="refresh",outcome="success"}'
+    async with asyncio.timeout(10):
+        while not (samples := await served.metrics())[success]:
+            pass
+    names = {name for name in samples if name.startswith("lmservice_periodic_job_")}
+    assert names >= {
+        'lmservice_periodic_job_runs_total{job="refresh",outcome="failure"}',
+        'lmservice_periodic_job_runs_total{job="refresh",outcome="cancelled"}',
+        'lmservice_periodic_job_duration_seconds_count{job="refresh"}',
+        'lmservice_periodic_job_last_success_timestamp_seconds{job="refresh"}',
+        'lmservice_periodic_job_running{job="refresh"}',
+    }
+
+
 async def test_the_contracts_other_families_are_there(serve: Any) -> None:
     samples = await (await serve(service())).metrics()
     for name in (

@@ -96,10 +96,18 @@ async def check(state: Any) -> bool:
     return bool(state.plain)
 
 
+@service.periodic_job(every=60, name="refreshed")
+async def refresh(state: Any) -> int:
+    return int(state.plain)
+
+
+service.periodic_job(name="not typed without every=")  # type: ignore[call-overload]
+
+
 async def use() -> str:
     number: int = await plain()
     async with running(service, drain_timeout=1) as it:
-        return f"{it.url} {number} {await it.stop()}"
+        return f"{it.url} {number} {await refresh(None)} {await it.stop()}"
 """
     )
     command = [

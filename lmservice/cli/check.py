@@ -25,7 +25,7 @@ def check(name: str) -> ExitCode:
     if findings:
         print(f"lmservice: {len(findings)} to mend in {name}", file=sys.stderr)  # noqa: T201
         return ExitCode.FINDINGS
-    print(f"{name}: settings and start-up jobs are well")  # noqa: T201
+    print(f"{name}: settings, start-up jobs and periodic jobs are well")  # noqa: T201
     return ExitCode.CLEAN
 
 

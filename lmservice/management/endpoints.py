@@ -56,7 +56,7 @@ class Instance(Protocol):
         """Name, version and so on of what runs."""
 
     def progress(self) -> dict[str, Any]:
-        """The start-up jobs and the checks."""
+        """The start-up jobs, the checks and the periodic jobs."""
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]

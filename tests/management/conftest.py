@@ -16,7 +16,7 @@ async def home(_request: Request) -> PlainTextResponse:
 
 
 def program(**options: Any) -> Service:
-    """A service with a job, a check and a route."""
+    """A service with a job of each kind, a check and a route."""
     service = Service("flights", routes=[Route("/home", home)], **options)
 
     @service.startup_job
@@ -25,6 +25,9 @@ def program(**options: Any) -> Service:
 
     @service.health_check(interval=60)
     async def database() -> None: ...
+
+    @service.periodic_job(every=100_000)
+    async def refresh() -> None: ...
 
     return service
 

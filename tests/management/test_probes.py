@@ -47,7 +47,7 @@ async def test_a_probe_says_exactly_this(flights: Any, path: str) -> None:
     assert response.headers["content-type"] == "application/json"
     assert response.headers["cache-control"] == "no-store"
     body = response.json()
-    assert set(body) == {"status", "state", "startup_jobs", "checks"}
+    assert set(body) == {"status", "state", "startup_jobs", "checks", "periodic_jobs"}
     assert (body["status"], body["state"]) == ("up", "ready")
     assert set(body["startup_jobs"]) == {"timetable"}
     job = body["startup_jobs"]["timetable"]
@@ -55,6 +55,15 @@ async def test_a_probe_says_exactly_this(flights: Any, path: str) -> None:
     assert (job["status"], job["attempts"]) == ("done", 1)
     assert 0 <= job["seconds"] < 5
     assert set(body["checks"]) == {"database"}
+    assert body["periodic_jobs"]["refresh"] == {
+        "status": "waiting",
+        "runs": 0,
+        "failures": 0,
+        "skipped": 0,
+        "last_success": None,
+        "last_error": None,
+        "seconds": None,
+    }
 
 
 @pytest.mark.parametrize("path", PROBES)
@@ -120,6 +129,21 @@ async def test_a_check_that_is_not_critical_takes_nothing_down(serve: Any) -> No
     while (ready := await management.get("/readyz")).json()["checks"]["cache"]["status"] != "down":
         pass
     assert (ready.status_code, ready.json()["status"]) == (200, "up")
+
+
+async def test_a_periodic_job_that_fails_is_told_by_its_kind_and_takes_nothing_down(serve: Any) -> None:
+    service = Service("flights", routes=[])
+
+    @service.periodic_job(every=0.01)
+    async def refresh() -> None:
+        raise ConnectionError("hunter2")
+
+    management = (await serve(service)).management
+    while not (ready := await management.get("/readyz")).json()["periodic_jobs"]["refresh"]["failures"]:
+        pass
+    assert (ready.status_code, ready.json()["status"]) == (200, "up")
+    assert ready.json()["periodic_jobs"]["refresh"]["last_error"] == "ConnectionError"
+    assert "hunter2" not in ready.text
 
 
 def test_while_starting_they_tell_how_far_each_job_is(

@@ -1,0 +1,232 @@
+"""Periodic jobs: run again and again while the service is ready, never two runs of one job at a time.
+
+The first run comes at a random moment within `every`, so that the instances of a service, started together, do not
+run together; from there on `every` passes from begin to begin, give or take `JITTER` of it, so that they do not fall
+into step either, and the mean stays `every`. The periods that pass while a run goes on are skipped, not made up for.
+
+No run begins once the service has been told to stop. The one under way has `LM_DRAIN_TIMEOUT` to end, with everything
+that the start-up jobs made still there; past it its task is cancelled. The thread of a plain function cannot be: it
+is left behind, and the log says so.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple
+
+from starlette.datastructures import State
+
+from lmservice import context
+from lmservice.callables import Registered
+from lmservice.lifecycle import Lifecycle
+from lmservice.metrics import Durations, Metrics, Samples
+
+JITTER = 0.1
+"""How far the time from one begin to the next may be off `every`, as a share of it."""
+
+Outcome = Literal["success", "failure", "cancelled"]
+
+_log = logging.getLogger("lmservice.periodic")
+
+
+class PeriodicJob(NamedTuple):
+    """A periodic job as it was registered.
+
+    Attributes:
+        every: from the begin of one run to the begin of the next, in seconds.
+    """
+
+    registered: Registered
+    every: float
+
+    @property
+    def name(self) -> str:
+        """Its name in the probes and in `lmservice_periodic_job_runs_total{job}`."""
+        return self.registered.name
+
+
+class Schedule:
+    """When one periodic job runs, and how its runs have gone.
+
+    Attributes:
+        runs: how many runs have ended, by their outcome.
+        skipped: how many periods a run took that was longer than one.
+        last_success: when a run last succeeded, in seconds since the epoch.
+        last_error: what the last run failed with, by its kind; None where it succeeded.
+        seconds: how long the last run took.
+    """
+
+    def __init__(
+        self, job: PeriodicJob, lifecycle: Lifecycle, durations: Durations, clock: Callable[[], float]
+    ) -> None:
+        self.job = job
+        self.runs: Counter[Outcome] = Counter({"success": 0, "failure": 0, "cancelled": 0})
+        self.skipped = 0
+        self.last_success: float | None = None
+        self.last_error: str | None = None
+        self.seconds: float | None = None
+        self.task: asyncio.Task[Any] | None = None
+        """The run under way."""
+        self.cut = False
+        """Whether the last run was cut off."""
+        self._lifecycle = lifecycle
+        self._observe = durations.child(job.name).observe
+        self._clock = clock
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way."""
+        return self.task is not None
+
+    def report(self) -> dict[str, Any]:
+        """What the probes say of it; of an error only its kind, as probes answer anybody."""
+        idle = "stopped" if self._lifecycle.draining else "waiting"
+        return {
+            "status": "running" if self.running else idle,
+            "runs": self.runs.total(),
+            "failures": self.runs["failure"],
+            "skipped": self.skipped,
+            "last_success": _rfc3339(self.last_success) if self.last_success is not None else None,
+            "last_error": self.last_error,
+            "seconds": round(self.seconds, 6) if self.seconds is not None else None,
+        }
+
+    async def run_forever(self, state: State) -> None:
+        """Runs the job when its time has come, until the service drains."""
+        begin = self._clock() + self.job.every * random.random()
+        while not self._lifecycle.draining:
+            await asyncio.sleep(begin - self._clock())
+            run = asyncio.create_task(self._run(state), name=f"periodic job {self.job.name}")
+            await asyncio.wait([run])
+            begin = self._after(begin)
+
+    def _after(self, begin: float) -> float:
+        """When the next run begins; one that took less than `every` puts it off by no more than the jitter."""
+        every, now = self.job.every, self._clock()
+        passed = max(0, int((now - begin) // every))  # an alarm may ring a little early
+        self.skipped += passed
+        return max(now, begin + every * (passed + random.uniform(1 - JITTER, 1 + JITTER)))
+
+    async def _run(self, state: State) -> None:
+        """One run, in a task of its own."""
+        if self._lifecycle.draining:  # asked as late as can be: the stop may have come since the alarm rang
+            return
+        self.task = asyncio.current_task()
+        began, name = self._clock(), self.job.name
+        try:
+            with context.span(f"periodic job {name}", attributes={"lmservice.job": name}) as span:
+                error = await self._outcome(state)
+                if error is not None:
+                    span.fail(type(error).__name__)
+                self._end(self._clock() - began, error)
+        finally:
+            self.task = None
+
+    async def _outcome(self, state: State) -> BaseException | None:
+        """What the job raised, whatever its kind: SystemExit would otherwise end the loop."""
+        try:
+            await self.job.registered.call(state)
+        except BaseException as error:  # noqa: BLE001 - it is the job's
+            return error
+        return None
+
+    def _end(self, seconds: float, error: BaseException | None) -> None:
+        outcome: Outcome = "cancelled" if self.cut else "failure" if error is not None else "success"
+        self.runs[outcome] += 1
+        self.seconds = seconds
+        self._observe(seconds)
+        values = {"job": self.job.name, "seconds": round(seconds, 6)}
+        if outcome == "success":
+            self.last_success, self.last_error = time.time(), None
+            _log.debug("lmservice.periodic_job_done", extra=values)
+            return
+        self.last_error = type(error).__name__ if error is not None else None
+        if outcome == "failure":
+            _log.error("lmservice.periodic_job_failed", exc_info=error, extra=values)
+
+
+class Timetable:
+    """The periodic jobs of one instance, with their metrics.
+
+    Args:
+        jobs: as they were registered, their names all different.
+        lifecycle: no run begins once it drains.
+        metrics: get the families of all periodic jobs, in the place of those of an instance before.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[PeriodicJob],
+        lifecycle: Lifecycle,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        durations = metrics.durations(
+            "lmservice_periodic_job_duration_seconds", "How long the runs of periodic jobs took, in seconds.", ("job",)
+        )
+        self.schedules = [Schedule(job, lifecycle, durations, clock) for job in jobs]
+        metrics.observed(
+            "lmservice_periodic_job_runs_total",
+            "Runs of periodic jobs that have ended: in success, in failure, or cancelled as the service stopped.",
+            ("job", "outcome"),
+            self._outcomes,
+            kind="counter",
+        )
+        metrics.observed(
+            "lmservice_periodic_job_last_success_timestamp_seconds",
+            "When a run of each periodic job last succeeded, in seconds since the epoch.",
+            ("job",),
+            self._last_successes,
+        )
+        metrics.observed(
+            "lmservice_periodic_job_running",
+            "1 for a periodic job that runs now, else 0.",
+            ("job",),
+            lambda: [((each.job.name,), float(each.running)) for each in self.schedules],
+        )
+
+    def _outcomes(self) -> Samples:
+        counts = ((each.job.name, each.runs) for each in self.schedules)
+        return [((name, outcome), float(count)) for name, runs in counts for outcome, count in runs.items()]
+
+    def _last_successes(self) -> Samples:
+        return [((each.job.name,), each.last_success) for each in self.schedules if each.last_success is not None]
+
+    def report(self) -> dict[str, dict[str, Any]]:
+        """How each job goes; may be called from any thread."""
+        return {each.job.name: each.report() for each in self.schedules}
+
+    @property
+    def running(self) -> bool:
+        """Whether a run of any job is under way."""
+        return any(each.running for each in self.schedules)
+
+    def cut_off(self) -> set[asyncio.Task[Any]]:
+        """Cancels the runs under way, which are then to be given a moment to end; gives their tasks."""
+        tasks = set()
+        for each in self.schedules:
+            if each.task is not None:
+                each.cut = True
+                each.task.cancel()
+                tasks.add(each.task)
+        return tasks
+
+    def problems(self, limit: str) -> list[str]:
+        """What was cut off, a line each, which goes into the log as well; `limit` is what asked for it."""
+        lines = []
+        for each in self.schedules:
+            if each.cut:
+                held = "its thread" if each.job.registered.threads else "it" if each.running else ""
+                left = f"; {held} did not end and is left behind" if held else ""
+                lines.append(f"periodic job {each.job.name!r} was cut off by {limit}{left}")
+                _log.error("lmservice.periodic_job_cut_off", extra={"job": each.job.name, "error": lines[-1]})
+        return lines
+
+
+def _rfc3339(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
