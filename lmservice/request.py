@@ -151,27 +151,28 @@ class Exchange(Identified):
 
     async def answer(self, message: Message) -> None:
         """Passes the app's answer on, unless the request has been refused meanwhile."""
-        if not self.refused:
-            await self._pass_on(message)
-
-    async def refuse(self, status: HTTPStatus, detail: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """Answers with a problem, where nothing has been answered yet; the app's own answer comes too late."""
-        if self.status:
+        if self.refused:
             return
-        self.refused = True
-        body = problem(status, detail, self.request_id)
-        length = (b"content-length", str(len(body)).encode())
-        start = [(b"content-type", b"application/problem+json"), length, *headers]
-        await self._pass_on({"type": "http.response.start", "status": int(status), "headers": start})
-        await self._pass_on({"type": "http.response.body", "body": body})
-
-    async def _pass_on(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             await self._send({**message, "headers": self._headers(message.get("headers", ()))})
             return
         await self._send(message)
         if message["type"] == "http.response.body" and not message.get("more_body") and not self.finished:
+            self._layer.finish(self)
+
+    async def refuse(self, status: HTTPStatus, detail: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """Answers with a problem, where nothing has been answered yet; the app's own answer comes too late."""
+        if self.status:
+            return
+        self.refused = True
+        self.status = int(status)
+        body = problem(status, detail, self.request_id)
+        length = (b"content-length", str(len(body)).encode())
+        start = self._headers([(b"content-type", b"application/problem+json"), length, *headers])
+        await self._send({"type": "http.response.start", "status": self.status, "headers": start})
+        await self._send({"type": "http.response.body", "body": body})
+        if not self.finished:
             self._layer.finish(self)
 
     def _headers(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
