@@ -70,6 +70,7 @@ class Instance:
         self._listener: Listener | None = None
         self._watches = [Watch(check) for check in service.checks]
         self._background: list[asyncio.Task[Any]] = []
+        self._clients = contextlib.AsyncExitStack()
         self._phases = {"drain_delay": 0.0, "drain": 0.0, "cleanup": 0.0}
         self._problems: list[str] = []
         self._observe()
@@ -203,6 +204,8 @@ class Instance:
         assert self._startup is not None  # noqa: S101 - set by serve
         began = self.loop.time()
         limit = self.settings.startup_timeout
+        for client in self.service.clients:
+            await self._clients.enter_async_context(client)
         await self._startup.run(limit)
         try:
             async with asyncio.timeout_at(began + limit):
@@ -324,7 +327,10 @@ class Instance:
         )
 
     async def _clean_up(self) -> None:
-        """The app's own shut-down, then the clean-up of the start-up jobs, in reverse; each whatever the other does."""
+        """The app's own shut-down, then the clean-up of the start-up jobs, in reverse; each whatever the other does.
+
+        The service's clients are closed last: jobs may have needed them to the end.
+        """
         began = self.loop.time()
         limit = self.settings.cleanup_timeout
         for task in self._background:
@@ -340,6 +346,7 @@ class Instance:
         if self._startup is not None:
             left = max(0.0, limit - (self.loop.time() - began))
             self._problems += await self._startup.clean_up(left, limit)
+        await self._clients.aclose()
         if self._problems and self.exit_code is ExitCode.CLEAN:
             self.exit_code = ExitCode.UNCLEAN
         self._phases["cleanup"] = self.loop.time() - began

@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lmservice import context
+from lmservice.labels import METHODS, OTHER
 from lmservice.lifecycle import Lifecycle
 from lmservice.logs import Stream
 from lmservice.metrics import Metrics, Samples
@@ -32,7 +33,6 @@ _REQUEST_ID = rb"[A-Za-z0-9._:/+=@-]{1,128}"
 _TRACEPARENT = (  # only a version to come may be longer
     rb"(?!ff)(?!00.{53}-)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
 )
-_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _CLIENT_CLOSED = 499  # nginx's word for a client that did not wait
 
@@ -65,7 +65,7 @@ class Exchange:
         self.scope = scope
         self._send = send
         self.connection = connection
-        self.method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
+        self.method = scope["method"] if scope["method"] in METHODS else OTHER
         self.path = scope["path"]
         self.started = time.monotonic()
         self.status = 0

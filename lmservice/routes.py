@@ -1,18 +1,15 @@
 """The template of the route that answered a request: `/hello/{name}`, never the raw path.
 
 Read from what the router leaves in the scope (`route`), with the templates of the mounts above it. What no route
-matched is `none`; past `LIMIT` distinct templates the rest is `_OTHER`, so that no label grows without bound.
+matched is `none`; past 200 distinct templates the rest is `_OTHER`, so that no label grows without bound.
 """
 
-import logging
 from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Any
 
-LIMIT = 200
-NONE = "none"
-OTHER = "_OTHER"
+from lmservice.labels import OTHER, Label
 
-_log = logging.getLogger("lmservice.routes")
+NONE = "none"
 
 
 class RouteTemplates:
@@ -22,7 +19,7 @@ class RouteTemplates:
         self._app = app
         self._known: dict[tuple[str, str], str] = {}
         self._mounts: list[str] | None = None
-        self._names: set[str] = set()
+        self._label = Label("http_route", "routes")
 
     def of(self, scope: MutableMapping[str, Any]) -> str:
         """The template of a request that the app has routed."""
@@ -34,7 +31,7 @@ class RouteTemplates:
         key = own, self._mount(mounted) if mounted else ""
         template = self._known.get(key)
         if template is None:
-            template = self._bounded(f"{key[1]}{own}" or "/")
+            template = self._label.value(f"{key[1]}{own}" or "/")
             if template != OTHER:  # what is folded is not remembered: there may be no end of it
                 self._known[key] = template
         return template
@@ -50,15 +47,6 @@ class RouteTemplates:
             self._mounts = list(_mounts(getattr(self._app, "routes", ()), ""))
         parts = path.split("/")
         return next((mount for mount in self._mounts if _fits(mount.split("/"), parts)), "")
-
-    def _bounded(self, template: str) -> str:
-        if template in self._names or len(self._names) < LIMIT:
-            self._names.add(template)
-            return template
-        if OTHER not in self._names:
-            self._names.add(OTHER)
-            _log.warning("more than %d routes: the label http_route folds the rest into %s", LIMIT, OTHER)
-        return OTHER
 
 
 def _own(route: Any, scope: MutableMapping[str, Any]) -> str | None:
