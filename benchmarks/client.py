@@ -23,9 +23,10 @@ WARM_UP = 300
 RATIO = 1.3
 SETTING = (
     "One process calls one server, uvicorn with a bare starlette app in a process of its own, over one keep-alive"
-    f" connection, one call after another: {CALLS} calls with one client, then as many with the other, in turns. The CPU"
-    " is the calling process's own (user and system, `time.process_time`). Both clients have their defaults;"
-    " *in a request* is within a service's request, whose trace and id the client passes on and whose deadline it keeps."
+    f" connection, one call after another: {CALLS} calls with one client, then as many with the other, in turns. The"
+    " CPU is the calling process's own (user and system, `time.process_time`). Both clients have their defaults;"
+    " *in a request* is within a service's request, whose trace and id the client passes on and whose deadline it"
+    " keeps."
 )
 
 Get = Callable[[str], Awaitable[httpx.Response]]

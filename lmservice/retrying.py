@@ -137,7 +137,8 @@ def retry(
 ) -> "Retry":
     """Repeats what fails in a way that may pass: a decorator, and an iterator of attempts.
 
-    As a decorator it takes coroutine functions and plain ones. As an iterator, in coroutines with `async for`:
+    As a decorator it takes coroutine functions and plain ones. As an iterator, in coroutines with `async for` (plain
+    functions and a plain `for` wait by sleeping, which is for threads):
 
         async for attempt in retry(on=ConnectionError):
             with attempt:

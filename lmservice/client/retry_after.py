@@ -22,7 +22,7 @@ def retry_after(response: httpx.Response, clock: Callable[[], float] = time.time
         return float(given)
     try:
         date = parsedate_to_datetime(given)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     date = date if date.tzinfo is not None else date.replace(tzinfo=UTC)  # "-0000": in UTC, from nowhere in particular
     return max(0.0, date.timestamp() - clock())
