@@ -346,10 +346,17 @@ class Instance:
         if self._startup is not None:
             left = max(0.0, limit - (self.loop.time() - began))
             self._problems += await self._startup.clean_up(left, limit)
-        await self._clients.aclose()
+        await self._close_clients()
         if self._problems and self.exit_code is ExitCode.CLEAN:
             self.exit_code = ExitCode.UNCLEAN
         self._phases["cleanup"] = self.loop.time() - began
+
+    async def _close_clients(self) -> None:
+        try:
+            async with asyncio.timeout(LAST_WORDS):
+                await self._clients.aclose()
+        except Exception as error:  # noqa: BLE001 - the end must be told whatever happens
+            self._problems.append(f"the service's clients could not be closed: {type(error).__name__}: {error}")
 
     def _finish(self, failure: StartError | None, seconds: float) -> None:
         """Tells the end to the log and to whoever asked for it."""

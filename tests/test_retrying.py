@@ -241,6 +241,20 @@ async def test_a_return_from_within_an_attempt_ends_it() -> None:
     assert await first() == "well"
 
 
+async def test_a_cancellation_within_an_attempt_leaves_the_loop_at_once() -> None:
+    reached = []
+
+    async def iterate() -> None:
+        async for attempt in retry(on=OSError):
+            with attempt:
+                raise asyncio.CancelledError
+            reached.append(attempt)
+
+    with pytest.raises(asyncio.CancelledError):
+        await iterate()
+    assert not reached
+
+
 async def test_a_decorated_function_keeps_its_name_and_kind() -> None:
     @retry(on=OSError)
     async def coroutine() -> None:

@@ -20,6 +20,8 @@ from lmservice.retrying import Backoff
 TOO_MANY = 429
 CLIENT_ERROR = 400
 SERVER_ERROR = 500
+CLOCK = 0.001
+"""How coarse a loop's clock may be, in seconds."""
 _OURS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 """What is wrong with the request, and not with the host."""
 
@@ -80,7 +82,6 @@ class Call:
             CircuitOpen: the host's breaker did not let it through.
             httpx.HTTPError: the last attempt failed.
         """
-        self._host.budget.earn()
         while True:
             self._number += 1
             try:
@@ -111,6 +112,8 @@ class Call:
         permit = host.breaker.enter(now)
         if permit is None:
             raise self._circuit_open(now)
+        if self._number == 1:
+            host.budget.earn()
         status, kind, failed = 0, "cancelled", None
         began = time.perf_counter()
         try:
@@ -160,13 +163,14 @@ class Call:
         """
         if isinstance(error, DeadlineExceeded):
             policy = self._way.policy
-            return True if self._loop.time() - began >= min(policy.timeout, policy.deadline) else None
+            given = self._deadline - began
+            return True if given > min(policy.timeout, policy.deadline) - CLOCK else None
         return True if isinstance(error, httpx.TransportError) and not isinstance(error, _OURS) else None
 
     def _wait_after(self, response: httpx.Response) -> float | None:
         """How long to wait before the request is sent again; None where the answer stands."""
         asked = retry_after(response)
-        if response.status_code == TOO_MANY and asked is None and TOO_MANY not in self._way.policy.retry_statuses:
+        if response.status_code == TOO_MANY and asked is None:
             return None
         return self._wait_before_next(asked or 0.0)
 
@@ -213,10 +217,11 @@ class Call:
     def _circuit_open(self, now: float) -> CircuitOpen:
         breaker, policy = self._host.breaker, self._way.policy
         left = max(0.0, breaker.reopens_in(now))
-        when = "while one attempt probes it" if breaker.state is State.HALF_OPEN else f"for {left:.3g} s more"
-        limits = f"ClientPolicy.breaker_failure_ratio, {policy.breaker_failure_ratio:g}, of its calls failed"
-        said = f"{self._method} {self._host.name}: not called, {when}: at least {limits}"
-        return CircuitOpen(f"{said} (ClientPolicy.breaker_open is {policy.breaker_open:g} s)", request=self._request)
+        when = "half-open: one attempt probes it" if breaker.state is State.HALF_OPEN else f"open for {left:.3g} s more"
+        said = f"{self._method} {self._host.name}: not called, as its circuit breaker is {when}"
+        failed = f"ClientPolicy.breaker_failure_ratio, {policy.breaker_failure_ratio:g}, or more of its calls failed"
+        waits = f"ClientPolicy.breaker_open is {policy.breaker_open:g} s"
+        return CircuitOpen(f"{said}; {failed}; {waits}", request=self._request)
 
 
 def _kind(error: Exception) -> str:

@@ -132,7 +132,7 @@ class Client:
             DeadlineExceeded: there was no answer in time.
             CircuitOpen: the host has failed so much lately that it is not called.
             httpx.HTTPError: the last attempt failed.
-            UsageError: the client is not open.
+            UsageError: the client is not open, or `timeout` was given.
         """
         return await self._call(method, url, options, stream=False)
 
@@ -191,6 +191,8 @@ class Client:
             raise UsageError(
                 f"{self!r} is not open: use it within 'async with', or, where it is a service's, while that runs"
             )
+        if "timeout" in options:
+            raise UsageError(f"a call of {self!r} takes no timeout=: set ClientPolicy.timeout, or have another client")
         timeout = httpx.Timeout(None, read=way.policy.timeout) if stream else _NEVER
         made: dict[str, Any] = {name: value for name, value in options.items() if name not in _SENDING}
         sending: dict[str, Any] = {name: value for name, value in options.items() if name in _SENDING}

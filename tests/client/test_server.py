@@ -270,7 +270,7 @@ async def test_a_stream_is_given_once_its_head_has_come_and_closed_after(server:
 
 async def test_a_stream_that_stalls_ends_at_the_timeout(server: Flaky, client_of: MakeClient) -> None:
     server.then(Answer(headers={"content-length": "100"}, body=b"and then"))
-    async with client_of(timeout=0.2) as client:
+    async with asyncio.timeout(5), client_of(timeout=0.2) as client:
         with pytest.raises(httpx.ReadTimeout):
             async with client.stream("GET", "/") as response:
                 await response.aread()

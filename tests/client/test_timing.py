@@ -4,7 +4,7 @@ import asyncio
 import email.utils
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, NamedTuple
 
 import httpx
@@ -12,7 +12,7 @@ import pytest
 from clock import VIRTUAL
 from prometheus_client import CollectorRegistry
 
-from lmservice import Client, ClientPolicy, DeadlineExceeded, LmserviceError, context
+from lmservice import CircuitOpen, Client, ClientPolicy, DeadlineExceeded, LmserviceError, context
 
 pytestmark = pytest.mark.anyio
 URL = "http://api.example"
@@ -152,6 +152,46 @@ async def test_429_is_repeated_only_where_it_says_when() -> None:
     async with calling(told) as client:
         assert (await client.get("/")).status_code == 200
     assert told.waits == [1]
+
+
+async def test_429_without_retry_after_is_not_repeated_though_it_is_among_the_statuses() -> None:
+    far = Far(429)
+    async with calling(far, retry_statuses={429}) as client:
+        await client.get("/")
+    assert len(far.at) == 1
+
+
+async def test_calls_that_an_open_breaker_refuses_earn_no_retries() -> None:
+    far = Far(500)
+    async with calling(far, breaker_minimum_calls=2, budget_floor=0, budget_ratio=0.5) as client:
+        for _ in range(100):
+            with suppress(CircuitOpen):
+                await client.get("/")
+        budget = client._hosts.of(httpx.URL(URL)).budget
+        assert [budget.spend(now()) for _ in range(3)] == [True, False, False]
+
+
+async def test_an_answer_that_is_repeated_is_closed() -> None:
+    class Body(httpx.AsyncByteStream):
+        closed = False
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"never read"
+
+        async def aclose(self) -> None:
+            self.closed = True
+
+    body = Body()
+    far = Far(httpx.Response(503, stream=body), 200)
+    async with calling(far) as client, client.stream("GET", "/") as response:
+        assert response.status_code == 200
+        assert body.closed
+
+
+async def test_a_call_has_no_timeout_of_its_own() -> None:
+    async with calling(Far(200)) as client:
+        with pytest.raises(LmserviceError, match=r"ClientPolicy\.timeout"):
+            await client.get("/", timeout=3)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("status", [200, 304, 400, 404, 408, 500, 501])
