@@ -50,11 +50,18 @@ def shared(registry: "CollectorRegistry", name: str, kind: type[C]) -> C:
     Raises:
         ValueError: the registry has a family of that name that somebody else made.
     """
-    found = registry._names_to_collectors.get(name)  # noqa: SLF001 - the registry offers no other way to find one
+    known = registry._names_to_collectors  # noqa: SLF001 - the registry offers no other way to find one
+    found = known.get(name)
     if isinstance(found, kind):
         return found
     made = kind()
-    registry.register(made)
+    try:
+        registry.register(made)
+    except ValueError:
+        found = known.get(name)
+        if isinstance(found, kind):  # another thread was quicker
+            return found
+        raise
     return made
 
 

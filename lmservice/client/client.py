@@ -9,10 +9,9 @@ import httpx
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from lmservice.client.call import TOO_MANY, Call, Way
-from lmservice.client.errors import ClientDefinitionError
 from lmservice.client.hosts import Hosts
 from lmservice.client.policy import ClientPolicy
-from lmservice.errors import UsageError
+from lmservice.errors import ClientDefinitionError, UsageError
 from lmservice.retrying import Backoff
 
 if TYPE_CHECKING:

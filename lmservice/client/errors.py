@@ -2,9 +2,7 @@
 
 import httpx
 
-from lmservice.errors import ClientDefinitionError, LmserviceError
-
-__all__ = ["CircuitOpen", "ClientDefinitionError", "DeadlineExceeded"]
+from lmservice.errors import LmserviceError
 
 
 class DeadlineExceeded(LmserviceError, httpx.TimeoutException, TimeoutError):  # noqa: N818 - the contract's name

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Any
 
-from lmservice.client.errors import ClientDefinitionError
+from lmservice.errors import ClientDefinitionError
 
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 """https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2"""
