@@ -161,13 +161,12 @@ async def test_when_everything_fails_the_load_stays_within_the_budget(
     calls = 0
     async with client_of(breaker_minimum_calls=10**9, attempts=5) as client:
         began = time.monotonic()
-        while time.monotonic() - began < 1.2:
+        while calls < 300 or time.monotonic() - began < 1.2:
             found = await asyncio.gather(*(client.get("/") for _ in range(20)), return_exceptions=True)
             assert not [each for each in found if isinstance(each, LmserviceError)]
             calls += 20
         seconds = time.monotonic() - began
     retries = len(server.asked) - calls
-    assert calls >= 200
     assert retries <= 0.2 * calls + 10 * math.ceil(seconds)
     assert retries >= 0.15 * calls
     assert sample("lmservice_client_retries_total") == retries
