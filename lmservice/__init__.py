@@ -10,13 +10,32 @@ from typing import TYPE_CHECKING, Any
 from lmservice.version import __version__
 
 if TYPE_CHECKING:
+    from lmservice.client import CircuitOpen, Client, ClientPolicy, DeadlineExceeded
     from lmservice.errors import LmserviceError, StartError
+    from lmservice.retrying import retry
     from lmservice.service import Service
     from lmservice.settings import Settings
 
-__all__ = ["LmserviceError", "Service", "Settings", "StartError", "__version__"]
+__all__ = [
+    "CircuitOpen",
+    "Client",
+    "ClientPolicy",
+    "DeadlineExceeded",
+    "LmserviceError",
+    "Service",
+    "Settings",
+    "StartError",
+    "__version__",
+    "retry",
+]
 
-_HOMES = {"LmserviceError": "errors", "StartError": "errors", "Service": "service", "Settings": "settings"}
+_HOMES = {
+    **dict.fromkeys(("CircuitOpen", "Client", "ClientPolicy", "DeadlineExceeded"), "client"),
+    **dict.fromkeys(("LmserviceError", "StartError"), "errors"),
+    "Service": "service",
+    "Settings": "settings",
+    "retry": "retrying",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -28,6 +28,18 @@ class ServiceDefinitionError(UsageError):
     """The service is declared wrongly: a job of the wrong kind, a cycle, two jobs of one name."""
 
 
+class ClientDefinitionError(UsageError, ValueError):
+    """An outbound client is declared wrongly: a base URL that is none, a policy's field past its limit."""
+
+
+class RetryDefinitionError(UsageError, ValueError):
+    """A retry is declared wrongly: on what it repeats is no exception's class, or a number makes no sense."""
+
+
+class MissingExtraError(UsageError, ImportError):
+    """What was asked for needs packages that an extra of lmservice brings, which the message names."""
+
+
 class SettingsError(UsageError):
     """Settings that cannot be used; holds one line for each problem found.
 

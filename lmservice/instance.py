@@ -78,6 +78,7 @@ class Instance:
         self._watches = [Watch(check) for check in service.checks]
         self._timetable = Timetable(service.periodic_jobs, self.lifecycle, service.metrics)
         self._background: list[asyncio.Task[Any]] = []
+        self._clients = contextlib.AsyncExitStack()
         self._phases = {"drain_delay": 0.0, "drain": 0.0, "cleanup": 0.0}
         self._problems: list[str] = []
         self._observe()
@@ -213,6 +214,8 @@ class Instance:
         assert self._startup is not None  # noqa: S101 - set by serve
         began = self.loop.time()
         limit = self.settings.startup_timeout
+        for client in self.service.clients:
+            await self._clients.enter_async_context(client)
         with context.span("startup", attributes={}):
             await self._startup.run(limit)
         try:
@@ -341,7 +344,10 @@ class Instance:
         self._problems += self._timetable.problems(limit)
 
     async def _clean_up(self) -> None:
-        """The app's own shut-down, then the clean-up of the start-up jobs, in reverse; each whatever the other does."""
+        """The app's own shut-down, then the clean-up of the start-up jobs, in reverse; each whatever the other does.
+
+        The service's clients are closed last: jobs may have needed them to the end.
+        """
         began = self.loop.time()
         limit = self.settings.cleanup_timeout
         for task in self._background:
@@ -357,11 +363,19 @@ class Instance:
         if self._startup is not None:
             left = max(0.0, limit - (self.loop.time() - began))
             self._problems += await self._startup.clean_up(left, limit)
+        await self._close_clients()
         if self._tracer is not None:
             await self._tracer.close(min(LAST_SPANS, max(0.0, limit - (self.loop.time() - began))))
         if self._problems and self.exit_code is ExitCode.CLEAN:
             self.exit_code = ExitCode.UNCLEAN
         self._phases["cleanup"] = self.loop.time() - began
+
+    async def _close_clients(self) -> None:
+        try:
+            async with asyncio.timeout(LAST_WORDS):
+                await self._clients.aclose()
+        except Exception as error:  # noqa: BLE001 - the end must be told whatever happens
+            self._problems.append(f"the service's clients could not be closed: {type(error).__name__}: {error}")
 
     def _finish(self, failure: StartError | None, seconds: float) -> None:
         """Tells the end to the log and to whoever asked for it."""

@@ -207,7 +207,7 @@ def _take_standard_logging(undo: contextlib.ExitStack, stream: Stream, level: st
     root.handlers[:] = [_Handler(stream)]
     root.setLevel(level)
     logging.captureWarnings(capture=True)
-    for noisy in ("uvicorn.error", "asyncio"):
+    for noisy in ("uvicorn.error", "asyncio", "httpx"):  # httpx names each call's URL, with the secrets of its query
         logging.getLogger(noisy).setLevel(logging.WARNING)
     uvicorn = logging.getLogger("uvicorn.error")
     uvicorn.addFilter(_told_better)

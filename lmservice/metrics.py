@@ -11,11 +11,14 @@ from contextvars import ContextVar
 from functools import cached_property
 from itertools import accumulate
 from time import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
     from prometheus_client.metrics_core import Metric
+    from prometheus_client.registry import Collector
+
+C = TypeVar("C", bound="Collector")
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Histogram buckets, in seconds."""
@@ -35,6 +38,32 @@ def current_registry() -> "CollectorRegistry":
     from prometheus_client import REGISTRY  # noqa: PLC0415 - costs every start what only a scrape needs
 
     return REGISTRY
+
+
+def shared(registry: "CollectorRegistry", name: str, kind: type[C]) -> C:
+    """The collector of one kind in a registry, made and registered when it is first asked for.
+
+    Args:
+        registry: of a service, or prometheus_client's own.
+        name: of a family that the collector has.
+        kind: its class.
+
+    Raises:
+        ValueError: the registry has a family of that name that somebody else made.
+    """
+    known = registry._names_to_collectors  # noqa: SLF001 - the registry offers no other way to find one
+    found = known.get(name)
+    if isinstance(found, kind):
+        return found
+    made = kind()
+    try:
+        registry.register(made)
+    except ValueError:
+        found = known.get(name)
+        if isinstance(found, kind):  # another thread was quicker
+            return found
+        raise
+    return made
 
 
 class Metrics:

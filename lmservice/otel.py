@@ -22,7 +22,8 @@ from opentelemetry.trace import TraceState as OtelTraceState
 
 from lmservice import context
 from lmservice.context import Kind, UnderWay
-from lmservice.request import METHODS, Identified
+from lmservice.labels import METHODS, OTHER
+from lmservice.request import Identified
 from lmservice.threads import run_in_thread
 from lmservice.version import __version__
 
@@ -107,7 +108,7 @@ def _of_request(scope: Mapping[str, Any]) -> dict[str, Any]:
     method = scope.get("method", "GET")
     known = {"http.request.method": method}
     attributes = {
-        **(known if method in METHODS else {"http.request.method": "_OTHER", "http.request.method_original": method}),
+        **(known if method in METHODS else {"http.request.method": OTHER, "http.request.method_original": method}),
         "url.scheme": scope.get("scheme", "http"),
         "url.path": scope["path"],
         "network.protocol.version": scope.get("http_version", "1.1"),
@@ -120,7 +121,7 @@ def _of_request(scope: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _name(method: str) -> str:
-    return "HTTP" if method == "_OTHER" else method
+    return "HTTP" if method == OTHER else method
 
 
 def _header(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> str:

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lmservice import context
 from lmservice.access import AccessLog, Parts
+from lmservice.labels import METHODS, OTHER
 from lmservice.lifecycle import Lifecycle
 from lmservice.logs import Stream
 from lmservice.metrics import Metrics, Samples
@@ -33,8 +34,6 @@ _REQUEST_ID = rb"[A-Za-z0-9._:/+=@-]{1,128}"
 _TRACEPARENT = (  # only a version to come may be longer
     rb"(?!ff)(?!00.{53}-)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
 )
-METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
-"""The methods that labels name: RFC 9110's, and PATCH."""
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _ID_LENGTH = len(b"x-request-id")
 _NOT_ZERO = 1 << 128 | 1  # an id of zeros is none
@@ -136,7 +135,7 @@ class Exchange(Identified):
         self._send = send
         self.connection = connection
         method = scope["method"]
-        self.method = method if method in METHODS else "_OTHER"
+        self.method = method if method in METHODS else OTHER
         self.path = scope["path"]
         self.started = time.monotonic()
         self.status = 0
@@ -356,7 +355,7 @@ class RequestLayer:
         if self.lifecycle.cause is not None:
             (self.cut if exchange.cut_off else self.drained)[route] += 1
         if self._access is not None:
-            if exchange.method == "_OTHER":
+            if exchange.method == OTHER:
                 parts = Parts(scope["method"], route, parts.status)
             self._access.write(exchange, parts, exchange.path, seconds)
 

@@ -1,32 +1,366 @@
-"""Waiting between attempts: exponential backoff with full jitter, by tenacity."""
+"""`retry`: another attempt at what fails in a way that may pass, after a wait with full jitter, by tenacity.
 
-from collections.abc import Callable
+The first attempt costs next to nothing; tenacity comes in once that has failed, as if it had made it.
+"""
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+import asyncio
+import inspect
+import logging
+import math
+import sys
+import time
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from functools import wraps
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+
+from tenacity import AsyncRetrying, AttemptManager, RetryCallState, Retrying, wait_random_exponential
+
+from lmservice.errors import RetryDefinitionError
+from lmservice.labels import Label
+from lmservice.metrics import current_registry, shared
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.metrics_core import Metric
 
 INITIAL = 0.1
 """The wait before the second attempt is drawn from 0 to this, in seconds; the range doubles each time, …"""
 LONGEST = 5.0
 """… up to this."""
+NAME = "lmservice_retries"
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+Predicate = Callable[[Exception], bool]
+Told = Callable[[Exception, int, float], None]
+"""Told of an error, the number of attempts so far, and the wait before the next, in seconds."""
+
+_log = logging.getLogger("lmservice.retrying")
 
 
-def attempts(count: int, *, before_sleep: Callable[[BaseException, float], None]) -> AsyncRetrying:
-    """Up to `count` attempts at what raises an `Exception`; the last one's error comes through as it is.
+class Backoff:
+    """Exponential waits with full jitter.
 
     Args:
-        count: attempts in all.
-        before_sleep: called with the error and the wait in seconds, whenever another attempt follows.
+        initial: the wait after the first attempt is drawn from 0 to this, in seconds; the range doubles each time.
+        longest: the range's end, in seconds.
     """
 
-    def tell(call: RetryCallState) -> None:
-        error = call.outcome.exception() if call.outcome else None
-        if error is not None and call.next_action is not None:
-            before_sleep(error, call.next_action.sleep)
+    def __init__(self, initial: float, longest: float) -> None:
+        self.tenacitys = wait_random_exponential(multiplier=initial, max=longest)
 
-    return AsyncRetrying(
-        stop=stop_after_attempt(count),
-        wait=wait_random_exponential(multiplier=INITIAL, max=LONGEST),
-        retry=retry_if_exception_type(Exception),
-        before_sleep=tell,
-        reraise=True,
+    def wait(self, attempt: int) -> float:
+        """How long to wait after so many attempts, in seconds."""
+        call = RetryCallState(None, None, (), {})  # type: ignore[arg-type] # it reads the number alone
+        call.attempt_number = attempt
+        return self.tenacitys(call)
+
+
+class Rules:
+    """When another attempt follows, and after how long.
+
+    Args:
+        on: whether an error may pass.
+        attempts: how often at most.
+        timeout: no attempt begins later than so long after the first, in seconds; None sets no limit.
+        backoff: the waits in between.
+    """
+
+    def __init__(self, on: Predicate, attempts: int, timeout: float | None, backoff: Backoff) -> None:
+        self.on = on
+        self._attempts, self._timeout, self._backoff = attempts, timeout, backoff
+
+    async def resume(self, failed: Exception, began: float, work: Callable[[], Awaitable[T]], told: Told) -> T:
+        """Goes on after a first attempt that began then, on the loop's clock, and `failed`; gives what `work` gives.
+
+        Raises:
+            Exception: the last attempt's, as it is.
+        """
+        left = [failed]
+
+        async def attempt() -> T:
+            if left:
+                raise left.pop()
+            return await work()
+
+        retrying = AsyncRetrying(**self.arguments(began, asyncio.get_running_loop().time, told))
+        return await retrying(attempt)
+
+    def resume_plain(self, failed: Exception, began: float, work: Callable[[], T], told: Told) -> T:
+        """The same for a plain function, on `time.monotonic`."""
+        left = [failed]
+
+        def attempt() -> T:
+            if left:
+                raise left.pop()
+            return work()
+
+        return Retrying(**self.arguments(began, time.monotonic, told))(attempt)
+
+    def arguments(self, began: float, clock: Callable[[], float], told: Told) -> dict[str, Any]:
+        """What tenacity is given for what began then."""
+
+        def stop(call: RetryCallState) -> bool:
+            late = self._timeout is not None and clock() + call.upcoming_sleep > began + self._timeout
+            return call.attempt_number >= self._attempts or late
+
+        def before_sleep(call: RetryCallState) -> None:
+            error = _error(call)
+            if error is not None and call.next_action is not None:
+                told(error, call.attempt_number, call.next_action.sleep)
+
+        def again(call: RetryCallState) -> bool:
+            error = _error(call)
+            return error is not None and self.on(error)
+
+        kept = {"reraise": True, "wait": self._backoff.tenacitys}
+        return {**kept, "stop": stop, "retry": again, "before_sleep": before_sleep}
+
+
+def _error(call: RetryCallState) -> Exception | None:
+    """What an attempt failed with, where that is an `Exception`; a cancellation is none."""
+    error = call.outcome.exception() if call.outcome is not None else None
+    return error if isinstance(error, Exception) else None
+
+
+def retry(
+    *,
+    on: type[Exception] | tuple[type[Exception], ...] | Predicate,
+    attempts: int = 5,
+    timeout: float | None = 45.0,
+    wait_initial: float = INITIAL,
+    wait_max: float = LONGEST,
+    name: str | None = None,
+    registry: "CollectorRegistry | None" = None,
+) -> "Retry":
+    """Repeats what fails in a way that may pass: a decorator, and an iterator of attempts.
+
+    As a decorator it takes coroutine functions and plain ones. As an iterator, in coroutines with `async for` (plain
+    functions and a plain `for` wait by sleeping, which is for threads):
+
+        async for attempt in retry(on=ConnectionError):
+            with attempt:
+                await connect()
+
+    The last attempt's error comes through as it is, as does any that `on` does not name. Each retry is logged, and
+    counted in `lmservice_retries_total{name}`.
+
+    Args:
+        on: the exceptions that may pass, a class or a tuple of classes; or a function that is given the exception and
+            says whether it may. What is no `Exception`, as a cancellation, is never repeated.
+        attempts: how often it is tried, in all.
+        timeout: no attempt begins later than so long after the first, in seconds; it cuts off none that has begun.
+            None sets no limit.
+        wait_initial: the wait before the second attempt is drawn from 0 to this, in seconds; the range doubles each
+            time …
+        wait_max: … up to this.
+        name: the value of the metric's label; default the name of the function that is repeated or iterates.
+        registry: where the metric goes; default that of the service that the code runs in, or prometheus_client's own.
+
+    Raises:
+        RetryDefinitionError: `on` is neither, or a number makes no sense.
+    """
+    _check_numbers(attempts=attempts, timeout=timeout, wait_initial=wait_initial, wait_max=wait_max)
+    return Retry(Rules(_predicate(on), attempts, timeout, Backoff(wait_initial, wait_max)), name, registry)
+
+
+class Retry:
+    """What `retry` gives; may be used any number of times, and by several tasks at once."""
+
+    def __init__(self, rules: Rules, name: str | None, registry: "CollectorRegistry | None") -> None:
+        self._rules, self._name, self._registry = rules, name, registry
+
+    def __call__(self, function: F) -> F:
+        """Decorates a coroutine function or a plain one.
+
+        Raises:
+            RetryDefinitionError: it is a generator, or nothing that can be called.
+        """
+        generates = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+        if generates or not _is_callable(function):
+            raise RetryDefinitionError(f"retry decorates functions and coroutine functions, which {function!r} is not")
+        module, name = (getattr(function, each, type(function).__name__) for each in ("__module__", "__qualname__"))
+        decorate = self._coroutine if _is_coroutine_function(function) else self._plain
+        return cast("F", decorate(function, self._told(f"{module}.{name}")))
+
+    def __aiter__(self) -> AsyncIterator["Attempt"]:
+        told = self._told(_caller(sys._getframe(1)))  # noqa: SLF001 - names the metric
+        return _Attempts(self._rules, told, asyncio.get_running_loop().time)
+
+    def __iter__(self) -> Iterator["Attempt"]:
+        told = self._told(_caller(sys._getframe(1)))  # noqa: SLF001 - the same
+        return _Attempts(self._rules, told, time.monotonic)
+
+    def _coroutine(self, function: Callable[..., Awaitable[Any]], told: Told) -> Callable[..., Awaitable[Any]]:
+        rules = self._rules
+
+        @wraps(function)
+        async def repeated(*args: Any, **kwargs: Any) -> Any:
+            began = asyncio.get_running_loop().time()
+            try:
+                return await function(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - comes through where it is not to be repeated
+                failed = error
+            return await rules.resume(failed, began, lambda: function(*args, **kwargs), told)
+
+        return repeated
+
+    def _plain(self, function: Callable[..., Any], told: Told) -> Callable[..., Any]:
+        rules = self._rules
+
+        @wraps(function)
+        def repeated(*args: Any, **kwargs: Any) -> Any:
+            began = time.monotonic()
+            try:
+                return function(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - comes through where it is not to be repeated
+                failed = error
+            return rules.resume_plain(failed, began, lambda: function(*args, **kwargs), told)
+
+        return repeated
+
+    def _told(self, default: str) -> Told:
+        name = self._name or default
+
+        def told(error: Exception, attempt: int, wait: float) -> None:
+            registry = current_registry() if self._registry is None else self._registry
+            shared(registry, NAME, _Retries).count(name)
+            said = "".join(traceback.format_exception_only(error)).strip()
+            values = {"retry": name, "attempt": attempt, "wait": round(wait, 3), "error": said}
+            _log.warning("lmservice.retry", extra=values)
+
+        return told
+
+
+class Attempt:
+    """One attempt of an iteration, to be made in a `with`.
+
+    Attributes:
+        number: 1 for the first.
+        failed: the exception that it ended with, which has not come through yet.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.failed: Exception | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self.failed = error if isinstance(error, Exception) else None
+        return self.failed is not None
+
+
+class _Attempts:
+    """The attempts of one iteration; tenacity's, from the first failure on.
+
+    Args:
+        clock: of the loop where the waits are its, else of the process.
+    """
+
+    def __init__(self, rules: Rules, told: Told, clock: Callable[[], float]) -> None:
+        self._rules, self._told, self._clock = rules, told, clock
+        self._began = clock()
+        self._last: Attempt | None = None
+        self._tenacitys: Any = None
+        self._attempt: AttemptManager
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __iter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Attempt:
+        failed = self._failed(StopAsyncIteration)
+        if failed is not None:
+            if self._tenacitys is None:
+                self._tenacitys = aiter(AsyncRetrying(**self._arguments()))
+                self._attempt = await anext(self._tenacitys)
+            self._attempt.__exit__(type(failed), failed, failed.__traceback__)
+            self._attempt = await anext(self._tenacitys)
+        return self._next()
+
+    def __next__(self) -> Attempt:
+        failed = self._failed(StopIteration)
+        if failed is not None:
+            if self._tenacitys is None:
+                self._tenacitys = iter(Retrying(**self._arguments()))
+                self._attempt = next(self._tenacitys)
+            self._attempt.__exit__(type(failed), failed, failed.__traceback__)
+            self._attempt = next(self._tenacitys)
+        return self._next()
+
+    def _failed(self, stop: type[Exception]) -> Exception | None:
+        """What the last attempt ended with; None where there was none yet. Raises `stop` after one that succeeded."""
+        if self._last is None:
+            return None
+        if self._last.failed is None:
+            raise stop
+        return self._last.failed
+
+    def _next(self) -> Attempt:
+        self._last = Attempt(1 if self._last is None else self._last.number + 1)
+        return self._last
+
+    def _arguments(self) -> dict[str, Any]:
+        return self._rules.arguments(self._began, self._clock, self._told)
+
+
+class _Retries:
+    """The counter of one registry, whose names are bounded."""
+
+    def __init__(self) -> None:
+        from prometheus_client import Counter  # noqa: PLC0415 - costs every start what few need
+
+        self._counter = Counter(NAME, "Attempts that followed one that had failed.", ("name",), registry=None)
+        self._label = Label("name", "names of retries")
+
+    def count(self, name: str) -> None:
+        self._counter.labels(self._label.value(name)).inc()
+
+    def describe(self) -> "Iterable[Metric]":
+        return self._counter.describe()
+
+    def collect(self) -> "Iterable[Metric]":
+        return self._counter.collect()
+
+
+def _predicate(on: Any) -> Predicate:
+    classes = on if isinstance(on, tuple) else (on,)
+    if classes and all(isinstance(each, type) and issubclass(each, Exception) for each in classes):
+        return lambda error: isinstance(error, classes)
+    if callable(on) and not isinstance(on, type):
+        return cast("Predicate", on)
+    raise RetryDefinitionError(
+        f"on= of retry is {on!r}: it must be a class of Exception, a tuple of such, or a function that is given one"
     )
+
+
+def _is_callable(function: object) -> bool:
+    return callable(function)
+
+
+def _is_coroutine_function(function: Any) -> bool:
+    """Whether a call gives a coroutine; a callable object says so by its `__call__`."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+
+
+def _check_numbers(*, attempts: Any, **seconds: Any) -> None:
+    if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+        raise RetryDefinitionError(f"attempts= of retry is {attempts!r}: it must be a whole number, at least 1")
+    for name, value in seconds.items():
+        if value is None and name == "timeout":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value >= 0):
+            raise RetryDefinitionError(f"{name}= of retry is {value!r}: it must be a number of seconds, at least 0")
+
+
+def _caller(frame: FrameType) -> str:
+    """The name of the function that iterates: there are as many as there is code."""
+    return f"{frame.f_globals.get('__name__', '')}.{frame.f_code.co_qualname}"

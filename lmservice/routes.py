@@ -3,22 +3,20 @@
 Read from what the router leaves in the scope, with the templates of the mounts above it: starlette and FastAPI leave
 the `route`, Litestar a `path_template`. Parameters are named without their type, whatever the framework:
 `{number:int}` is `{number}`. An app without routes that is mounted is one route, its mount's. What no route matched is
-`none`; past `LIMIT` distinct templates the rest is `_OTHER`, so that no label grows without bound.
+`none`; past 200 distinct templates the rest is `_OTHER`, so that no label grows without bound.
 """
 
 import contextlib
-import logging
 from collections.abc import Iterable, Iterator, MutableMapping
 from functools import cached_property
 from typing import Any
 
-LIMIT = 200
-NONE = "none"
-OTHER = "_OTHER"
+from lmservice.labels import OTHER, Label
+
 DEEPEST = 50
 """How many layers of middleware are looked through for an app's routes."""
 
-_log = logging.getLogger("lmservice.routes")
+NONE = "none"
 
 
 class RouteTemplates:
@@ -28,7 +26,7 @@ class RouteTemplates:
         self._app = app
         self._direct: dict[int, str] = {}
         self._known: dict[tuple[str, str], str] = {}
-        self._names: set[str] = set()
+        self._label = Label("http_route", "routes")
 
     def of(self, scope: MutableMapping[str, Any]) -> str:
         """The template of a request that the app has routed."""
@@ -54,7 +52,7 @@ class RouteTemplates:
         key = own, self._mount(mounted) if mounted else ""
         template = self._known.get(key)
         if template is None:
-            template = self._bounded(f"{key[1]}{own}" or "/")
+            template = self._label.value(f"{key[1]}{own}" or "/")
             if template != OTHER:  # what is folded is not remembered: there may be no end of it
                 self._known[key] = template
         return template
@@ -82,15 +80,6 @@ class RouteTemplates:
     @cached_property
     def _mounts(self) -> list[str]:
         return list(_mounts(_routes(self._app), ""))
-
-    def _bounded(self, template: str) -> str:
-        if template in self._names or len(self._names) < LIMIT:
-            self._names.add(template)
-            return template
-        if OTHER not in self._names:
-            self._names.add(OTHER)
-            _log.warning("more than %d routes: the label http_route folds the rest into %s", LIMIT, OTHER)
-        return OTHER
 
 
 def _routes(app: Any) -> Iterable[Any]:

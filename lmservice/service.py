@@ -1,7 +1,7 @@
 """`Service`: what a service is made of, as its author declares it. Running it is `lmservice.server`'s."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -20,6 +20,11 @@ from lmservice.periodic import PeriodicJob
 from lmservice.request import problem
 from lmservice.settings import Settings
 from lmservice.startup import Job, check_graph
+
+if TYPE_CHECKING:
+    import httpx
+
+    from lmservice.client import Client, ClientPolicy
 
 LONGEST_NAME = 63
 _DASHES = str.maketrans("._-", "000")
@@ -69,6 +74,7 @@ class Service:
         self.jobs: list[Job] = []
         self.checks: list[Check] = []
         self.periodic_jobs: list[PeriodicJob] = []
+        self.clients: list[Client] = []
         self.metrics = Metrics()
 
     @overload
@@ -204,6 +210,36 @@ class Service:
             return job
 
         return register
+
+    def client(
+        self,
+        base_url: "str | httpx.URL",
+        *,
+        name: str | None = None,
+        policy: "ClientPolicy | None" = None,
+        transport: "httpx.AsyncBaseTransport | None" = None,
+    ) -> "Client":
+        """Makes an outbound client of the service's own, to be declared before the service runs.
+
+        It is open from before the start-up jobs begin until their clean-up is done; its metrics are the service's.
+
+        Args:
+            base_url: what the calls' URLs are relative to.
+            name: the value of the label `client`; default the host.
+            policy: how long a call may take, and how often it is tried; default `ClientPolicy()`.
+            transport: httpx's, for tests.
+
+        Raises:
+            ClientDefinitionError: `base_url` is no absolute http URL.
+            MissingExtraError: httpx is not installed: the extra `lmservice[client]` brings it.
+        """
+        from lmservice.client import Client, ClientPolicy  # noqa: PLC0415 - httpx comes with an extra
+
+        policy = ClientPolicy() if policy is None else policy
+        registry = self.metrics.registry
+        made = Client(base_url, name=name, policy=policy, transport=transport, registry=registry)
+        self.clients.append(made)
+        return made
 
     def check(self) -> None:
         """Makes sure that the start-up jobs can be put in order.

@@ -207,22 +207,21 @@ class Startup:
 
     async def _attempts(self, run: Run) -> Any:
         run.attempts = 1
+        began = asyncio.get_running_loop().time()
         try:
             return await self._attempt(run.job)
         except Exception as error:
             if run.job.attempts == 1:
                 raise
-            first: Exception | None = error
-        from lmservice.retrying import attempts  # noqa: PLC0415 - costs every start what few need
+            first = error
+        from lmservice.retrying import INITIAL, LONGEST, Backoff, Rules  # noqa: PLC0415 - costs every start what few need
 
-        async for attempt in attempts(run.job.attempts, before_sleep=partial(_log_retry, run)):
-            with attempt:
-                if first is not None:
-                    failed, first = first, None
-                    raise failed
-                run.attempts += 1
-                return await self._attempt(run.job)
-        raise AssertionError  # the last attempt ends by a result or an error
+        async def again() -> Any:
+            run.attempts += 1
+            return await self._attempt(run.job)
+
+        rules = Rules(lambda _error: True, run.job.attempts, None, Backoff(INITIAL, LONGEST))
+        return await rules.resume(first, began, again, partial(_log_retry, run))
 
     async def _attempt(self, job: Job) -> Any:
         if job.registered.kind is not Kind.GENERATOR:
@@ -261,8 +260,8 @@ class Startup:
         return problems
 
 
-def _log_retry(run: Run, error: BaseException, wait: float) -> None:
-    values = {"job": run.name, "attempt": run.attempts, "attempts": run.job.attempts, "wait": round(wait, 3)}
+def _log_retry(run: Run, error: Exception, attempt: int, wait: float) -> None:
+    values = {"job": run.name, "attempt": attempt, "attempts": run.job.attempts, "wait": round(wait, 3)}
     said = "".join(traceback.format_exception_only(error)).strip()
     _log.warning("lmservice.startup_job_retry", extra={**values, "error": said})
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import gzip
+import threading
 import time
 from typing import Any
 
 import pytest
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, CollectorRegistry, Gauge
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 from starlette.requests import Request
@@ -15,6 +16,7 @@ from starlette.routing import Route
 from strict_client import request_bytes
 
 from lmservice import Service
+from lmservice.metrics import shared
 
 pytestmark = pytest.mark.anyio
 
@@ -217,3 +219,37 @@ async def test_the_plain_text_has_no_exemplars(serve: Any) -> None:
     served = await serve(service())
     await served.client.get("/hello/a")
     assert "trace_id" not in (await served.management.get("/metrics")).text
+
+
+class Shared:
+    """A collector of one family, that takes long to make where several meet."""
+
+    meeting: threading.Barrier | None = None
+
+    def __init__(self) -> None:
+        self._gauge = Gauge("shared", "Of several.", registry=None)
+        if self.meeting is not None:
+            self.meeting.wait()
+
+    def describe(self) -> Any:
+        return self._gauge.describe()
+
+    def collect(self) -> Any:
+        return self._gauge.collect()
+
+
+async def test_threads_that_ask_at_once_for_what_a_registry_has_not_yet_get_the_same() -> None:
+    class Meeting(Shared):
+        meeting = threading.Barrier(3, timeout=10)
+
+    registry = CollectorRegistry()
+    found = await asyncio.gather(*(asyncio.to_thread(shared, registry, "shared", Meeting) for _ in range(3)))
+    assert len(set(found)) == 1
+    assert shared(registry, "shared", Meeting) is found[0]
+
+
+async def test_a_family_of_somebody_elses_is_not_taken_for_the_shared_one() -> None:
+    registry = CollectorRegistry()
+    Gauge("shared", "Somebody else's.", registry=registry)
+    with pytest.raises(ValueError, match="shared"):
+        shared(registry, "shared", Shared)

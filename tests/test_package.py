@@ -55,8 +55,36 @@ assert before == (logging.getLogger().handlers, sys.excepthook)
     python(code)
 
 
+@pytest.mark.parametrize("name", ["Client", "ClientPolicy", "DeadlineExceeded", "CircuitOpen"])
+def test_without_httpx_the_client_names_the_extra_that_brings_it(name: str) -> None:
+    code = f"""
+import importlib.abc, sys
+
+class Without(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "httpx":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Without())
+import lmservice
+service = lmservice.Service("without", routes=[])
+for ask in (lambda: lmservice.{name}, lambda: service.client("http://api.example")):
+    try:
+        ask()
+    except lmservice.LmserviceError as error:
+        assert isinstance(error, ImportError)
+        print(error)
+"""
+    assert python(code).count("lmservice[client]") == 2
+
+
+def test_a_service_without_clients_and_retries_loads_neither_httpx_nor_tenacity_nor_prometheus_client() -> None:
+    code = "import sys; from lmservice import Service, Settings; Service('plain', routes=[]); print(*sys.modules)"
+    assert not {"httpx", "tenacity", "prometheus_client"} & set(python(code).split())
+
+
 def test_what_it_offers_is_what_the_contract_names() -> None:
-    assert {"Service", "Settings"} <= set(lmservice.__all__)
+    assert {"Service", "Settings", "Client", "ClientPolicy", "retry"} <= set(lmservice.__all__)
     assert all(hasattr(lmservice, name) for name in lmservice.__all__)
     assert "version" not in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -75,7 +103,7 @@ def test_the_services_names_are_typed_for_its_authors(tmp_path: Path) -> None:
 from collections.abc import AsyncIterator
 from typing import Any
 
-from lmservice import Service, Settings
+from lmservice import Client, ClientPolicy, Service, Settings, retry
 from lmservice.testing import running
 
 service = Service("typed", routes=[], settings=Settings)
@@ -102,10 +130,27 @@ async def refresh(state: Any) -> int:
 
 
 service.periodic_job(name="not typed without every=")  # type: ignore[call-overload]
+client: Client = service.client("http://api.example", policy=ClientPolicy(timeout=1))
+
+
+@retry(on=(ConnectionError, TimeoutError), attempts=3)
+async def fetch(path: str) -> str:
+    return (await client.get(path, params={"a": "1"})).text
+
+
+@retry(on=lambda error: "again" in str(error))
+def compute(number: int) -> int:
+    return number
 
 
 async def use() -> str:
-    number: int = await plain()
+    number: int = await plain() + compute(1)
+    text: str = await fetch("/")
+    async with client.stream("GET", text) as response:
+        number += response.status_code
+    async for attempt in retry(on=OSError):
+        with attempt:
+            number += attempt.number
     async with running(service, drain_timeout=1) as it:
         return f"{it.url} {number} {await refresh(None)} {await it.stop()}"
 """

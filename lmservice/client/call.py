@@ -1,0 +1,229 @@
+"""One outbound call: the attempts at it, until there is an answer or none may come any more."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from lmservice import context
+from lmservice.client.breaker import State
+from lmservice.client.errors import CircuitOpen, DeadlineExceeded
+from lmservice.client.hosts import Host
+from lmservice.client.policy import ClientPolicy
+from lmservice.client.retry_after import retry_after
+from lmservice.labels import METHODS
+from lmservice.retrying import Backoff
+
+TOO_MANY = 429
+CLIENT_ERROR = 400
+SERVER_ERROR = 500
+CLOCK = 0.001
+"""How coarse a loop's clock may be, in seconds."""
+_OURS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+"""What is wrong with the request, and not with the host."""
+
+_log = logging.getLogger("lmservice.client")
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a client's calls are made: what they all have in common.
+
+    Attributes:
+        retried: the statuses after which another attempt may follow.
+        backoff: how long to wait before it.
+    """
+
+    http: httpx.AsyncClient
+    policy: ClientPolicy
+    retried: frozenset[int]
+    backoff: Backoff
+
+
+class Call:
+    """A request on its way to a host.
+
+    Args:
+        way: what it has in common with the client's other calls.
+        request: what is sent, the same at each attempt.
+        host: what is known of where it goes.
+        sending: further arguments of `httpx.AsyncClient.send`.
+    """
+
+    __slots__ = (
+        "_began", "_deadline", "_host", "_loop", "_method", "_number", "_request", "_sending", "_span_name",
+        "_traced", "_way",
+    )  # fmt: skip
+
+    def __init__(self, way: Way, request: httpx.Request, host: Host, sending: dict[str, Any]) -> None:
+        self._way, self._request, self._host, self._sending = way, request, host, sending
+        self._method = request.method
+        self._span_name = self._method if self._method in METHODS else "HTTP"
+        self._number = 0
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._deadline = self._began + way.policy.deadline
+        inherited = context.deadline()
+        if inherited is not None:  # in seconds of another clock than the loop's may be
+            self._deadline = min(self._deadline, self._began + inherited - time.monotonic())
+        self._traced = "traceparent" not in request.headers
+        under_way = context.request.get()
+        if under_way is not None and under_way.request_id and "x-request-id" not in request.headers:
+            request.headers["X-Request-ID"] = under_way.request_id
+
+    async def answer(self) -> httpx.Response:
+        """The answer, of the last attempt where there are several.
+
+        Raises:
+            DeadlineExceeded: there was none in time.
+            CircuitOpen: the host's breaker did not let it through.
+            httpx.HTTPError: the last attempt failed.
+        """
+        while True:
+            self._number += 1
+            try:
+                response = await self._attempt()
+            except (CircuitOpen, DeadlineExceeded):
+                raise
+            except httpx.TransportError as error:
+                wait = None if isinstance(error, _OURS) else self._wait_before_next(0.0)
+                if wait is None:
+                    raise
+                why = type(error).__name__
+            else:
+                if response.status_code not in self._way.retried:
+                    return response
+                wait = self._wait_after(response)
+                if wait is None:
+                    return response
+                await response.aclose()
+                why = str(response.status_code)
+            self._log_retry(why, wait)
+            await asyncio.sleep(wait)
+
+    async def _attempt(self) -> httpx.Response:
+        now = self._loop.time()
+        if now >= self._deadline:
+            raise self._deadline_exceeded()
+        host = self._host
+        permit = host.breaker.enter(now)
+        if permit is None:
+            raise self._circuit_open(now)
+        if self._number == 1:
+            host.budget.earn()
+        status, kind, failed = 0, "cancelled", None
+        began = time.perf_counter()
+        try:
+            with context.span(self._span_name, kind="client", attributes=self._attributes()) as span:
+                if self._traced:
+                    for name, value in context.propagation().items():
+                        self._request.headers[name] = value
+                try:
+                    response = await self._send(now)
+                except Exception as error:
+                    kind, failed = _kind(error), self._failed(error, now)
+                    span.fail(kind)
+                    raise
+                status = response.status_code
+                kind, failed = "", status >= SERVER_ERROR
+                span.set("http.response.status_code", status)
+                if status >= CLIENT_ERROR:
+                    kind = str(status)
+                    span.fail(kind)
+                return response
+        finally:
+            host.breaker.leave(permit, self._loop.time(), failed=failed)
+            host.observe(self._method, status, kind, time.perf_counter() - began)
+
+    async def _send(self, now: float) -> httpx.Response:
+        """Sends the request once, which takes no longer than an attempt may, and not past the deadline."""
+        ends = now + self._way.policy.timeout
+        limit = asyncio.timeout_at(min(ends, self._deadline))
+        try:
+            async with limit:
+                return await self._way.http.send(self._request, **self._sending)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        if self._deadline <= ends:
+            raise self._deadline_exceeded()
+        raise httpx.TimeoutException(
+            f"{self._method} {self._host.name}: no answer within ClientPolicy.timeout, {self._way.policy.timeout:g} s",
+            request=self._request,
+        )
+
+    def _failed(self, error: Exception, began: float) -> bool | None:
+        """Whether an error speaks against the host; None where it says nothing of it.
+
+        An attempt that a deadline ended before the policy would have, as the time of the request under way was nearly
+        up or earlier attempts had used it, was given no chance.
+        """
+        if isinstance(error, DeadlineExceeded):
+            policy = self._way.policy
+            given = self._deadline - began
+            return True if given > min(policy.timeout, policy.deadline) - CLOCK else None
+        return True if isinstance(error, httpx.TransportError) and not isinstance(error, _OURS) else None
+
+    def _wait_after(self, response: httpx.Response) -> float | None:
+        """How long to wait before the request is sent again; None where the answer stands."""
+        asked = retry_after(response)
+        if response.status_code == TOO_MANY and asked is None:
+            return None
+        return self._wait_before_next(asked or 0.0)
+
+    def _wait_before_next(self, least: float) -> float | None:
+        policy, host = self._way.policy, self._host
+        if self._number >= policy.attempts or not self._may_be_repeated():
+            return None
+        wait = max(self._way.backoff.wait(self._number), least)
+        now = self._loop.time()
+        if now + wait >= self._deadline or host.breaker.state is not State.CLOSED:
+            return None
+        if not host.budget.spend(now):
+            host.count_exhausted()
+            return None
+        host.count_retry()
+        return wait
+
+    def _may_be_repeated(self) -> bool:
+        replayable = isinstance(self._request.stream, httpx.ByteStream)
+        return replayable and self._method in self._way.policy.retry_methods
+
+    def _attributes(self) -> dict[str, Any]:
+        """What is known of an attempt before it is made; without the query and credentials, which may be secret."""
+        path = self._request.url.raw_path.partition(b"?")[0].decode("ascii")
+        known = {**self._host.attributes, "http.request.method": self._method, "url.full": self._host.origin + path}
+        if self._number > 1:
+            known["http.request.resend_count"] = self._number - 1
+        return known
+
+    def _log_retry(self, why: str, wait: float) -> None:
+        said = {"client": self._host.client, "host": self._host.name, "method": self._method, "attempt": self._number}
+        _log.info("lmservice.client_retry", extra={**said, "reason": why, "wait": round(wait, 3)})
+
+    def _deadline_exceeded(self) -> DeadlineExceeded:
+        own, given = self._way.policy.deadline, self._deadline - self._began
+        limit = f"ClientPolicy.deadline, {own:g} s"
+        if given < own:
+            limit = (
+                f"the {max(0.0, given):.3g} s that the request under way had left (ClientPolicy.deadline is {own:g} s)"
+            )
+        said = f"{self._method} {self._host.name}: no answer within {limit}; attempt {self._number}"
+        return DeadlineExceeded(said, request=self._request)
+
+    def _circuit_open(self, now: float) -> CircuitOpen:
+        breaker, policy = self._host.breaker, self._way.policy
+        left = max(0.0, breaker.reopens_in(now))
+        when = "half-open: one attempt probes it" if breaker.state is State.HALF_OPEN else f"open for {left:.3g} s more"
+        said = f"{self._method} {self._host.name}: not called, as its circuit breaker is {when}"
+        failed = f"ClientPolicy.breaker_failure_ratio, {policy.breaker_failure_ratio:g}, or more of its calls failed"
+        waits = f"ClientPolicy.breaker_open is {policy.breaker_open:g} s"
+        return CircuitOpen(f"{said}; {failed}; {waits}", request=self._request)
+
+
+def _kind(error: Exception) -> str:
+    """The label `error_type`."""
+    return "timeout" if isinstance(error, httpx.TimeoutException) else type(error).__name__

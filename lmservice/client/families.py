@@ -1,0 +1,50 @@
+"""The metrics of outbound calls, named by OpenTelemetry's semantic conventions as Prometheus spells them."""
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics_core import Metric
+
+from lmservice.labels import Label
+from lmservice.metrics import BUCKETS
+
+NAME = "http_client_request_duration_seconds"
+
+
+class Families:
+    """The families that all clients of one registry share; a collector, registered once in each."""
+
+    def __init__(self) -> None:
+        self.duration = Histogram(
+            NAME,
+            "Duration of attempts at outbound HTTP calls, in seconds.",
+            ("http_request_method", "server_address", "server_port", "http_response_status_code", "error_type"),
+            registry=None,
+            buckets=BUCKETS,
+        )
+        labels = ("client", "host")
+        self.retries = Counter("lmservice_client_retries_total", "Outbound calls repeated.", labels, registry=None)
+        self.exhausted = Counter(
+            "lmservice_client_retry_budget_exhausted_total",
+            "Outbound calls not repeated as the retry budget was used up.",
+            labels,
+            registry=None,
+        )
+        self.breaker = Gauge(
+            "lmservice_client_breaker_state",
+            "1 for the state that the host's circuit breaker is in.",
+            (*labels, "state"),
+            registry=None,
+        )
+        self.hosts = Label("server_address", "hosts")
+
+    def describe(self) -> Iterable[Metric]:
+        """Says the families' names, for the registry."""
+        return [metric for family in self._all() for metric in family.describe()]
+
+    def collect(self) -> Iterable[Metric]:
+        """Gives what has been counted."""
+        return [metric for family in self._all() for metric in family.collect()]
+
+    def _all(self) -> Iterator[Histogram | Counter | Gauge]:
+        yield from (self.duration, self.retries, self.exhausted, self.breaker)

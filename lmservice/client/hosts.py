@@ -1,0 +1,101 @@
+"""What a client knows of each host: breaker, retry budget, and the series that its calls are counted in."""
+
+import logging
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from prometheus_client import CollectorRegistry
+
+from lmservice.client.breaker import Breaker, State
+from lmservice.client.budget import Budget
+from lmservice.client.families import NAME, Families
+from lmservice.client.policy import ClientPolicy
+from lmservice.labels import LIMIT, METHODS, OTHER
+from lmservice.metrics import shared
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PORTS = {"http": 80, "https": 443}
+
+_log = logging.getLogger("lmservice.client")
+
+
+class Host:
+    """One host and port.
+
+    Attributes:
+        name: as messages and labels have it: `api.example:8443`.
+        attributes: what the span of each call to it has.
+        count_retry: counts a retry.
+        count_exhausted: counts a retry that the budget did not allow.
+    """
+
+    def __init__(self, url: httpx.URL, client: str, policy: ClientPolicy, families: Families) -> None:
+        self.name = url.netloc.decode("ascii")
+        self.client = client
+        port = url.port or _PORTS.get(url.scheme, 0)
+        self.attributes: dict[str, Any] = {"server.address": url.host, "server.port": port}
+        self.origin = f"{url.scheme}://{self.name}"
+        self.budget = Budget(policy.budget_ratio, policy.budget_floor)
+        self.breaker = Breaker(policy, self._breaker_changed)
+        self._duration = families.duration
+        label = families.hosts.value(self.name)
+        self._server = (OTHER, "") if label == OTHER else (url.host, str(port))
+        self._observers: dict[tuple[str, int, str], Callable[[float], None]] = {}
+        self.count_retry = families.retries.labels(client, label).inc
+        self.count_exhausted = families.exhausted.labels(client, label).inc
+        self._states: dict[State, Any] = {}
+        if label != OTHER:  # which would be the state of nobody in particular
+            self._states = {state: families.breaker.labels(client, label, state.value) for state in State}
+        self._show(State.CLOSED)
+
+    def observe(self, method: str, status: int, error: str, seconds: float) -> None:
+        """Counts one attempt; `status` is 0 and `error` says why where there was no answer."""
+        key = method, status, error
+        observe = self._observers.get(key)
+        if observe is None:
+            known = method if method in METHODS else OTHER
+            labels = (known, *self._server, str(status or ""), error)
+            observe = self._duration.labels(*labels).observe
+            if known == method:  # of others there may be no end
+                self._observers[key] = observe
+        observe(seconds)
+
+    def _breaker_changed(self, state: State) -> None:
+        self._show(state)
+        level = logging.WARNING if state is State.OPEN else logging.INFO
+        said = {"client": self.client, "host": self.name, "state": state.value}
+        _log.log(level, "lmservice.client_breaker", extra=said)
+
+    def _show(self, now: State) -> None:
+        for state, gauge in self._states.items():
+            gauge.set(float(state is now))
+
+
+class Hosts:
+    """The hosts of one client: the `LIMIT` that it called last; an absolute URL may name any.
+
+    Args:
+        client: the client's name.
+        policy: what each host's breaker and budget keep to.
+        registry: where the metrics are.
+    """
+
+    def __init__(self, client: str, policy: ClientPolicy, registry: CollectorRegistry) -> None:
+        self._client, self._policy = client, policy
+        self._families = shared(registry, NAME, Families)
+        self._known: OrderedDict[tuple[str, bytes], Host] = OrderedDict()
+
+    def of(self, url: httpx.URL) -> Host:
+        """The host that a URL names."""
+        key = url.scheme, url.netloc
+        host = self._known.get(key)
+        if host is None:
+            if len(self._known) >= LIMIT:
+                self._known.popitem(last=False)
+            host = self._known[key] = Host(url, self._client, self._policy, self._families)
+        else:
+            self._known.move_to_end(key)
+        return host

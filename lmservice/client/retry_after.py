@@ -1,0 +1,28 @@
+"""The header `Retry-After`: seconds, or a date (https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+
+def retry_after(response: httpx.Response, clock: Callable[[], float] = time.time) -> float | None:
+    """How long the server asks to be left alone, in seconds; None where it does not say, or says what nobody can read.
+
+    Args:
+        response: the answer.
+        clock: seconds since the epoch.
+    """
+    given = response.headers.get("retry-after")
+    if given is None:
+        return None
+    if given.isascii() and given.isdigit():
+        return float(given)
+    try:
+        date = parsedate_to_datetime(given)
+    except (ValueError, OverflowError):
+        return None
+    date = date if date.tzinfo is not None else date.replace(tzinfo=UTC)  # "-0000": in UTC, from nowhere in particular
+    return max(0.0, date.timestamp() - clock())
