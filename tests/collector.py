@@ -3,7 +3,7 @@
 import gzip
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,12 +37,23 @@ class Collector:
 
     def named(self, name: str) -> Span:
         """The one span of that name, waited for."""
+        (span,) = self._wait_for(lambda span: span.name == name)
+        return span
+
+    def first(self, name: str) -> Span:
+        """The first span of that name, waited for."""
+        return self._wait_for(lambda span: span.name == name)[0]
+
+    def below(self, above: Span) -> list[Span]:
+        """The spans whose parent is `above`, waited for."""
+        return self._wait_for(lambda span: span.parent == above.span_id)
+
+    def _wait_for(self, wanted: Callable[[Span], bool]) -> list[Span]:
         end = time.monotonic() + 20
-        while not (found := [span for span in self.spans if span.name == name]):
+        while not (found := [span for span in self.spans if wanted(span)]):
             assert time.monotonic() < end, [span.name for span in self.spans]
             time.sleep(0.02)
-        (span,) = found
-        return span
+        return found
 
     def take(self, body: bytes) -> None:
         """Decodes what one request brought."""

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 from collector import Collector, collecting
-from processes import ServiceProcess
+from processes import ServiceProcess, free_port
 from websockets.sync.client import connect
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
-INTERNAL, SERVER = 1, 2
+INTERNAL, SERVER, CLIENT = 1, 2, 3
 PROGRAM = """
 import logging, sys
 from opentelemetry import trace
@@ -42,6 +42,25 @@ async def dictionary(state):
 @service.startup_job
 async def generator(state):
     yield
+"""
+OUTBOUND = """
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from lmservice import Service
+
+async def outer(request):
+    answer = await back.get("/inner")
+    return JSONResponse(answer.json())
+
+async def inner(request):
+    return JSONResponse(request.headers["traceparent"])
+
+service = Service("outbound", routes=[Route("/outer", outer), Route("/inner", inner)])
+back = service.client("http://127.0.0.1:PORT")
+
+@service.periodic_job(every=0.2)
+async def refresh(state):
+    await back.get("/inner")
 """
 SILENT = """
 import sys
@@ -143,6 +162,31 @@ def test_startup_jobs_are_spans_below_the_start(start_process: Start, collector:
     job = collector.named("startup job dictionary")
     assert (loading["trace_id"], loading["span_id"]) == (job.trace_id, job.span_id)
     assert "request_id" not in loading
+
+
+def test_outbound_calls_are_spans_below_what_makes_them(start_process: Start, collector: Collector) -> None:
+    port = free_port()
+    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "100", "LM_PORT": str(port)}
+    process = start_process(OUTBOUND.replace("PORT", str(port)), settings=settings).wait_ready()
+    sent = httpx.get(f"{process.url}/outer").json()
+    outer = collector.named("GET /outer")
+    (call,) = collector.below(outer)
+    (inner,) = collector.below(call)
+    assert (call.kind, inner.name) == (CLIENT, "GET /inner")
+    version, trace_id, parent, flags = sent.split("-")
+    assert (version, trace_id, parent, int(flags, 16) & 1) == ("00", outer.trace_id, call.span_id, 1)
+    assert call.attributes["http.response.status_code"] == 200
+    assert call.attributes["server.port"] == port
+
+
+def test_a_periodic_jobs_run_is_a_span_above_its_calls(start_process: Start, collector: Collector) -> None:
+    port = free_port()
+    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "100", "LM_PORT": str(port)}
+    start_process(OUTBOUND.replace("PORT", str(port)), settings=settings).wait_ready()
+    run = collector.first("periodic job refresh")
+    assert (run.kind, run.parent) == (INTERNAL, "")
+    (call,) = collector.below(run)
+    assert (call.kind, call.name) == (CLIENT, "GET")
 
 
 def test_spans_say_which_service_they_are_of(start_process: Start, collector: Collector) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from cli.command import PROGRAM, Ended, lmservice
-from processes import ServiceProcess
+from processes import ServiceProcess, free_port
 
 Call = Callable[..., Ended]
 Start = Callable[..., ServiceProcess]
@@ -37,14 +37,6 @@ def answering() -> Iterator[Answering]:
         yield listening
 
 
-@pytest.fixture
-def free_port() -> int:
-    """A port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
-
-
 def http(body: str, status: str = "200 OK") -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
 
@@ -61,9 +53,9 @@ def test_it_drains_the_service_of_the_management_port_and_prints_its_report(star
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{}", "http://localhost:{}/", "http://[::1]:{}"])
-def test_it_takes_a_url_and_uses_no_proxy(start_process: Start, folder: Path, free_port: int, url: str) -> None:
+def test_it_takes_a_url_and_uses_no_proxy(start_process: Start, folder: Path, url: str) -> None:
     process = start_process(PROGRAM).wait_ready()
-    nowhere = f"http://127.0.0.1:{free_port}"
+    nowhere = f"http://127.0.0.1:{free_port()}"
     proxies = {"http_proxy": nowhere, "HTTP_PROXY": nowhere, "all_proxy": nowhere, "LM_MANAGEMENT_PORT": "1"}
     ended = lmservice("stop", "--url", url.format(process.management_port), folder=folder, settings=proxies)
     assert (ended.code, json.loads(ended.output)["status"]) == (0, "stopped")
@@ -85,10 +77,11 @@ def test_two_at_once_get_the_same_report(start_process: Start, folder: Path) -> 
     assert json.loads(ended.output) == first.result(5)
 
 
-def test_nothing_there_is_one_line_that_names_the_url(call: Call, free_port: int) -> None:
-    ended = call("stop", "--url", f"http://127.0.0.1:{free_port}")
+def test_nothing_there_is_one_line_that_names_the_url(call: Call) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    ended = call("stop", "--url", nowhere)
     assert (ended.code, ended.output, len(ended.problems)) == (1, "", 1)
-    assert f"http://127.0.0.1:{free_port}" in ended.errors
+    assert nowhere in ended.errors
 
 
 def test_without_url_and_variable_it_is_port_8002_of_localhost(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,8 +119,8 @@ def test_a_timeout_that_is_none_is_bad_usage(call: Call, timeout: str) -> None:
 
 
 @pytest.mark.parametrize("timeout", ["inf", "1e30", "1e10"])
-def test_a_timeout_longer_than_clocks_count_is_no_traceback(call: Call, free_port: int, timeout: str) -> None:
-    ended = call("stop", "--timeout", timeout, "--url", f"http://127.0.0.1:{free_port}")
+def test_a_timeout_longer_than_clocks_count_is_no_traceback(call: Call, timeout: str) -> None:
+    ended = call("stop", "--timeout", timeout, "--url", f"http://127.0.0.1:{free_port()}")
     assert ended.code in {1, 2}
     assert len(ended.problems) == 1
 
