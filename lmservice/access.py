@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime
 
 from lmservice.context import UnderWay
-from lmservice.logs import Stream, json_text
+from lmservice.logs import Stream, json_line, json_text
 
 LOGGER = "lmservice.access"
 EVENT = "http.request"
@@ -37,8 +37,8 @@ class AccessLog:
         self._output = stream.output
         self._second = 0
         self._begin = ""
-        fields = json_text({"level": "info", "logger": LOGGER, "event": EVENT, **stream.fields})
-        self._fields = f'Z",{fields[1:-1]},"request_id":"'
+        fields = json_line({"level": "info", "logger": LOGGER, "event": EVENT, **stream.fields}).decode()
+        self._fields = f'Z",{fields[1:-2]},"request_id":"'
 
     def write(self, ids: UnderWay, parts: Parts, path: str, seconds: float) -> None:
         """Writes the line of one request, which took `seconds`."""

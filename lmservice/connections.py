@@ -81,6 +81,10 @@ class Watched(_Protocol):
         """Whether the client has left, or is being left."""
         return bool(self.transport.is_closing())
 
+    def end(self) -> None:
+        """Closes it, once what has been written is sent."""
+        self.transport.close()
+
     @property
     def unread(self) -> int:
         """How many bytes have come that nobody has looked at."""
@@ -178,11 +182,11 @@ class _Transport:
     def _hold(self, data: bytes) -> None:
         held = self._held
         if not held:
-            self._held = data
+            self._held = data if type(data) is bytes else bytes(data)  # another kind may change meanwhile
             self._corked.add(self)
         elif len(data) <= JOINED:
             self._held = b""
-            self._transport.write(held + data)
+            self._transport.write(b"".join((held, data)))
         else:
             self._held = b""
             self._transport.writelines((held, data))
@@ -384,7 +388,7 @@ class Listener:
         for connection in self.connections:
             limit = self._head_timeout if connection.waits_for == "head" else self._keep_alive_timeout
             if connection.waited(now) > limit and not connection.transport.is_closing():
-                connection.transport.close()
+                connection.transport.abort()  # nothing has been said that a lingering close would protect
 
     async def refuse(self) -> None:
         """Refuses new connections, accepts those that wait in the queue, then stops listening."""

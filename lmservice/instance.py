@@ -21,7 +21,7 @@ from lmservice.health import Watch
 from lmservice.heartbeat import Heartbeat
 from lmservice.lifecycle import Lifecycle, State, StopCause
 from lmservice.lifespan import Lifespan
-from lmservice.logs import Stream, speaker
+from lmservice.logs import Stream, printable, speaker
 from lmservice.metrics import Samples
 from lmservice.periodic import Timetable
 from lmservice.request import RequestLayer
@@ -105,7 +105,12 @@ class Instance:
     def info(self) -> dict[str, str]:
         """Name, version and so on of what runs."""
         said = dict(self.stream.fields)  # the same as every log line says
-        return {"name": said.pop("service"), **said, "revision": self.settings.revision, "lmservice": __version__}
+        return {
+            "name": said.pop("service"),
+            **said,
+            "revision": printable(self.settings.revision),
+            "lmservice": __version__,
+        }
 
     def progress(self) -> dict[str, Any]:
         """How far the start-up jobs are, what the checks say, and how the periodic jobs go."""
@@ -162,7 +167,7 @@ class Instance:
 
     async def serve(self) -> ExitCode:
         """Starts, serves until it is stopped, drains, cleans up; the code says how that went."""
-        speaker.set(self.stream.fields)
+        speaker.set(self.stream)
         metrics.current.set(self.metrics)
         context.tracer.set(self._tracer)
         self.loop = asyncio.get_running_loop()

@@ -27,8 +27,8 @@ from lmservice.masking import MASK, secret_name
 from lmservice.output import Output
 from lmservice.settings import Settings
 
-speaker: ContextVar[Mapping[str, str] | None] = ContextVar("lmservice_speaker", default=None)
-"""The fields of the service that speaks, where several live in one process."""
+speaker: "ContextVar[Stream | None]" = ContextVar("lmservice_speaker", default=None)
+"""The stream of the service that speaks, where several live in one process."""
 
 _RESERVED = frozenset(("timestamp", "level", "logger", "event", "service", "version", "environment", "instance"))
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
@@ -46,13 +46,14 @@ class Stream:
 
     Args:
         fields: what every event says of the service: `service`, `version`, `environment`, `instance`.
+        output: where the lines go.
         console: whether to write for people rather than JSON.
     """
 
-    def __init__(self, fields: Mapping[str, str], *, console: bool) -> None:
-        self.fields = dict(fields)
+    def __init__(self, fields: Mapping[str, str], output: Output, *, console: bool) -> None:
+        self.fields = {name: printable(value) for name, value in fields.items()}
+        self.output = output
         self.json = not console
-        self.output = Output()
         self._render = _console_renderer() if console else json_line
 
     def write(self, level: str, logger: str, event: str, values: Mapping[str, Any]) -> None:
@@ -62,7 +63,7 @@ class Stream:
             "level": level,
             "logger": logger,
             "event": event,
-            **(speaker.get() or self.fields),
+            **self.fields,
             **context.ids(),
             **values,
         }
@@ -86,8 +87,14 @@ def _without_secrets(key: object, value: Any, depth: int = 0) -> Any:
     if isinstance(value, Mapping):
         return {inner: _without_secrets(inner, item, depth + 1) for inner, item in value.items()}
     if isinstance(value, list | tuple):
+        if len(value) == 2 and isinstance(value[0], str | bytes) and _is_secret(_name(value[0])):  # noqa: PLR2004 - a header
+            return [_name(value[0]), MASK]
         return [_without_secrets("", item, depth + 1) for item in value]
     return value
+
+
+def _name(of_header: str | bytes) -> str:
+    return of_header if isinstance(of_header, str) else of_header.decode("latin-1")
 
 
 def json_line(event: Mapping[str, Any]) -> bytes:
@@ -95,7 +102,7 @@ def json_line(event: Mapping[str, Any]) -> bytes:
     try:
         line = _json(event)
     except Exception:  # noqa: BLE001 - one value that cannot be told must not cost the others
-        line = _json({_printable(key): _tellable(value) for key, value in event.items()})
+        line = _json({printable(key): _tellable(value) for key, value in event.items()})
     return _without_controls(line) + b"\n"
 
 
@@ -116,7 +123,7 @@ def _tellable(value: Any) -> Any:
     try:
         _json(value)
     except Exception:  # noqa: BLE001 - whatever it is
-        return _printable(value)
+        return printable(value)
     return value
 
 
@@ -124,7 +131,8 @@ def _escape(match: re.Match[bytes]) -> bytes:
     return f"\\u{ord(match[0].decode()):04x}".encode()
 
 
-def _printable(value: object) -> str:
+def printable(value: object) -> str:
+    """`value` as text that can be encoded, whatever it is."""
     try:
         text = value if isinstance(value, str) else repr(value)
     except Exception as error:  # noqa: BLE001 - a __repr__ of somebody's own
@@ -135,9 +143,7 @@ def _printable(value: object) -> str:
 def _console_renderer() -> Callable[[Mapping[str, Any]], bytes]:
     import structlog  # noqa: PLC0415 - see _take_structlog
 
-    render = structlog.dev.ConsoleRenderer(
-        colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
-    )
+    render = structlog.dev.ConsoleRenderer(colors=_on_a_terminal(), exception_formatter=structlog.dev.plain_traceback)
     hidden = ("service", "version", "environment", "instance", "trace_id", "span_id")
 
     def lines(event: Mapping[str, Any]) -> bytes:
@@ -151,7 +157,7 @@ def _visible(value: Any, key: str = "") -> Any:
     """`value` without characters that move a terminal's cursor; a traceback keeps its lines."""
     if isinstance(value, bool | int | float | None):
         return value
-    text = _printable(value)
+    text = printable(value)
     if key in ("exception", "stack"):
         return "\n".join(line.translate(_CONSOLE_CONTROLS) for line in text.split("\n"))
     return text.translate(_CONSOLE_CONTROLS)
@@ -164,50 +170,86 @@ def bound() -> dict[str, Any]:
 
 
 class _Handler(logging.Handler):
-    """Brings the standard library's records into the stream."""
-
-    def __init__(self, stream: Stream) -> None:
-        super().__init__()
-        self._stream = stream
+    """Brings the standard library's records into the stream of the service that speaks."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             event = record.getMessage()
         except Exception:  # noqa: BLE001 - a wrong format string must not cost the line
-            event = f"{record.msg} {record.args}"
+            event = f"{printable(record.msg)} {printable(record.args)}"
         values = bound() | {key: value for key, value in vars(record).items() if key not in _STANDARD_ATTRIBUTES}
         if record.exc_info and record.exc_info[0]:
             values["exception"] = "".join(traceback.format_exception(*record.exc_info)).rstrip()
         if record.stack_info:
             values["stack"] = record.stack_info
-        self._stream.write_masked(record.levelname.lower(), record.name, event, values)
+        _process.stream.write_masked(record.levelname.lower(), record.name, event, values)
+
+
+class _Process:
+    """The process's logging, as long as any service has it: taken by the first, put back after the last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._streams: list[Stream] = []
+        self._undo = contextlib.ExitStack()
+        self.output = Output()
+
+    @property
+    def stream(self) -> Stream:
+        """That of the service that speaks, else of the one that came last."""
+        speaking = speaker.get()
+        return speaking if speaking in self._streams else self._streams[-1]
+
+    def take(self, stream: Stream, level: str) -> None:
+        with self._lock:
+            self._streams.append(stream)
+            if len(self._streams) == 1:
+                _take_standard_logging(self._undo)
+                _take_structlog(self._undo)
+                _take_hooks(self._undo)
+            logging.getLogger().setLevel(level)
+
+    def put_back(self, stream: Stream) -> None:
+        with self._lock:
+            if self._streams == [stream]:
+                self._undo.close()
+            self._streams.remove(stream)
+
+
+_process = _Process()  # logging itself is the process's, and standard output too
 
 
 @contextlib.contextmanager
 def configured(settings: Settings, name: str, version: str) -> Iterator[Stream]:
-    """Takes over the process's logging; puts back what was there on leaving."""
+    """Takes over the process's logging; on leaving it is as it was, once every service has left."""
     fields = {
         "service": settings.service_name or name,
         "version": settings.version or version,
         "environment": settings.environment,
         "instance": settings.instance,
     }
-    console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stdout.isatty())
-    stream = Stream(fields, console=console)
-    with contextlib.ExitStack() as undo:
-        _take_standard_logging(undo, stream, settings.log_level)
-        _take_structlog(undo, stream)
-        _take_hooks(undo)
+    console = settings.log_format == "console" or (settings.log_format == "auto" and _on_a_terminal())
+    stream = Stream(fields, _process.output, console=console)
+    _process.take(stream, settings.log_level)
+    try:
         yield stream
+    finally:
+        _process.put_back(stream)
 
 
-def _take_standard_logging(undo: contextlib.ExitStack, stream: Stream, level: str) -> None:
+def _on_a_terminal() -> bool:
+    try:
+        return sys.stdout.isatty()
+    except (AttributeError, ValueError):  # there is none, or it has been closed
+        return False
+
+
+def _take_standard_logging(undo: contextlib.ExitStack) -> None:
     root = logging.getLogger()
     before, before_level = root.handlers[:], root.level
-    root.handlers[:] = [_Handler(stream)]
-    root.setLevel(level)
+    root.handlers[:] = [_Handler()]
     logging.captureWarnings(capture=True)
-    for noisy in ("uvicorn.error", "asyncio", "httpx"):  # httpx names each call's URL, with the secrets of its query
+    for noisy in ("uvicorn.error", "asyncio", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     uvicorn = logging.getLogger("uvicorn.error")
     uvicorn.addFilter(_told_better)
@@ -226,31 +268,39 @@ def _told_better(record: logging.LogRecord) -> bool:
     return not str(record.msg).startswith("ASGI callable returned without completing")
 
 
-def _take_structlog(undo: contextlib.ExitStack, stream: Stream) -> None:
+def _take_structlog(undo: contextlib.ExitStack) -> None:
     """Configures structlog, at once where it has been imported, else when it is: it costs every start a twentieth."""
     if "structlog" in sys.modules:
-        _configure_structlog(undo, stream)
+        _configure_structlog(undo)
         return
-    hook = _ImportHook("structlog", lambda: _configure_structlog(undo, stream))
+    hook = _ImportHook("structlog", lambda: _configure_structlog(undo))
     sys.meta_path.insert(0, hook)
     undo.callback(hook.remove)
 
 
-def _configure_structlog(undo: contextlib.ExitStack, stream: Stream) -> None:
+def _configure_structlog(undo: contextlib.ExitStack) -> None:
     import structlog  # noqa: PLC0415 - see _take_structlog
 
     def end(logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
         level = {"exception": "error", "warn": "warning"}.get(method, method)
         name = str(event.pop("logger", getattr(logger, "name", "root")))
-        stream.write_masked(level, name, str(event.pop("event", "")), event)
+        _process.stream.write_masked(level, name, printable(event.pop("event", "")), event)
         raise structlog.DropEvent
+
+    positional = structlog.stdlib.PositionalArgumentsFormatter()
+
+    def formatted(logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
+        try:
+            return positional(logger, method, event)
+        except Exception:  # noqa: BLE001 - a wrong format string must not cost the line
+            return {**event, "event": f"{printable(event['event'])} {printable(event.pop('positional_args', ()))}"}
 
     undo.callback(structlog.configure, **structlog.get_config())
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
             structlog.contextvars.merge_contextvars,
-            structlog.stdlib.PositionalArgumentsFormatter(),
+            formatted,
             structlog.processors.StackInfoRenderer(),
             structlog.processors.format_exc_info,
             end,

@@ -131,16 +131,20 @@ def _header(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> str:
 class _ServerSpan:
     """The span around a request (`request.RequestSpan`)."""
 
-    __slots__ = ("_span", "flags", "span_id", "trace_id")
+    __slots__ = ("_failed", "_span", "flags", "span_id", "trace_id")
 
     def __init__(self, span: Span) -> None:
         self._span = span
+        self._failed = False
         self.trace_id, self.span_id, self.flags = _ids(span)
 
     def fail(self, error: BaseException) -> None:
-        """Notes the exception that ended the request."""
-        self._span.record_exception(error)
-        self._span.set_attribute("error.type", type(error).__qualname__)
+        """Notes the exception that ended the request; one that comes after its end is no part of it."""
+        if self._span.is_recording():
+            self._failed = True
+            self._span.record_exception(error)
+            self._span.set_attribute("error.type", type(error).__qualname__)
+            self._span.set_status(Status(StatusCode.ERROR))
 
     def end(self, method: str, route: str, status: int) -> None:
         """Ends it, by what the request was answered with."""
@@ -149,7 +153,8 @@ class _ServerSpan:
             span.update_name(f"{_name(method)} {route}")
             span.set_attribute("http.route", route)
         span.set_attribute("http.response.status_code", status)
-        if status >= _SERVER_ERROR:
+        if status >= _SERVER_ERROR and not self._failed:
+            span.set_attribute("error.type", str(status))
             span.set_status(Status(StatusCode.ERROR))
         span.end()
 

@@ -1,7 +1,8 @@
 """Standard output, written to without ever waiting long for whoever reads it.
 
 A pipe whose reader has stopped would block the event loop, and with it every request. So a line waits for its place
-for `PATIENCE` at the most; from then on lines are dropped, and counted, until there is room again.
+for `PATIENCE` at the most; from then on lines are dropped, and counted, until there is room again. A `print` of the
+app's own may block all the same; then the threads that write lines do not wait for it.
 """
 
 import contextlib
@@ -30,8 +31,13 @@ class Output:
         self._out: object = None
         self._descriptor: int | None = None
         self._can_block = False
-        self._blocked = False
+        self._blocked = self._stuck = False
         self._rest = b""
+
+    @property
+    def behind(self) -> bool:
+        """Whether something waits to be written: lines that are pending, or the end of one that has begun."""
+        return bool(self.pending or self._rest)
 
     def flush(self) -> None:
         """Writes the lines that are pending."""
@@ -39,17 +45,29 @@ class Output:
 
     def write(self, line: bytes) -> None:
         """Writes what is pending, then one line, each line whole or not at all; never raises."""
-        with self._lock, contextlib.suppress(OSError, ValueError, AttributeError):
-            if sys.stdout is not self._out:
-                self._look_at(sys.stdout)
-            lines = self._take_pending() + line
-            if self._descriptor is None:
-                sys.stdout.buffer.write(lines)
-                return
+        self._stuck = not self._lock.acquire(timeout=0 if self._stuck else PATIENCE)
+        if self._stuck:
+            self.dropped += bool(line)
+            return
+        try:
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                self._write(line)
+        finally:
+            self._lock.release()
+
+    def _write(self, line: bytes) -> None:
+        if sys.stdout is not self._out:
+            self._look_at(sys.stdout)
+        lines = self._take_pending() + line
+        if self._descriptor is None:
+            sys.stdout.buffer.write(lines)
+        elif self._can_block:
+            if _has_room(self._descriptor, 0):  # for what was printed
+                sys.stdout.flush()
+            self._put(self._descriptor, lines)
+        else:
             sys.stdout.flush()
-            if self._can_block:
-                self._put(self._descriptor, lines)
-            elif lines:
+            if lines:
                 os.write(self._descriptor, lines)
 
     def _take_pending(self) -> bytes:
@@ -79,10 +97,13 @@ class Output:
 
 def _fill(descriptor: int, data: bytes, patience: float) -> bytes:
     """Writes a page at a time, which a pipe that polls as writable takes without blocking; gives what is left."""
-    if not data:
-        return data
-    poller = select.poll()
-    poller.register(descriptor, select.POLLOUT)
-    while data and poller.poll(patience * 1000):
+    while data and _has_room(descriptor, patience):
         data = data[os.write(descriptor, data[: select.PIPE_BUF]) :]
     return data
+
+
+def _has_room(descriptor: int, patience: float) -> bool:
+    """Whether a page can be written without blocking, within `patience` seconds."""
+    poller = select.poll()
+    poller.register(descriptor, select.POLLOUT)
+    return bool(poller.poll(patience * 1000))

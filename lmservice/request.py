@@ -54,6 +54,9 @@ class Connection(Protocol):
     def gone(self) -> bool:
         """Whether the client has left."""
 
+    def end(self) -> None:
+        """Closes it, once what has been written is sent."""
+
 
 class RequestSpan(Protocol):
     """The span around a request, where somebody collects spans."""
@@ -118,8 +121,8 @@ class Exchange(Identified):
     """One request under way and what has been answered so far."""
 
     __slots__ = (
-        "_layer", "_send", "connection", "cut_off", "finished", "method", "path", "refused", "started", "status",
-        "task",
+        "_layer", "_send", "connection", "cut_off", "finished", "method", "path", "refused", "refusing", "started",
+        "status", "task",
     )  # fmt: skip
 
     def __init__(
@@ -141,6 +144,7 @@ class Exchange(Identified):
         self.status = 0
         self.finished = self.refused = self.cut_off = False
         self.task = asyncio.current_task()
+        self.refusing: asyncio.Task[None] | None = None
 
     @property
     def deadline(self) -> float | None:
@@ -154,7 +158,11 @@ class Exchange(Identified):
             return
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            await self._send({**message, "headers": self._headers(message.get("headers", ()))})
+            try:
+                await self._send({**message, "headers": self._headers(message.get("headers", ()))})
+            except BaseException:
+                self.status = 500  # none of it has left
+                raise
             return
         await self._send(message)
         if message["type"] == "http.response.body" and not message.get("more_body") and not self.finished:
@@ -198,13 +206,15 @@ _Found: TypeAlias = tuple[str, str, str, re.Match[bytes] | None]
 
 
 def _ids(headers: Mapping[bytes, bytes], scope: Scope) -> _Found:
-    """The request's id as the client gave it, or the trace's; the trace continued, or begun; a span; the parent."""
+    """The request's id as the client gave it, or one made, which is that of the trace begun; a span; the parent."""
     drawn = f"{random.getrandbits(192) | _NOT_ZERO:048x}"
-    trace_id, parent = drawn[16:], None
+    request_id = trace_id = drawn[16:]
+    parent = None
     if b"traceparent" in headers and (parent := _parent(headers, scope)):
         trace_id = parent[1].decode()
     given = headers.get(b"x-request-id")
-    request_id = given.decode() if given is not None and re.fullmatch(_REQUEST_ID, given) else trace_id
+    if given is not None and re.fullmatch(_REQUEST_ID, given):
+        request_id = given.decode()
     return request_id, trace_id, drawn[:16], parent
 
 
@@ -276,7 +286,7 @@ class RequestLayer:
                 self._must_have_left(exchange)
         except asyncio.CancelledError as error:
             await self._cancelled(exchange, error)
-        except Exception as error:  # noqa: BLE001 - whatever the app let through
+        except BaseException as error:  # noqa: BLE001 - whatever the app let through, a library's SystemExit too
             await self._failed(exchange, error)
         finally:
             exchange.task = None  # which has a context, which has the exchange: no circle for the collector
@@ -293,15 +303,16 @@ class RequestLayer:
 
     def _counted(self, exchange: Exchange, receive: Receive) -> Receive:
         """Counts a body that does not declare its size, as it is read."""
-        size = 0
+        size, refused = 0, False
 
         async def counted() -> Message:
-            nonlocal size
+            nonlocal size, refused
             message = await receive()
             size += len(message.get("body", b""))
             if size <= self._max_body:
                 return message
-            if not exchange.refused:
+            if not refused:
+                refused = True
                 await self._refuse_body(exchange)
             return {"type": "http.disconnect"}
 
@@ -320,24 +331,27 @@ class RequestLayer:
             raise RuntimeError("the app returned without an answer")
 
     async def _cancelled(self, exchange: Exchange, error: asyncio.CancelledError) -> None:
-        """A request that was ended from outside has been answered; one whose app gave up by itself has not."""
-        if exchange.task is not None and exchange.task.cancelling():
-            if not exchange.refused and not exchange.cut_off:
-                raise error
-            exchange.task.uncancel()
-        else:
+        """A request that was ended from outside is answered there; one whose app gave up by itself is not."""
+        if exchange.task is None or not exchange.task.cancelling():
             await self._failed(exchange, error)
+            return
+        if exchange.refusing is None:
+            raise error
+        exchange.task.uncancel()
+        await asyncio.wait([exchange.refusing])
 
     async def _failed(self, exchange: Exchange, error: BaseException) -> None:
         if exchange.refused:
             return  # what it says after that is only the consequence
-        if isinstance(error, ClientDisconnect) and not exchange.status:
-            exchange.status = _CLIENT_CLOSED
+        if isinstance(error, ClientDisconnect):
+            exchange.status = exchange.status or _CLIENT_CLOSED
             return
         values = {"path": exchange.path, "method": exchange.scope["method"]}
         _log.error("http.error", exc_info=error, extra=values)
         if exchange.span is not None:
             exchange.span.fail(error)
+        if exchange.status and exchange.connection is not None:
+            exchange.connection.end()  # h11 would keep one open on which an answer is cut short
         await exchange.refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed to answer")
 
     def finish(self, exchange: Exchange) -> None:
@@ -409,9 +423,9 @@ class RequestLayer:
 
     def _end(self, exchange: Exchange, refusal: Coroutine[Any, Any, None]) -> None:
         """Answers in the place of a handler, which is cancelled; whether it heeds that makes no difference."""
-        sending = asyncio.create_task(refusal)
-        self._sending.add(sending)
-        sending.add_done_callback(self._sending.discard)
+        exchange.refusing = asyncio.create_task(refusal)
+        self._sending.add(exchange.refusing)
+        exchange.refusing.add_done_callback(self._sending.discard)
         if exchange.task is not None:
             exchange.task.cancel()
 
@@ -427,7 +441,7 @@ class _Handshake(Identified):
         super().__init__(scope, dict(scope["headers"]))
         self.status = 101
         self._can_answer = "websocket.http.response" in scope.get("extensions", {})
-        self._answered = False
+        self._answered = self._gone = False
         self._send = send
 
     async def answer(self, message: Message) -> None:
@@ -436,13 +450,28 @@ class _Handshake(Identified):
         if kind == "websocket.close" and not self._answered and self._can_answer:
             await self._refuse(HTTPStatus.FORBIDDEN, "the service does not accept this WebSocket")
             return
+        self._answered = True
         if kind in ("websocket.accept", "websocket.http.response.start"):
-            self._answered = True
             self.status = message.get("status", self.status)
             mine = (b"x-request-id", self.request_id.encode())
             others = [each for each in message.get("headers", ()) if each[0].lower() != b"x-request-id"]
             message = {**message, "headers": [*others, mine]}
         await self._send(message)
+
+    def heard(self, receive: Receive) -> Receive:
+        """What the app receives; it may learn by that that there is nobody left to answer."""
+
+        async def heard() -> Message:
+            message = await receive()
+            self._gone = self._gone or message["type"] == "websocket.disconnect"
+            return message
+
+        return heard
+
+    def must_have_answered(self) -> None:
+        """Raises where the app has ended, and has neither accepted nor refused."""
+        if not self._answered and not self._gone:
+            raise RuntimeError("the app returned without an answer")
 
     async def fail(self) -> None:
         """Answers for an app that failed: 500 before it had accepted, 1011 after."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -264,31 +265,47 @@ def _must_be_positive(label: str, *, whole: bool = False, **numbers: Any) -> Non
 
 
 class _App(Starlette):
-    """Starlette without its outermost error handler: the request layer does its work for every kind of app.
+    """Starlette without its wrappers around every request: the request layer does most of their work for all apps.
 
-    Exception handlers are looked for only once something has been raised, which spares every other request a wrapper.
+    What handles exceptions is the same, and gets to work once something has been raised.
     """
 
     def __init__(self, routes: Sequence[BaseRoute], handlers: Mapping[Any, ExceptionHandler]) -> None:
         super().__init__(routes=routes, exception_handlers={HTTPException: _http_problem, **handlers})
 
     def build_middleware_stack(self) -> ASGIApp:
-        return self._handled(self.router)
+        handlers = dict(self.exception_handlers)
+        of_exceptions, of_500 = handlers.pop(Exception, None), handlers.pop(500, None)
+        return _Handlers(self.router, handlers, of_500 or of_exceptions)
+
+
+class _Handlers(ExceptionMiddleware):
+    """Looks for the handler of what is raised; the outermost, of whatever no other handles, does not hide it."""
+
+    def __init__(
+        self, app: ASGIApp, handlers: Mapping[Any, ExceptionHandler], outermost: ExceptionHandler | None
+    ) -> None:
+        super().__init__(app, handlers)
+        self._handlers = handlers
+        self._outermost = outermost
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        scope["app"] = self
+        scope["starlette.exception_handlers"] = self._exception_handlers, self._status_handlers  # for the endpoints
         try:
-            await self.router(scope, receive, send)
+            await self.app(scope, receive, send)
         except Exception as error:
             if getattr(context.request.get(), "status", 0):  # it is too late for another answer
                 raise
-            await self._handled(_raising(error))(scope, receive, send)
+            await self._answer(error, scope, receive, send)
 
-    def _handled(self, app: ASGIApp) -> ASGIApp:
-        return ExceptionMiddleware(app, handlers=self.exception_handlers)
+    async def _answer(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+        app: ASGIApp = ExceptionMiddleware(_raising(error), self._handlers)
+        if self._outermost is not None:
+            app = ServerErrorMiddleware(app, handler=self._outermost)
+        await app(scope, receive, send)
 
 
 def _raising(error: Exception) -> ASGIApp:

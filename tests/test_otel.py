@@ -90,10 +90,9 @@ def start(start_process: Start, collector: Collector, **settings: str) -> Servic
 def test_a_request_is_a_span_below_its_callers(start_process: Start, collector: Collector) -> None:
     process = start(start_process, collector)
     headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "vendor=value", "user-agent": "tests"}
-    answer = httpx.get(f"{process.url}/hello/world", headers=headers)
+    httpx.get(f"{process.url}/hello/world", headers=headers)
     span = collector.named("GET /hello/{name}")
     assert (span.kind, span.trace_id, span.parent, span.state) == (SERVER, TRACE, PARENT, "vendor=value")
-    assert answer.headers["x-request-id"] == TRACE
     attributes = span.attributes
     assert attributes["http.request.method"] == "GET"
     assert attributes["http.route"] == "/hello/{name}"

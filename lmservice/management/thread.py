@@ -51,7 +51,7 @@ class ManagementThread:
         self._thread.join(timeout=2 * GOODBYE)
 
     def _run(self) -> None:
-        speaker.set(self._instance.stream.fields)
+        speaker.set(self._instance.stream)
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_until_complete(self._serve())
@@ -66,9 +66,12 @@ class ManagementThread:
         listener = Listener(endpoints, self._sock, keep_alive_timeout=75, head_timeout=10, state={}, websockets=False)
         await listener.start()
         self._accepting.set()
+        output = self._instance.stream.output
         while not self._closing.is_set():
             self._watch()
             listener.sweep()
+            if output.behind:
+                output.flush()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), WATCH_INTERVAL)
         endpoints.levels.revert_all()
