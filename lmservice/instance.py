@@ -17,6 +17,7 @@ from starlette.datastructures import State as RequestState
 from lmservice import metrics, sockets
 from lmservice.connections import HttpToolsConnection, Listener, Watched
 from lmservice.errors import ExitCode, LmserviceError, StartError
+from lmservice.graphite import Graphite
 from lmservice.health import Watch
 from lmservice.heartbeat import Heartbeat
 from lmservice.lifecycle import Lifecycle, State, StopCause
@@ -36,6 +37,10 @@ SWEEP = 0.5
 """How often overdue heads and requests are looked for, in seconds."""
 LAST_WORDS = 1.0
 """What work that was cut off has to end itself, in seconds."""
+LAST_PUSH = 2.0
+"""What the last push to Graphite has of the clean-up, in seconds, …"""
+LAST_PUSH_LEAST = 0.5
+"""… and what it has where nothing is left of that, or the stop is forced."""
 
 _log = logging.getLogger("lmservice.instance")
 
@@ -70,6 +75,7 @@ class Instance:
         self._listener: Listener | None = None
         self._watches = [Watch(check) for check in service.checks]
         self._background: list[asyncio.Task[Any]] = []
+        self._graphite = Graphite(settings, service.metrics) if settings.graphite_url else None
         self._phases = {"drain_delay": 0.0, "drain": 0.0, "cleanup": 0.0}
         self._problems: list[str] = []
         self._observe()
@@ -223,6 +229,8 @@ class Instance:
             self._in_background(watch.poll_forever(state), f"health check {watch.check.name}")
         self._in_background(self._sweep(self._listener), "sweep")
         self.lifecycle.advance(State.READY)
+        if self._graphite is not None:
+            self._graphite.start()
         self._log_ready()
 
     def _in_background(self, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -342,6 +350,9 @@ class Instance:
             self._problems += await self._startup.clean_up(left, limit)
         if self._problems and self.exit_code is ExitCode.CLEAN:
             self.exit_code = ExitCode.UNCLEAN
+        if self._graphite is not None:
+            left = 0.0 if self.lifecycle.forced else limit - (self.loop.time() - began)
+            await self._graphite.finish(min(LAST_PUSH, max(LAST_PUSH_LEAST, left)))
         self._phases["cleanup"] = self.loop.time() - began
 
     def _finish(self, failure: StartError | None, seconds: float) -> None:
