@@ -2,6 +2,7 @@
 
 import gzip
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -148,7 +149,21 @@ def test_a_collector_that_fails_fails_the_rendering() -> None:
 def test_the_lock_is_handed_over_more_often_while_somebody_renders_and_no_longer() -> None:
     before = sys.getswitchinterval()
     with gil.shared():
-        with gil.shared():
-            assert sys.getswitchinterval() == pytest.approx(gil.INTERVAL)
         assert sys.getswitchinterval() == pytest.approx(gil.INTERVAL)
     assert sys.getswitchinterval() == before
+
+
+def test_those_that_compute_take_turns() -> None:
+    order: list[str] = []
+
+    def compute() -> None:
+        with gil.shared():
+            order.append("second")
+
+    with gil.shared():
+        second = threading.Thread(target=compute)
+        second.start()
+        second.join(0.05)
+        order.append("first")
+    second.join()
+    assert order == ["first", "second"]
