@@ -22,7 +22,7 @@ _before = 0.0
 
 @contextmanager
 def shared() -> Iterator[None]:
-    """Computes in its turn, and hands the lock over every `INTERVAL` seconds until the last that asked for it leaves."""
+    """Computes in its turn; the lock is handed over every `INTERVAL` seconds until the last that asked leaves."""
     global _sharing, _before  # noqa: PLW0603 - as the interpreter's own interval is one for all
     with _lock:
         if _sharing == 0:
