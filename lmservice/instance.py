@@ -17,6 +17,7 @@ from starlette.datastructures import State as RequestState
 from lmservice import context, metrics, sockets, tracing
 from lmservice.connections import HttpToolsConnection, Listener, Watched
 from lmservice.errors import ExitCode, LmserviceError, StartError
+from lmservice.graphite import Graphite
 from lmservice.health import Watch
 from lmservice.heartbeat import Heartbeat
 from lmservice.lifecycle import Lifecycle, State, StopCause
@@ -37,9 +38,10 @@ SWEEP = 0.5
 """How often overdue heads and requests are looked for, in seconds."""
 LAST_WORDS = 1.0
 """What work that was cut off has to end itself, in seconds."""
-
-LAST_SPANS = 2.0
-"""What the export of the last spans has of the clean-up, in seconds."""
+LAST_FLUSH = 2.0
+"""What the last metrics and spans have of the clean-up to be sent, in seconds, …"""
+LAST_FLUSH_LEAST = 0.5
+"""… and what they have where nothing is left of that, or the stop is forced."""
 
 _log = logging.getLogger("lmservice.instance")
 
@@ -79,6 +81,7 @@ class Instance:
         self._timetable = Timetable(service.periodic_jobs, self.lifecycle, service.metrics)
         self._background: list[asyncio.Task[Any]] = []
         self._clients = contextlib.AsyncExitStack()
+        self._graphite = Graphite(settings, service.metrics) if settings.graphite_url else None
         self._phases = {"drain_delay": 0.0, "drain": 0.0, "cleanup": 0.0}
         self._problems: list[str] = []
         self._observe()
@@ -244,6 +247,8 @@ class Instance:
             self._in_background(schedule.run_forever(state), f"schedule of periodic job {schedule.job.name}")
         self._in_background(self._sweep(self._listener), "sweep")
         self.lifecycle.advance(State.READY)
+        if self._graphite is not None:
+            self._graphite.start()
         self._log_ready()
 
     def _in_background(self, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -369,11 +374,19 @@ class Instance:
             left = max(0.0, limit - (self.loop.time() - began))
             self._problems += await self._startup.clean_up(left, limit)
         await self._close_clients()
-        if self._tracer is not None:
-            await self._tracer.close(min(LAST_SPANS, max(0.0, limit - (self.loop.time() - began))))
         if self._problems and self.exit_code is ExitCode.CLEAN:
             self.exit_code = ExitCode.UNCLEAN
+        await self._flush(0.0 if self.lifecycle.forced else limit - (self.loop.time() - began))
         self._phases["cleanup"] = self.loop.time() - began
+
+    async def _flush(self, left: float) -> None:
+        """Sends the last metrics and spans to whoever collects them, in what is left of the clean-up, in seconds."""
+        limit = min(LAST_FLUSH, max(LAST_FLUSH_LEAST, left))
+        async with asyncio.TaskGroup() as flushing:
+            if self._graphite is not None:
+                flushing.create_task(self._graphite.finish(limit))
+            if self._tracer is not None:
+                flushing.create_task(self._tracer.close(limit))
 
     async def _close_clients(self) -> None:
         try:

@@ -9,7 +9,7 @@ import os
 import re
 import socket
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
@@ -49,6 +49,8 @@ SHORTEST_SECRET = 3
 """Shorter parts of secrets are not looked for in messages, in characters."""
 
 _DAY = 86_400
+GRAPHITE_PORT = 2003
+_MOST_PORT = 65_535
 
 
 def _without_brackets(host: str) -> str:
@@ -67,13 +69,53 @@ def _size(value: object) -> object:
     return value
 
 
+def graphite_address(url: str) -> tuple[str, int]:
+    """Host and port of `graphite://host[:port]`; the port is Graphite's own, 2003, where none is given.
+
+    Raises:
+        ValueError: the URL is another.
+    """
+    parts = re.fullmatch(r"graphite://(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::(\d{1,5}))?", url)
+    if parts is None:
+        raise ValueError("a Graphite server is written graphite://host or graphite://host:2003, IPv6 in brackets")
+    address, name, port = parts.group(1, 2, 3)
+    if address and not _is_ipv6(address):
+        raise ValueError("what is in brackets is no IPv6 address")
+    number = int(port or GRAPHITE_PORT)
+    if not 0 < number <= _MOST_PORT:
+        raise ValueError("the port is not between 1 and 65535")
+    return address or name, number
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _graphite_url(url: str) -> str:
+    if url:
+        graphite_address(url)
+    return url
+
+
+def _graphite_prefix(prefix: str) -> str:
+    if not re.fullmatch(r"([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)?", prefix):
+        raise ValueError("a prefix is words of letters, digits, '_' and '-', with dots between them")
+    return prefix
+
+
 Seconds = Annotated[float, Field(ge=0, le=_DAY, allow_inf_nan=False)]
 SomeSeconds = Annotated[float, Field(gt=0, le=_DAY, allow_inf_nan=False)]
-Port = Annotated[int, Field(ge=0, le=65535)]
+Port = Annotated[int, Field(ge=0, le=_MOST_PORT)]
 Host = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_without_brackets)]
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 Size = Annotated[ByteSize, BeforeValidator(_size)]
+GraphiteUrl = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_graphite_url)]
+GraphitePrefix = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_graphite_prefix)]
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
     BeforeValidator(lambda level: level.upper() if isinstance(level, str) else level),
@@ -133,9 +175,11 @@ class Settings(BaseSettings):
     max_concurrency: int = Field(1000, ge=1, description="requests in flight at once")
     head_timeout: SomeSeconds = Field(10, description="until a request's head is complete")
 
-    graphite_url: str = Field("", description="graphite://host:2003; empty is off")
+    graphite_url: GraphiteUrl = Field("", description="graphite://host:2003; empty is off")
     graphite_interval: SomeSeconds = Field(60, description="between two pushes to Graphite")
-    graphite_prefix: str = Field("", description="what every Graphite name begins with")
+    graphite_prefix: GraphitePrefix = Field(
+        "", description="what every Graphite name begins with; instances that share one overwrite each other"
+    )
     graphite_tags: bool = Field(default=True, description="tagged names, else dotted ones")
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)

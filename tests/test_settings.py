@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, ValidationError
 
 from lmservice import Settings
 from lmservice.errors import SettingsError
-from lmservice.settings import misspelt, origin, type_name
+from lmservice.settings import graphite_address, misspelt, origin, type_name
 
 
 class Own(Settings):
@@ -417,3 +417,44 @@ def test_a_setting_of_a_services_own_may_have_any_plausible_name(monkeypatch: py
 )
 def test_a_type_is_named_as_a_person_would(annotation: Any, said: str) -> None:
     assert type_name(annotation) == said
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("graphite://carbon", ("carbon", 2003)),
+        ("graphite://carbon.monitoring.svc:2013", ("carbon.monitoring.svc", 2013)),
+        ("graphite://10.0.0.1:2003", ("10.0.0.1", 2003)),
+        ("graphite://[::1]", ("::1", 2003)),
+        ("graphite://[2001:db8::1]:65535", ("2001:db8::1", 65535)),
+    ],
+)
+def test_a_graphite_url_has_a_host_and_perhaps_a_port(url: str, address: tuple[str, int]) -> None:
+    assert graphite_address(Settings.load(graphite_url=url).graphite_url) == address
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("carbon", "carbon:2003", "http://carbon", "graphite:carbon", "graphite://", "graphite://:2003"),
+        *("graphite://carbon:", "graphite://carbon:0", "graphite://carbon:65536", "graphite://carbon:x"),
+        *("graphite://carbon/", "graphite://carbon/a", "graphite://me:hunter2@carbon", "graphite://carbon?x=1"),
+        *("graphite://::1", "graphite://[::1", "graphite://[::x]", "graphite://[1.2.3.4]", "graphite://car bon"),
+    ],
+)
+def test_any_other_graphite_url_is_refused_by_its_name(url: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        Settings.load(graphite_url=url)
+    assert "LM_GRAPHITE_URL" in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("prefix", ["", "services", "services.search.qa-1", "a_b.c"])
+def test_a_graphite_prefix_is_words_with_dots_between(prefix: str) -> None:
+    assert Settings.load(graphite_prefix=prefix).graphite_prefix == prefix
+
+
+@pytest.mark.parametrize("prefix", [".", "a.", ".a", "a..b", "a b", "a;b=c", "a\nb", "ünï"])
+def test_any_other_graphite_prefix_is_refused_by_its_name(prefix: str) -> None:
+    with pytest.raises(SettingsError, match="LM_GRAPHITE_PREFIX"):
+        Settings.load(graphite_prefix=prefix)

@@ -6,8 +6,9 @@ import logging
 import platform
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol
 
 from pydantic_core import to_json
@@ -15,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from lmservice.exposition import render
 from lmservice.lifecycle import Lifecycle, State, StopCause
 from lmservice.logs import Stream
 from lmservice.management.guard import OPEN, Guard
@@ -23,6 +25,7 @@ from lmservice.metrics import Metrics
 from lmservice.request import problem
 from lmservice.settings import Settings
 from lmservice.stacks import snapshot
+from lmservice.threads import run_in_thread
 
 _MOST_BODY = 65_536
 
@@ -69,6 +72,8 @@ class Endpoints:
         self._instance = instance
         self._guard = Guard(instance.settings)
         self.levels = Levels()
+        self._renderings: dict[tuple[str, bool], asyncio.Task[tuple[list[bytes], str]]] = {}
+        self._one_at_a_time = asyncio.Lock()
         self._routes: dict[str, dict[str, Endpoint]] = {
             "/": {"GET": self._index},
             "/livez": {"GET": self._livez},
@@ -145,17 +150,24 @@ class Endpoints:
         return _json(body, 200 if well else 503)
 
     async def _metrics(self, request: Request) -> Response:
-        import gzip  # noqa: PLC0415 - as the next
+        accept, packed = request.headers.get("accept", ""), _accepts_gzip(request.headers.get("accept-encoding", ""))
+        chunks, kind = await asyncio.shield(self._rendering(accept, packed=packed))
+        headers = {"vary": "accept, accept-encoding", "content-type": kind}
+        return _Chunks(chunks, headers | ({"content-encoding": "gzip"} if packed else {}))
 
-        from prometheus_client import exposition  # noqa: PLC0415 - costs every start what only a scrape needs
+    def _rendering(self, accept: str, *, packed: bool) -> asyncio.Task[tuple[list[bytes], str]]:
+        """The rendering that is under way, which those who come meanwhile share, or a new one."""
+        task = self._renderings.get((accept, packed))
+        if task is None:
+            task = asyncio.create_task(self._render(accept, packed=packed), name="exposition")
+            self._renderings[accept, packed] = task
+            task.add_done_callback(lambda _: self._renderings.pop((accept, packed)))
+        return task
 
-        encode, kind = exposition.choose_encoder(request.headers.get("accept", ""))
-        body = encode(self._instance.metrics.registry)
-        headers = {"vary": "accept, accept-encoding"}
-        if _accepts_gzip(request.headers.get("accept-encoding", "")):
-            body = gzip.compress(body, 1)
-            headers["content-encoding"] = "gzip"
-        return Response(body, headers={**headers, "content-type": kind})
+    async def _render(self, accept: str, *, packed: bool) -> tuple[list[bytes], str]:
+        registry = self._instance.metrics.registry
+        async with self._one_at_a_time:
+            return await run_in_thread(partial(render, registry, accept, packed=packed), name="exposition")
 
     async def _info(self, _request: Request) -> Response:
         started = datetime.fromtimestamp(self._instance.started_at, UTC)
@@ -202,6 +214,21 @@ class Endpoints:
         lines = [f"{info['name']} {info['version']} is {self._instance.lifecycle.state.value}.", ""]
         lines += [f"{' '.join(methods):9} {path}" for path, methods in self._routes.items()]
         return PlainTextResponse("\n".join(lines) + "\n")
+
+
+class _Chunks(Response):
+    """A response whose body is sent as it was made, in chunks."""
+
+    def __init__(self, chunks: Sequence[bytes], headers: Mapping[str, str]) -> None:
+        length = str(sum(map(len, chunks)))
+        super().__init__(headers={**headers, "content-length": length})
+        self._chunks = chunks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI has it
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for chunk in self._chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 def _accepts_gzip(header: str) -> bool:

@@ -51,6 +51,14 @@ def test_every_bad_setting_is_listed_at_once_a_line_each(run: Run) -> None:
     }
 
 
+def test_a_graphite_url_that_is_none_is_refused_before_anything_starts(run: Run) -> None:
+    ended = run(GRAPHITE_URL="http://carbon:2003")
+    assert ended.code == 2
+    assert "Traceback" not in ended.said
+    assert ended.problem.startswith("LM_GRAPHITE_URL: 'http://carbon:2003': ")
+    assert "graphite://host:2003" in ended.problem
+
+
 def test_a_problem_names_the_value_what_is_allowed_and_where_the_value_came_from(run: Run) -> None:
     problem = run(LOG_LEVEL="loud").problem
     assert "loud" in problem.lower()

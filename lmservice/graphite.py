@@ -1,0 +1,164 @@
+"""The push to Graphite: every so often, and once more after the drain, from a thread of its own.
+
+prometheus_client's bridge writes the lines; when, and what becomes of the service where Graphite is down, is here.
+A Graphite that is down, slow or silent costs a warning.
+"""
+
+import asyncio
+import logging
+import math
+import random
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from itertools import chain, islice
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+from lmservice import gil
+from lmservice.exposition import Only, families
+from lmservice.metrics import Metrics
+from lmservice.settings import Settings, graphite_address
+from lmservice.threads import run_in_thread
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.metrics_core import Metric
+    from prometheus_client.samples import Sample
+
+TIMEOUT = 5.0
+"""What connecting has, and then sending, in seconds."""
+BATCH = 10_000
+"""Lines that are sent at once: joining a hundred thousand keeps the interpreter's lock for 10 ms."""
+
+_log = logging.getLogger("lmservice.graphite")
+
+
+class Graphite:
+    """The pushes of one service.
+
+    Args:
+        push: sends everything once.
+        stopping: set by `finish`; what the thread waits on between two pushes.
+        clock: seconds, for the thread's own schedule.
+        spread: gives a number from 0 to 1: how far into the first interval the first push is.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        push: Callable[[], None] | None = None,
+        stopping: threading.Event | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        spread: Callable[[], float] = random.random,
+    ) -> None:
+        self._url, self._interval = settings.graphite_url, settings.graphite_interval
+        self._push = push or _Push(settings, metrics)
+        self._stopping = stopping or threading.Event()
+        self._clock, self._spread = clock, spread
+        self._task: asyncio.Task[None] | None = None
+        self._failing = False
+        self._pushes = {"sent": 0, "failed": 0}
+        metrics.observed(
+            "lmservice_graphite_pushes_total",
+            "Pushes to Graphite, by how they ended.",
+            ("outcome",),
+            lambda: [((outcome,), float(count)) for outcome, count in self._pushes.items()],
+            kind="counter",
+        )
+
+    def start(self) -> None:
+        """Begins to push, from a thread of its own."""
+        self._task = asyncio.create_task(run_in_thread(self.run, name="graphite"), name="graphite")
+
+    async def finish(self, seconds: float) -> None:
+        """Pushes once more, and leaves a Graphite that takes longer than `seconds`."""
+        self._stopping.set()
+        if self._task is None:
+            return
+        await asyncio.wait([self._task], timeout=seconds)
+        if not self._task.done():
+            self._task.cancel()
+            self._failed(f"the last push took longer than {seconds:g} s")
+
+    def run(self) -> None:
+        """Pushes until told to stop, then once more; pushes that are overdue are left out."""
+        due = self._clock() + self._interval * self._spread()
+        while not self._stopping.wait(max(0.0, due - self._clock())):
+            self._push_once()
+            behind = max(0.0, self._clock() - due)
+            due += self._interval * (1 + behind // self._interval)
+        self._push_once()
+
+    def _push_once(self) -> None:
+        try:
+            self._push()
+        except Exception as error:  # noqa: BLE001 - a collector of the service's own may raise anything
+            self._failed(f"{type(error).__name__}: {error}")
+            return
+        self._pushes["sent"] += 1
+        if self._failing:
+            self._failing = False
+            _log.warning("lmservice.graphite_recovered", extra={"url": self._url, "failed": self._pushes["failed"]})
+
+    def _failed(self, error: str) -> None:
+        self._pushes["failed"] += 1
+        if not self._failing:
+            self._failing = True
+            _log.warning("lmservice.graphite_failed", extra={"url": self._url, "error": error})
+
+
+class _Push:
+    """One push of everything over prometheus_client's bridge, which connects anew for every batch."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._address = graphite_address(settings.graphite_url)
+        self._prefix, self._tags = settings.graphite_prefix, settings.graphite_tags
+        self._metrics = metrics
+
+    def __call__(self) -> None:
+        from prometheus_client.bridge.graphite import GraphiteBridge  # noqa: PLC0415 - costs every start what few need
+
+        samples = told(self._metrics.registry, tags=self._tags)
+        for first in samples:
+            with closing(_computed(chain([first], islice(samples, BATCH - 1)))) as batch:
+                family = cast("Metric", SimpleNamespace(samples=batch))  # all that the bridge looks at
+                GraphiteBridge(self._address, Only(family), TIMEOUT, tags=self._tags).push(self._prefix)
+
+
+def _computed(samples: "Iterator[Sample]") -> "Generator[Sample]":
+    """The samples, which are made one by one as the bridge writes its lines; Graphite is waited for after the last."""
+    with gil.shared():
+        yield from samples
+
+
+def told(registry: "CollectorRegistry", *, tags: bool) -> "Iterator[Sample]":
+    """The samples of a registry that Graphite can be told: finite numbers, and no label that is empty.
+
+    Args:
+        registry: what to tell of.
+        tags: whether labels become tags, of which `name` is Graphite's own.
+    """
+    for _, samples in families(registry):
+        for sample in samples:
+            if _finite(sample.value):
+                yield _labelled(sample, "name" if tags else "")
+
+
+def _finite(value: object) -> bool:
+    try:
+        return math.isfinite(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def _labelled(sample: "Sample", reserved: str) -> "Sample":
+    """The sample without empty labels, with the reserved one renamed, and with values that are text."""
+    labels = sample.labels
+    if reserved not in labels and "" not in labels.values() and {str}.issuperset(map(type, labels.values())):
+        return sample
+    told_of = {f"{name}_" if name == reserved else name: str(value) for name, value in labels.items()}
+    return sample._replace(labels={name: value for name, value in told_of.items() if value})

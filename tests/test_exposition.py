@@ -1,0 +1,169 @@
+"""The parts of a rendering are, put together, what prometheus_client gives in one piece."""
+
+import gzip
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, Info, Summary
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeHistogramMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    StateSetMetricFamily,
+    UnknownMetricFamily,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.platform_collector import PlatformCollector
+
+from lmservice import gil
+from lmservice.exposition import CHUNK, PART, render
+
+ACCEPTS = [
+    "",
+    "text/plain;version=0.0.4",
+    "text/plain;version=1.0.0;escaping=allow-utf-8",
+    "text/plain;version=1.0.0;escaping=dots",
+    "application/openmetrics-text",
+    "application/openmetrics-text;version=1.0.0",
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8",
+    "application/openmetrics-text;version=1.0.0;escaping=values",
+    "application/openmetrics-text;version=2.0.0;escaping=allow-utf-8",
+]
+EXEMPLAR = {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}
+
+
+class Custom:
+    """Families of every kind, empty ones, and the same objects each time."""
+
+    def __init__(self) -> None:
+        unknown = UnknownMetricFamily("unknown_kind", "With a timestamp.", labels=["a"])
+        unknown.add_metric(["b"], 1, timestamp=123.456)
+        quantiles = GaugeHistogramMetricFamily("sizes", "Sizes.", labels=["a"])
+        for number in range(PART):
+            quantiles.add_metric([str(number)], [("1", 2.0), ("+Inf", 3.0)], 4.0)
+        stranger = GaugeMetricFamily("stranger", "A gauge with samples of other names.")
+        stranger.add_sample("stranger", {}, 1)
+        stranger.add_sample("stranger_created", {}, 2)
+        stranger.add_sample("else", {}, 3)
+        self._families = [
+            GaugeMetricFamily("empty", "Nothing."),
+            unknown,
+            quantiles,
+            stranger,
+            CounterMetricFamily("custom", "Custom.", value=5, created=1.5),
+            HistogramMetricFamily("h", "H.", buckets=[("1", 1), ("+Inf", 2)], sum_value=3),
+            InfoMetricFamily("about", "About.", {"version": "1"}),
+            StateSetMetricFamily("state", "State.", {"up": True, "down": False}),
+            GaugeMetricFamily("named.with.dots", "ünï\\code\n.", value=1, unit="seconds"),
+        ]
+
+    def collect(self) -> Iterator[Any]:
+        yield from self._families
+
+
+class Own(Gauge):
+    """A gauge that collects as it likes."""
+
+    def collect(self) -> Any:
+        family = GaugeMetricFamily("own", "Own.")
+        family.add_metric([], 7)
+        return [family]
+
+
+def registry(**options: Any) -> CollectorRegistry:
+    made = CollectorRegistry(**options)
+    counter = Counter("orders", "Orders.", ["kind"], registry=made)
+    for number in range(3 * PART // 2):
+        counter.labels(f"{number}").inc(number, EXEMPLAR if number % 7 == 0 else None)
+    counter.labels('a "quoted" \\ back\nslash').inc(1e20)
+    gauge = Gauge("stock", "Stock.", ["shop", "a"], unit="items", registry=made)
+    for number in range(PART):
+        gauge.labels(f"{number}", "").set(float("nan") if number == 3 else number / 3)
+    Gauge("none", "No children.", ["a"], registry=made)
+    Gauge("lone", "A lone one.", registry=made).set(float("-inf"))
+    histogram = Histogram("picking_seconds", "Picking.", ["step"], registry=made)
+    for number in range(PART // 3):
+        histogram.labels(f"{number}").observe(number, EXEMPLAR)
+    Summary("size", "Size.", ["a"], registry=made).labels("b").observe(2)
+    Info("build", "Build.", registry=made).info({"version": "1"})
+    Enum("mode", "Mode.", states=["on", "off"], registry=made).state("off")
+    Own("own", "Own.", registry=made)
+    made.register(Custom())
+    PlatformCollector(registry=made)
+    return made
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("accept", ACCEPTS)
+def test_the_parts_are_the_whole(accept: str, packed: bool) -> None:  # noqa: FBT001
+    each = registry()
+    encode, kind = choose_encoder(accept)
+    for _ in range(2):
+        chunks, said = render(each, accept, packed=packed)
+        body = b"".join(chunks)
+        assert (gzip.decompress(body) if packed else body) == encode(each)
+        assert said == kind
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text;version=1.0.0"])
+def test_an_empty_registry_is_empty_and_one_with_target_info_has_it(accept: str) -> None:
+    encode, _ = choose_encoder(accept)
+    for each in (CollectorRegistry(), registry(target_info={"env": "qa"})):
+        assert b"".join(render(each, accept, packed=False)[0]) == encode(each)
+
+
+def test_open_metrics_end_once() -> None:
+    body = b"".join(render(registry(), "application/openmetrics-text;version=1.0.0", packed=False)[0])
+    assert body.count(b"# EOF\n") == 1
+    assert body.endswith(b"# EOF\n")
+
+
+def test_chunks_are_small() -> None:
+    each = CollectorRegistry()
+    gauge = Gauge("many", "Many.", ["a"], registry=each)
+    for number in range(5000):
+        gauge.labels(f"{number:0100}").set(number)
+    chunks, _ = render(each, "", packed=False)
+    assert len(chunks) > 5
+    assert max(map(len, chunks)) < 2 * CHUNK
+
+
+def test_a_collector_that_fails_fails_the_rendering() -> None:
+    class Broken:
+        def collect(self) -> Any:
+            raise OSError("no such table")
+
+    each = CollectorRegistry()
+    each.register(Broken())
+    before = sys.getswitchinterval()
+    with pytest.raises(OSError, match="no such table"):
+        render(each, "", packed=False)
+    assert sys.getswitchinterval() == before
+
+
+def test_the_lock_is_handed_over_more_often_while_somebody_renders_and_no_longer() -> None:
+    before = sys.getswitchinterval()
+    with gil.shared():
+        assert sys.getswitchinterval() == pytest.approx(gil.INTERVAL)
+    assert sys.getswitchinterval() == before
+
+
+def test_those_that_compute_take_turns() -> None:
+    order: list[str] = []
+
+    def compute() -> None:
+        with gil.shared():
+            order.append("second")
+
+    with gil.shared():
+        second = threading.Thread(target=compute)
+        second.start()
+        second.join(0.05)
+        order.append("first")
+    second.join()
+    assert order == ["first", "second"]
