@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeAlias
 from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 from lmservice import context
 from lmservice.access import AccessLog, Parts
@@ -350,7 +351,7 @@ class RequestLayer:
         _log.error("http.error", exc_info=error, extra=values)
         if exchange.span is not None:
             exchange.span.fail(error)
-        if exchange.status and exchange.connection is not None:
+        if exchange.status and not exchange.finished and exchange.connection is not None:
             exchange.connection.end()  # h11 would keep one open on which an answer is cut short
         await exchange.refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed to answer")
 
@@ -385,9 +386,16 @@ class RequestLayer:
             self._tracer.begin(handshake)
         started, path = time.monotonic(), scope["path"]
         try:
-            await self.app(scope, receive, handshake.answer)
-        except Exception as error:  # noqa: BLE001 - whatever the app let through
+            await self.app(scope, handshake.heard(receive), handshake.answer)
+            handshake.must_have_answered()
+        except asyncio.CancelledError:
+            raise
+        except WebSocketDisconnect:
+            pass  # the client has left, which is no failure
+        except BaseException as error:  # noqa: BLE001 - whatever the app let through
             _log.error("http.error", exc_info=error, extra={"path": path, "method": "GET"})
+            if handshake.span is not None:
+                handshake.span.fail(error)
             await handshake.fail()
         finally:
             route = self._templates.of(scope)

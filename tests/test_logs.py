@@ -312,11 +312,64 @@ async def test_each_of_two_services_in_one_process_speaks_under_its_own_name(ser
     assert logged("lmservice.stopped")[-1]["service"] == "other"
 
 
-def test_logging_is_put_back_as_it_was() -> None:
-    before = logging.getLogger().handlers[:], logging.getLogger().level, sys.excepthook, threading.excepthook
-    with configured(settings(), "passing", ""):
-        assert logging.getLogger().handlers != before[0]
-    assert (logging.getLogger().handlers, logging.getLogger().level, sys.excepthook, threading.excepthook) == before
+IN_TURN = """
+import asyncio, logging, sys, threading
+from lmservice import Service
+from lmservice.testing import running
+
+def hooks():
+    root = logging.getLogger()
+    return root.handlers[:], root.level, sys.excepthook, threading.excepthook, sys.unraisablehook
+
+async def main():
+    one, other = (running(Service(name, routes=[]), log_format="json") for name in ("one", "other"))
+    await one.__aenter__()
+    await other.__aenter__()
+    assert hooks() != before
+    await one.__aexit__(None, None, None)
+    logging.getLogger("still").warning("here")
+    await other.__aexit__(None, None, None)
+
+before = hooks()
+asyncio.run(main())
+assert hooks() == before
+"""
+
+
+def test_logging_is_put_back_as_it_was_after_the_last_service_in_whatever_order(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", IN_TURN], cwd=tmp_path, env=environment({}), capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    events = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert [event["service"] for event in events if event["event"] == "lmservice.stopped"] == ["one", "other"]
+    assert [event["service"] for event in events if event["event"] == "here"] == ["other"]
+
+
+class Untellable:
+    """A value whose text cannot be had."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.usefixtures("stream")
+@pytest.mark.parametrize("speak", [structlog.get_logger, logging.getLogger], ids=["structlog", "stdlib"])
+def test_no_log_call_raises(logged: Any, monkeypatch: pytest.MonkeyPatch, speak: Callable[[str], Any]) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", logging.getLogger().handlers[:1])  # pytest's own raise
+    log = speak("log")
+    log.warning("bad %s", Untellable())
+    log.warning("%d %s", "wrong")  # noqa: PLE1206
+    log.warning(Untellable())
+    assert len(logged()) == 3
+
+
+@pytest.mark.usefixtures("stream")
+def test_a_secret_header_in_a_list_is_masked(logged: Any) -> None:
+    headers = [("Authorization", "Bearer hunter2"), (b"cookie", b"hunter2"), ("accept", "text/html")]
+    logging.getLogger("log").warning("spoken", extra={"headers": headers})
+    (line,) = logged()
+    assert line["headers"] == [["Authorization", MASK], ["cookie", MASK], ["accept", "text/html"]]
 
 
 # Real processes.
@@ -330,11 +383,15 @@ from lmservice import Service
 async def hello(request):
     return PlainTextResponse("hello")
 
+async def say(request):
+    print("x" * 100)
+    return PlainTextResponse("said")
+
 async def close(request):
     sys.stdout.close()
     return PlainTextResponse("closed")
 
-service = Service("logs", routes=[Route("/hello", hello), Route("/close", close)])
+service = Service("logs", routes=[Route("/hello", hello), Route("/say", say), Route("/close", close)])
 
 @service.startup_job()
 async def speak(state):
@@ -368,6 +425,14 @@ def test_all_that_a_process_says_is_json_but_for_what_its_author_prints(start_pr
     assert len([event for event in events if "a wrong format" in str(event)]) == 1
 
 
+def test_an_instance_that_is_no_utf8_breaks_no_line(start_process: Any) -> None:
+    process: ServiceProcess = start_process(PROGRAM, settings={"LM_INSTANCE": "\udcff\udcfe"}).wait_ready()
+    with Connection(process.port) as connection:
+        assert connection.request("/hello").status == 200
+    assert process.manage("/metrics")[0] == 200
+    assert process.event("http.request")["instance"] == process.event("lmservice.ready")["instance"]
+
+
 def test_a_closed_stdout_breaks_no_request(start_process: Any) -> None:
     process: ServiceProcess = start_process(PROGRAM)
     process.wait_ready()
@@ -384,7 +449,8 @@ def test_a_full_pipe_that_nobody_reads_breaks_no_request(tmp_path: Path) -> None
     reading, writing = os.pipe()
     ports = {"LM_PORT": "0", "LM_MANAGEMENT_PORT": "0", "LM_LOG_FORMAT": "json"}
     command = [str(Path(sys.executable).with_name("lmservice")), "run", "program:service"]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment(ports), stdout=writing) as process:
+    environ = {name: value for name, value in environment(ports).items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=writing) as process:
         try:
             os.close(writing)
             said = b""
@@ -394,6 +460,7 @@ def test_a_full_pipe_that_nobody_reads_breaks_no_request(tmp_path: Path) -> None
             listening = next(json.loads(line) for line in said.splitlines() if b"lmservice.listening" in line)
             with Connection(int(listening["url"].rpartition(":")[2]), timeout=3) as connection:
                 assert {connection.request("/hello").status for _ in range(400)} == {200}
+                assert {connection.request("/say").status for _ in range(20)} == {200}
         finally:
             process.kill()
             os.close(reading)
