@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from prometheus_client.registry import Collector
     from prometheus_client.samples import Sample
 
-PART = 100
+PART = 30
 """How many samples live at once."""
 CHUNK = 65_536
 """What is sent at once, before compression, in bytes."""
@@ -43,7 +43,7 @@ def render(registry: "CollectorRegistry", accept: str, *, packed: bool) -> tuple
 
     encode, kind = exposition.choose_encoder(accept)
     with gil.shared():
-        chunks = _chunks(_rendered(registry, encode))
+        chunks = _chunks(gil.paced(_rendered(registry, encode)))
         return list(_compressed(chunks) if packed else chunks), kind
 
 
