@@ -43,8 +43,8 @@ def render(registry: "CollectorRegistry", accept: str, *, packed: bool) -> tuple
 
     encode, kind = exposition.choose_encoder(accept)
     with gil.shared():
-        chunks = _chunks(gil.paced(_rendered(registry, encode)))
-        return list(_compressed(chunks) if packed else chunks), kind
+        chunks = list(_chunks(gil.paced(_rendered(registry, encode))))
+    return list(_compressed(chunks)) if packed else chunks, kind
 
 
 def families(registry: "CollectorRegistry") -> "Iterator[tuple[Metric, Iterable[Sample]]]":

@@ -1,6 +1,7 @@
 """The interpreter's lock, handed over more often while a thread beside the event loop has much to compute.
 
-Those that have take turns: of two that compute at once, the one would get the lock that the other hands over.
+Those that render take turns, and a push gives way to them: of two that compute at once, the one would get the lock that
+the other hands over, and the event loop would wait for both.
 
 A thread that renders a hundred thousand series keeps the lock for the switch interval, 5 ms, each time that it gets
 it; the event loop of the service asks for the lock several times for each request, and waits that long each time.
@@ -10,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 INTERVAL = 0.00002
@@ -19,6 +20,8 @@ STRETCH = 0.0003
 """How long it computes at a stretch, in seconds, …"""
 PAUSE = 0.000001
 """… before it steps aside for so long, to which the kernel adds its timer slack, 50 µs."""
+PATIENCE = 5.0
+"""How long it gives way at the most, in seconds: what has the turn may hang."""
 
 T = TypeVar("T")
 
@@ -29,8 +32,12 @@ _before = 0.0
 
 
 @contextmanager
-def shared() -> Iterator[None]:
-    """Computes in its turn; the lock is handed over every `INTERVAL` seconds until the last that asked leaves."""
+def shared(*, turns: bool = True) -> Iterator[None]:
+    """Hands the lock over every `INTERVAL` seconds until the last that asked leaves.
+
+    Args:
+        turns: whether to compute in its turn; else it is for `paced` to give way.
+    """
     global _sharing, _before  # noqa: PLW0603 - as the interpreter's own interval is one for all
     with _lock:
         if _sharing == 0:
@@ -38,7 +45,7 @@ def shared() -> Iterator[None]:
             sys.setswitchinterval(min(INTERVAL, _before))
         _sharing += 1
     try:
-        with _turn:
+        with _turn if turns else nullcontext():
             yield
     finally:
         with _lock:
@@ -47,14 +54,20 @@ def shared() -> Iterator[None]:
                 sys.setswitchinterval(_before)
 
 
-def paced(items: Iterable[T]) -> Iterator[T]:
+def paced(items: Iterable[T], *, gives_way: bool = False) -> Iterator[T]:
     """Passes on what takes long to compute, and steps aside now and then.
 
     A kernel may let a thread that computes have its core until the next tick, 4 ms later, whoever waits for that core.
+
+    Args:
+        items: what is computed one by one.
+        gives_way: whether to wait, where it steps aside, for whoever has the turn.
     """
     due = time.monotonic() + STRETCH
     for item in items:
         yield item
         if time.monotonic() >= due:
             time.sleep(PAUSE)
+            if gives_way and _turn.acquire(timeout=PATIENCE):
+                _turn.release()
             due = time.monotonic() + STRETCH
