@@ -1,7 +1,7 @@
 """The interpreter's lock, handed over more often while a thread beside the event loop has much to compute.
 
-Those that render take turns, and a push gives way to them: of two that compute at once, the one would get the lock that
-the other hands over, and the event loop would wait for both.
+Scrapes take turns: of two that compute at once, the one would get the lock that the other hands over. A push does not
+wait for them, or it would fall behind where they follow each other closely.
 
 A thread that renders a hundred thousand series keeps the lock for the switch interval, 5 ms, each time that it gets
 it; the event loop of the service asks for the lock several times for each request, and waits that long each time.
@@ -16,12 +16,10 @@ from typing import TypeVar
 
 INTERVAL = 0.00002
 """How long a thread keeps the lock that another waits for, in seconds."""
-STRETCH = 0.0003
+STRETCH = 0.0004
 """How long it computes at a stretch, in seconds, …"""
 PAUSE = 0.000001
 """… before it steps aside for so long, to which the kernel adds its timer slack, 50 µs."""
-PATIENCE = 5.0
-"""How long it gives way at the most, in seconds: what has the turn may hang."""
 
 T = TypeVar("T")
 
@@ -36,7 +34,7 @@ def shared(*, turns: bool = True) -> Iterator[None]:
     """Hands the lock over every `INTERVAL` seconds until the last that asked leaves.
 
     Args:
-        turns: whether to compute in its turn; else it is for `paced` to give way.
+        turns: whether to wait for those that compute in their turn, as well.
     """
     global _sharing, _before  # noqa: PLW0603 - as the interpreter's own interval is one for all
     with _lock:
@@ -54,20 +52,14 @@ def shared(*, turns: bool = True) -> Iterator[None]:
                 sys.setswitchinterval(_before)
 
 
-def paced(items: Iterable[T], *, gives_way: bool = False) -> Iterator[T]:
+def paced(items: Iterable[T]) -> Iterator[T]:
     """Passes on what takes long to compute, and steps aside now and then.
 
     A kernel may let a thread that computes have its core until the next tick, 4 ms later, whoever waits for that core.
-
-    Args:
-        items: what is computed one by one.
-        gives_way: whether to wait, where it steps aside, for whoever has the turn.
     """
     due = time.monotonic() + STRETCH
     for item in items:
         yield item
         if time.monotonic() >= due:
             time.sleep(PAUSE)
-            if gives_way and _turn.acquire(timeout=PATIENCE):
-                _turn.release()
             due = time.monotonic() + STRETCH

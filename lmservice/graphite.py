@@ -132,7 +132,7 @@ class _Push:
 def _computed(samples: "Iterator[Sample]") -> "Generator[Sample]":
     """The samples, which are made one by one as the bridge writes its lines; Graphite is waited for after the last."""
     with gil.shared(turns=False):
-        yield from gil.paced(samples, gives_way=True)
+        yield from gil.paced(samples)
 
 
 def told(registry: "CollectorRegistry", *, tags: bool) -> "Iterator[Sample]":
