@@ -16,7 +16,7 @@ async def hello(_: Request) -> PlainTextResponse:
 
 
 async def slow(_: Request) -> PlainTextResponse:
-    await asyncio.sleep(1)
+    await asyncio.sleep(2)
     return PlainTextResponse("slow")
 
 
