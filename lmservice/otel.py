@@ -24,6 +24,7 @@ from lmservice import context
 from lmservice.context import Kind, UnderWay
 from lmservice.labels import METHODS, OTHER
 from lmservice.request import Identified
+from lmservice.routes import NONE
 from lmservice.threads import run_in_thread
 from lmservice.version import __version__
 
@@ -149,7 +150,7 @@ class _ServerSpan:
     def end(self, method: str, route: str, status: int) -> None:
         """Ends it, by what the request was answered with."""
         span = self._span
-        if route != "none":
+        if route != NONE:
             span.update_name(f"{_name(method)} {route}")
             span.set_attribute("http.route", route)
         span.set_attribute("http.response.status_code", status)

@@ -15,7 +15,6 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 from starlette.datastructures import State
@@ -24,6 +23,7 @@ from lmservice import context
 from lmservice.callables import Registered
 from lmservice.lifecycle import Lifecycle
 from lmservice.metrics import Durations, Metrics, Samples
+from lmservice.timestamps import rfc3339
 
 JITTER = 0.1
 """How far the time from one begin to the next may be off `every`, as a share of it."""
@@ -90,7 +90,7 @@ class Schedule:
             "runs": self.runs.total(),
             "failures": self.runs["failure"],
             "skipped": self.skipped,
-            "last_success": _rfc3339(self.last_success) if self.last_success is not None else None,
+            "last_success": rfc3339(self.last_success) if self.last_success is not None else None,
             "last_error": self.last_error,
             "seconds": round(self.seconds, 6) if self.seconds is not None else None,
         }
@@ -226,7 +226,3 @@ class Timetable:
                 lines.append(f"periodic job {each.job.name!r} was cut off by {limit}{left}")
                 _log.error("lmservice.periodic_job_cut_off", extra={"job": each.job.name, "error": lines[-1]})
         return lines
-
-
-def _rfc3339(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

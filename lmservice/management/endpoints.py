@@ -7,7 +7,6 @@ import platform
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
 
@@ -26,6 +25,7 @@ from lmservice.request import problem
 from lmservice.settings import Settings
 from lmservice.stacks import snapshot
 from lmservice.threads import run_in_thread
+from lmservice.timestamps import rfc3339
 
 _MOST_BODY = 65_536
 
@@ -170,12 +170,11 @@ class Endpoints:
             return await run_in_thread(partial(render, registry, accept, packed=packed), name="exposition")
 
     async def _info(self, _request: Request) -> Response:
-        started = datetime.fromtimestamp(self._instance.started_at, UTC)
         return _json(
             {
                 **self._instance.info(),
                 "python": platform.python_version(),
-                "started_at": started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                "started_at": rfc3339(self._instance.started_at),
                 "uptime_seconds": round(time.time() - self._instance.started_at, 3),
             }
         )

@@ -1,0 +1,8 @@
+"""Moments as JSON has them: RFC 3339, in UTC."""
+
+from datetime import UTC, datetime
+
+
+def rfc3339(seconds: float) -> str:
+    """A moment, in seconds since the epoch, to the millisecond."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
