@@ -1,7 +1,6 @@
 """The interpreter's lock, handed over more often while a thread beside the event loop has much to compute.
 
-Scrapes take turns: of two that compute at once, the one would get the lock that the other hands over. A push does not
-wait for them, or it would fall behind where they follow each other closely.
+They take turns: of two that compute at once, the one would get the lock that the other hands over.
 
 A thread that renders a hundred thousand series keeps the lock for the switch interval, 5 ms, each time that it gets
 it; the event loop of the service asks for the lock several times for each request, and waits that long each time.
@@ -11,12 +10,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TypeVar
 
 INTERVAL = 0.00002
 """How long a thread keeps the lock that another waits for, in seconds."""
-STRETCH = 0.0004
+STRETCH = 0.0002
 """How long it computes at a stretch, in seconds, …"""
 PAUSE = 0.000001
 """… before it steps aside for so long, to which the kernel adds its timer slack, 50 µs."""
@@ -30,12 +29,8 @@ _before = 0.0
 
 
 @contextmanager
-def shared(*, turns: bool = True) -> Iterator[None]:
-    """Hands the lock over every `INTERVAL` seconds until the last that asked leaves.
-
-    Args:
-        turns: whether to wait for those that compute in their turn, as well.
-    """
+def shared() -> Iterator[None]:
+    """Waits for its turn; the lock is handed over every `INTERVAL` seconds until the last that asked leaves."""
     global _sharing, _before  # noqa: PLW0603 - as the interpreter's own interval is one for all
     with _lock:
         if _sharing == 0:
@@ -43,7 +38,7 @@ def shared(*, turns: bool = True) -> Iterator[None]:
             sys.setswitchinterval(min(INTERVAL, _before))
         _sharing += 1
     try:
-        with _turn if turns else nullcontext():
+        with _turn:
             yield
     finally:
         with _lock:

@@ -17,8 +17,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 from lmservice import gil
-from lmservice.exposition import Only, families
+from lmservice.exposition import Only
 from lmservice.metrics import Metrics
+from lmservice.samples import families
 from lmservice.settings import Settings, graphite_address
 from lmservice.threads import run_in_thread
 
@@ -131,7 +132,7 @@ class _Push:
 
 def _computed(samples: "Iterator[Sample]") -> "Generator[Sample]":
     """The samples, which are made one by one as the bridge writes its lines; Graphite is waited for after the last."""
-    with gil.shared(turns=False):
+    with gil.shared():
         yield from gil.paced(samples)
 
 
@@ -142,10 +143,18 @@ def told(registry: "CollectorRegistry", *, tags: bool) -> "Iterator[Sample]":
         registry: what to tell of.
         tags: whether labels become tags, of which `name` is Graphite's own.
     """
-    for _, samples in families(registry):
-        for sample in samples:
+    from prometheus_client.samples import Sample  # noqa: PLC0415 - costs every start what few need
+
+    for family in families(registry):
+        for sample in family.samples:
             if _finite(sample.value):
-                yield _labelled(sample, "name" if tags else "")
+                yield Sample(sample.name, _labels(sample.labels, tags=tags), sample.value)
+        for values, samples in family.series:
+            shared = _labels(dict(zip(family.labels, values, strict=True)), tags=tags)
+            for sample in samples:
+                if _finite(sample.value):
+                    own = sample.labels and _labels(sample.labels, tags=tags)
+                    yield Sample(f"{family.metric.name}{sample.name}", {**shared, **own}, sample.value)
 
 
 def _finite(value: object) -> bool:
@@ -155,10 +164,6 @@ def _finite(value: object) -> bool:
         return False
 
 
-def _labelled(sample: "Sample", reserved: str) -> "Sample":
-    """The sample without empty labels, with the reserved one renamed, and with values that are text."""
-    labels = sample.labels
-    if reserved not in labels and "" not in labels.values() and {str}.issuperset(map(type, labels.values())):
-        return sample
-    told_of = {f"{name}_" if name == reserved else name: str(value) for name, value in labels.items()}
-    return sample._replace(labels={name: value for name, value in told_of.items() if value})
+def _labels(labels: dict[str, str], *, tags: bool) -> dict[str, str]:
+    """Those with a value, which is text; among tags `name` is Graphite's own, and renamed."""
+    return {"name_" if tags and name == "name" else name: str(value) for name, value in labels.items() if value != ""}

@@ -81,6 +81,9 @@ def registry(**options: Any) -> CollectorRegistry:
     for number in range(3 * PART // 2):
         counter.labels(f"{number}").inc(number, EXEMPLAR if number % 7 == 0 else None)
     counter.labels('a "quoted" \\ back\nslash').inc(1e20)
+    counter.labels("100 % {}").inc(5e-7)
+    counter.labels("millions").inc(1_234_567)
+    Counter("dotted.requests", "Dotted.", ["b.c", "a"], registry=made).labels("1", "2").inc()
     gauge = Gauge("stock", "Stock.", ["shop", "a"], unit="items", registry=made)
     for number in range(PART):
         gauge.labels(f"{number}", "").set(float("nan") if number == 3 else number / 3)
@@ -121,6 +124,12 @@ def test_open_metrics_end_once() -> None:
     body = b"".join(render(registry(), "application/openmetrics-text;version=1.0.0", packed=False)[0])
     assert body.count(b"# EOF\n") == 1
     assert body.endswith(b"# EOF\n")
+
+
+def test_a_label_that_is_no_text_does_not_take_the_rest_away() -> None:
+    each = CollectorRegistry()
+    Gauge("files", "Files.", ["name"], registry=each).labels("a\udcffb").set(1)
+    assert b'files{name="a?b"} 1.0\n' in b"".join(render(each, "", packed=False)[0])
 
 
 def test_chunks_are_small() -> None:
