@@ -15,9 +15,9 @@ from typing import TypeVar
 
 INTERVAL = 0.00002
 """How long a thread keeps the lock that another waits for, in seconds."""
-STRETCH = 0.0002
+STRETCH = 0.00015
 """How long it computes at a stretch, in seconds, …"""
-PAUSE = 0.000001
+PAUSE = 0.0001
 """… before it steps aside for so long, to which the kernel adds its timer slack, 50 µs."""
 
 T = TypeVar("T")
