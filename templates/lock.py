@@ -34,9 +34,7 @@ def asked_for(database: str, *, client: bool) -> list[Requirement]:
 def closure(wanted: Iterable[Requirement]) -> set[str]:
     """The names of all that is needed, on any system and any Python."""
     found: set[tuple[str, str]] = set()
-    waiting: list[tuple[str, str]] = [
-        (canonicalize_name(each.name), extra) for each in wanted for extra in ("", *each.extras)
-    ]
+    waiting = [pair for each in wanted for pair in _named(each)]
     while waiting:
         package = waiting.pop()
         if package not in found:
@@ -54,8 +52,12 @@ def _needs(name: str, extra: str) -> Iterator[tuple[str, str]]:
         marker = str(each.marker or "")
         if ("extra ==" in marker) != bool(extra) or (extra and f'extra == "{extra}"' not in marker):
             continue
-        for needed in ("", *each.extras):
-            yield canonicalize_name(each.name), needed
+        yield from _named(each)
+
+
+def _named(each: Requirement) -> Iterator[tuple[str, str]]:
+    for extra in ("", *each.extras):
+        yield canonicalize_name(each.name), extra
 
 
 def blocks(lock: str) -> dict[str, str]:
@@ -111,7 +113,7 @@ def main() -> int:
     stale = {name: text for name, text in locks().items() if text != _read(PROJECT / name)}
     for name, text in stale.items():
         if checking:
-            print(f"{name} of the template is out of step with requirements.lock: run ./dev lock", file=sys.stderr)  # noqa: T201
+            print(f"{name} of the template is out of step with requirements.lock: run ./dev lock", file=sys.stderr)
         else:
             (PROJECT / name).write_text(text)
     return int(checking and bool(stale))

@@ -1,6 +1,6 @@
 """`lmservice new`: a new service, from the cookiecutter template that the wheel carries.
 
-The template is cookiecutter's own, so its answers, its `--replay` and its user's configuration are the same here as with
+The template is cookiecutter's own: answers, `--replay` and the user's configuration are the same here as with
 `cookiecutter templates/cookiecutter`. A service is made in a folder beside its place and moved there whole.
 """
 

@@ -10,12 +10,15 @@ LONGEST_NAME = 40
 
 LONGEST_DESCRIPTION = 100
 LONGEST_DOMAIN = 200
+LEAST_PORT = 1024
 MOST_PORT = 65535
 
-TAKEN = frozenset(
-    "aiosqlite alembic anyio asyncpg build deploy dist greenlet httpx lmservice mypy pydantic pydantic_core "
-    "pydantic_settings pytest ruff sqlalchemy starlette structlog tenacity tests uvicorn uvloop wheels".split()
-)
+TAKEN = {
+    *("build", "deploy", "dist", "tests", "wheels"),
+    *("aiosqlite", "alembic", "anyio", "asyncpg", "click", "greenlet", "h11", "httpcore", "httptools", "httpx", "idna"),
+    *("lmservice", "mako", "mypy", "packaging", "pluggy", "pydantic", "pydantic_core", "pydantic_settings", "pytest"),
+    *("ruff", "sqlalchemy", "starlette", "structlog", "tenacity", "uvicorn", "uvloop"),
+}
 """Packages and folders that a service of this name would hide."""
 
 LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -86,8 +89,8 @@ def _client(value: str) -> str:
 
 
 def _port(value: str) -> str:
-    if not (value.isascii() and value.isdigit() and 1024 <= int(value) <= MOST_PORT):
-        return f"{value!r} must be a port from 1024 to {MOST_PORT}: the service is nobody privileged"
+    if not (value.isascii() and value.isdigit() and LEAST_PORT <= int(value) <= MOST_PORT):
+        return f"{value!r} must be a port from {LEAST_PORT} to {MOST_PORT}: the service is nobody privileged"
     return ""
 
 
@@ -118,4 +121,4 @@ def main(answers: dict[str, str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(json.loads(r"""{{ cookiecutter | jsonify | replace("'", "\\u0027") }}""")))
+    sys.exit(main(json.loads(r"""{{ cookiecutter | jsonify }}""")))
