@@ -1,4 +1,4 @@
-"""`lmservice new` and `lmservice new-environment`: what they make, what they refuse, and that they leave nothing half."""
+"""`lmservice new` and `new-environment`: what they make, what they refuse, and that they leave nothing half."""
 
 import subprocess
 import sys
@@ -155,12 +155,12 @@ def test_it_asks_on_a_terminal_and_says_so_where_nobody_answers(new: Callable[..
     del new
     command = [str(BIN / "lmservice"), "new"]
     options: dict[str, Any] = {"cwd": tmp_path / "place", "env": environment(configured(tmp_path))}
-    options |= {"capture_output": True, "text": True, "timeout": 60, "check": False}
-    silent = subprocess.run(command, stdin=subprocess.DEVNULL, **options)
+    options |= {"capture_output": True, "text": True, "timeout": 60}
+    silent = subprocess.run(command, stdin=subprocess.DEVNULL, check=False, **options)
     assert silent.returncode == 2
     assert "nobody answers on standard input" in silent.stderr
     assert "Traceback" not in silent.stdout + silent.stderr
-    answered = subprocess.run(command, input="shop\n\nsales\n\n\n2\ny\n", **options)
+    answered = subprocess.run(command, input="shop\n\nsales\n\n\n2\ny\n", check=False, **options)
     assert answered.returncode == 0, answered.stdout + answered.stderr
     assert left() == ["shop"]
     assert "sales-qa" in Path("shop/deploy/overlays/qa/kustomization.yaml").read_text()
@@ -207,7 +207,12 @@ def stages() -> list[str]:
 def test_an_environment_has_an_overlay_a_host_and_a_stage(add: Callable[..., Ended]) -> None:
     added = add("staging")
     assert (added.code, added.errors) == (0, "")
-    for word in ("deploy/overlays/staging", "http://shop.staging.mykubecluster.intra/", "before preview", "sales-staging"):
+    for word in (
+        "deploy/overlays/staging",
+        "http://shop.staging.mykubecluster.intra/",
+        "before preview",
+        "sales-staging",
+    ):
         assert word in added.output
     assert stages() == ["qa", "staging", "preview", "production"]
     assert "| staging | shop.staging.mykubecluster.intra | sales-staging |" in Path("README.md").read_text()

@@ -95,7 +95,7 @@ def test_other_ports_are_those_of_settings_manifests_and_helper(make: Callable[.
     assert ":-9002}" in (service.folder / "stop_helper.sh").read_text()
 
 
-@pytest.mark.parametrize("name", ["a", "shop", "one-very-long-name-of-forty-characters-xy"])
+@pytest.mark.parametrize("name", ["a", "shop", "one-very-long-name-of-forty-characters-x"])
 def test_its_form_does_not_hang_on_its_name(name: str, make: Callable[..., Rendered]) -> None:
     service = make(name, "database=postgresql", "client=yes", "description=It's 100 % of $HOME & <more>")
     for words in (("check", "--no-cache", "."), ("format", "--no-cache", "--check", ".")):

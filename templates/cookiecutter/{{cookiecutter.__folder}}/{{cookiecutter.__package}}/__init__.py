@@ -1,4 +1,7 @@
-"""The service {{ cookiecutter.project_name }}; `lmservice run {{ cookiecutter.__package }}:service` runs it."""
+"""The service {{ cookiecutter.project_name }}.
+
+`lmservice run {{ cookiecutter.__package }}:service` runs it.
+"""
 
 from {{ cookiecutter.__package }}.application import service
 

@@ -17,9 +17,7 @@ class {{ cookiecutter.__class }}Settings(Settings):
     port: int = Field({{ cookiecutter.__service_port }}, ge=0, le=65535, description="the service listener's port; 0 picks a free one")
 {%- endif %}
 {%- if cookiecutter.__management_port != "8002" %}
-    management_port: int = Field(
-        {{ cookiecutter.__management_port }}, ge=0, le=65535, description="the management listener's port; 0 picks a free one"
-    )
+    management_port: int = Field({{ cookiecutter.__management_port }}, ge=0, le=65535, description="the management listener's port; 0 picks a free one")
 {%- endif %}
     greeting: str = Field("hello", description="what is said to everyone")
 {%- if cookiecutter.database == "sqlite" %}
