@@ -121,7 +121,7 @@ def test_it_starts_serves_and_drains_by_its_helper_in_a_file_system_that_nobody_
 ) -> None:
     seconds = container.wait_ready()
     with capsys.disabled():
-        print(f"\nimage: ready {seconds:.2f} s after podman run")
+        print(f"\nimage: ready {seconds:.2f} s after podman run")  # noqa: T201 - a figure
     assert seconds < STARTS_WITHIN
     assert get(f"http://127.0.0.1:{container.port}/greetings/Ada") == {"greeting": "hello, Ada"}
     said = get(f"http://127.0.0.1:{container.management}/info")
