@@ -84,11 +84,15 @@ def _add_check(commands: "Commands") -> None:
     parser.set_defaults(command=_check)
 
 
+ANSWERS = (
+    "the folder to make it in, and answers in advance: project_name, description, team, registry, cluster_domain, "
+    "database, client, and repository, service_port, management_port"
+)
+
+
 def _add_new(commands: "Commands") -> None:
     parser = commands.add_parser("new", help="make a new service, ready to run, test and deploy")
-    parser.add_argument(
-        "words", nargs="*", metavar="[DIR] [NAME=VALUE ...]", help="the folder to make it in, and answers in advance"
-    )
+    parser.add_argument("words", nargs="*", metavar="[DIR] [NAME=VALUE ...]", help=ANSWERS)
     parser.add_argument("--no-input", action="store_true", help="ask nothing: take the defaults for what is not given")
     parser.add_argument("--replay", action="store_true", help="take the answers of the last time")
     parser.set_defaults(command=_new)

@@ -33,9 +33,12 @@ def new_environment(name: str, source: str) -> ExitCode:
     _must_be_new(name, host)
     pipeline, stage = _with_stage(name, source)
     readme = _with_row(name, overlay, host)
-    _place(name, source, text)
-    PIPELINE.write_text(pipeline)
-    README.write_text(readme)
+    try:
+        _place(name, source, text)
+        PIPELINE.write_text(pipeline)
+        README.write_text(readme)
+    except OSError as error:
+        raise UsageError(f"{error.filename} cannot be written: {error.strerror}") from None
     _explain(name, source, host, stage, text)
     return ExitCode.CLEAN
 

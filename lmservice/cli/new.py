@@ -6,6 +6,7 @@ The template is cookiecutter's own: answers, `--replay` and the user's configura
 
 import importlib.util
 import json
+import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
@@ -36,11 +37,14 @@ def new(words: Sequence[str], *, no_input: bool = False, replay: bool = False) -
         raise UsageError("--replay takes all answers from the last time: give it no NAME=VALUE and no --no-input")
     if "project_name" in given:
         _must_be_free(parent / given["project_name"])
-    with tempfile.TemporaryDirectory(prefix=".lmservice-new-", dir=parent) as folder:
-        made = make(folder, given, no_input=no_input, replay=replay)
-        place = parent / made.name
-        _must_be_free(place)
-        made.rename(place)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".lmservice-new-", dir=parent) as folder:
+            made = make(folder, given, no_input=no_input, replay=replay)
+            place = parent / made.name
+            _must_be_free(place)
+            made.rename(place)
+    except OSError as error:
+        raise UsageError(f"nothing can be made in {parent}: {error.strerror}: name another folder") from None
     _explain(place)
     return ExitCode.CLEAN
 
@@ -64,6 +68,8 @@ def _cookiecutter() -> _Make:
         from cookiecutter.main import cookiecutter  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"lmservice new needs cookiecutter ({error}): install lmservice[new]") from None
+
+    logging.getLogger("cookiecutter").propagate = False  # what it logs of a refusal is said here in plain words
 
     def make(folder: str, given: Mapping[str, str], *, no_input: bool, replay: bool) -> Path:
         answers = {"replay": True} if replay else {"no_input": no_input, "extra_context": _answers(given)}

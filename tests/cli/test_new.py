@@ -125,7 +125,7 @@ def test_ports_that_are_one_are_refused_by_the_template_itself(new: Callable[...
     refused = new("--no-input", "project_name=shop", "service_port=9000", "management_port=9000")
     assert refused.code == 2
     assert "management_port: 9000 is the service's own port" in refused.errors
-    assert "Traceback" not in refused.said
+    assert refused.errors.splitlines()[1:] == ["lmservice: nothing was made"]
     assert left() == []
 
 
@@ -135,6 +135,10 @@ def test_a_folder_that_exists_is_left_alone(new: Callable[..., Ended]) -> None:
     assert "shop exists already" in new("--no-input", "project_name=shop").problem
     assert left() == ["shop"]
     assert files(Path("shop")) == {"mine 100644": b"mine"}
+
+
+def test_a_folder_that_cannot_be_written_is_told(new: Callable[..., Ended]) -> None:
+    assert "nothing can be made in /proc" in new("/proc", "--no-input").problem
 
 
 def test_a_folder_that_is_not_there_and_two_folders_are_refused(new: Callable[..., Ended]) -> None:

@@ -16,13 +16,19 @@ EACH = pytest.mark.parametrize(("database", "client"), OPTIONS, ids=IDS)
 TYPED = ["deploy"] if find_spec("lmservice.deploy") else []
 
 
+@pytest.fixture(scope="module")
+def typing_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What mypy knows of packages that several services use."""
+    return tmp_path_factory.mktemp("mypy")
+
+
 @EACH
-def test_it_passes_ruff_and_mypy_as_made(rendered: Any, database: str, client: str, tmp_path: Path) -> None:
+def test_it_passes_ruff_and_mypy_as_made(rendered: Any, database: str, client: str, typing_cache: Path) -> None:
     service: Rendered = rendered(database, client)
     for words in (("check", "--no-cache", "."), ("format", "--no-cache", "--check", ".")):
         linted = service.tool("ruff", *words)
         assert linted.returncode == 0, linted.stdout
-    typed = service.tool("mypy", f"--cache-dir={tmp_path}", service.package, "tests", *TYPED)
+    typed = service.tool("mypy", f"--cache-dir={typing_cache}", service.package, "tests", *TYPED)
     assert typed.returncode == 0, typed.stdout
 
 
