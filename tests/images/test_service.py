@@ -17,6 +17,7 @@ pytestmark = [
     pytest.mark.skipif(bool(missing()), reason=missing()),
     pytest.mark.skipif(not (BIN / "uv").exists(), reason="there is no uv beside this Python: ./dev test brings one"),
     pytest.mark.timeout(900),
+    pytest.mark.alone,  # one image for all of them, and a figure
 ]
 
 STARTS_WITHIN = 15
