@@ -81,6 +81,10 @@ def _add_config(commands: "Commands") -> None:
 def _add_check(commands: "Commands") -> None:
     parser = commands.add_parser("check", help="find what is wrong before it runs")
     _add_target(parser)
+    parser.add_argument(
+        "--manifests", metavar="DIR", help="rendered Kubernetes manifests to compare it with; - is standard input"
+    )
+    parser.add_argument("--format", choices=["table", "json"], default="table")
     parser.set_defaults(command=_check)
 
 
@@ -140,7 +144,7 @@ def _config(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from lmservice.cli import check  # noqa: PLC0415
 
-    return int(check.check(options.target))
+    return int(check.check(options.target, options.manifests, options.format))
 
 
 def _new(options: argparse.Namespace) -> int:
