@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from lmservice.manifests.finding import Finding
-from lmservice.manifests.objects import Object, dig, mapping, number, share, shown
+from lmservice.manifests.objects import Object, Path, dig, mapping, number, share, shown
 from lmservice.manifests.workload import Workload
 
 _UPDATE = ("spec", "strategy", "rollingUpdate")
@@ -26,7 +26,7 @@ def _rollout(workload: Workload) -> Iterator[Finding]:
     deployment = workload.object
     kind = deployment.value("spec", "strategy", "type")
     if kind == "Recreate":
-        path = ("spec", "strategy", "type")
+        path: Path = ("spec", "strategy", "type")
         fix = "use RollingUpdate with maxUnavailable: 0"
         yield deployment.finding(path, kind, "every release would stop all pods before it starts any", fix)
         return

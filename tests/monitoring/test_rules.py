@@ -88,7 +88,8 @@ CASES = {
         80, {**ENVIRONMENT, "pod": "shop-1", "exported_job": "refresh"},
     ),
     "GraphitePushFails": Case(
-        [series(names.GRAPHITE_PUSHES, "0+1x90", outcome="failed"), series(names.GRAPHITE_PUSHES, "9x90", outcome="sent")],
+        [series(names.GRAPHITE_PUSHES, "0+1x90", outcome="failed"),
+         series(names.GRAPHITE_PUSHES, "9x90", outcome="sent")],
         80, {**ENVIRONMENT, "pod": "shop-1"},
     ),
 }  # fmt: skip
@@ -105,7 +106,8 @@ LESS = {
     "StartFails": Case([series("process_start_time_seconds", "0 0 60 60 60")], 4, {}),
     "DrainCutOffWork": Case([logged("lmservice.cut_off", "5x40")], 30, {}),
     "GraphitePushFails": Case(
-        [series(names.GRAPHITE_PUSHES, "0+1x90", outcome="failed"), series(names.GRAPHITE_PUSHES, "0+1x90", outcome="sent")],
+        [series(names.GRAPHITE_PUSHES, "0+1x90", outcome="failed"),
+         series(names.GRAPHITE_PUSHES, "0+1x90", outcome="sent")],
         80, {},
     ),
 }  # fmt: skip
@@ -166,7 +168,8 @@ def test_nothing_fires_where_all_is_well(tmp_path: Path) -> None:
         series(names.STATE, "0x800", state="starting"), series(names.HEALTH_CHECK_STATUS, "1x800", check="database"),
         series(names.EVENT_LOOP_LAG, "0.001x800"), series("process_start_time_seconds", "1x800"),
         series(names.CLIENT_BREAKER_STATE, "0x800", state="open", **CALL),
-        series(names.GRAPHITE_PUSHES, "0+1x800", outcome="sent"), series(names.GRAPHITE_PUSHES, "0x800", outcome="failed"),
+        series(names.GRAPHITE_PUSHES, "0+1x800", outcome="sent"),
+        series(names.GRAPHITE_PUSHES, "0x800", outcome="failed"),
         series(names.PERIODIC_JOB_RUNS, "0+1x800", exported_job="refresh", outcome="success"),
         series(names.PERIODIC_JOB_RUNS, "0x800", exported_job="refresh", outcome="failure"),
         series(names.REQUESTS_REJECTED, "0x800", reason="concurrency"),
