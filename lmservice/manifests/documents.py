@@ -45,10 +45,12 @@ def read(source: str) -> tuple[list[Object], list[Finding]]:
 
 def _texts(source: str) -> list[Text]:
     if source == "-":
+        if sys.stdin is None:
+            raise UsageError("-: standard input is closed: pipe the rendered manifests in")
         return [Text(STDIN, sys.stdin.buffer.read())]
     path = Path(source)
     if kustomize.is_source(path):
-        return [Text(source, kustomize.render(path))]
+        return [Text(f"{source} (rendered)", kustomize.render(path))]
     try:
         files = [path] if path.is_file() else sorted(_files(path))
         texts = [Text(str(file), file.read_bytes()) for file in files]

@@ -188,6 +188,12 @@ def test_nothing_to_read_is_bad_usage(compared: Callable[..., Ended], tmp_path: 
     assert "no Kubernetes object" in compared("-").problem
 
 
+def test_closed_standard_input_is_bad_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(UsageError, match="standard input is closed"):
+        check("-", name="shop", image={})
+
+
 @pytest.fixture
 def kustomization(tmp_path: Path) -> Path:
     """A base and an overlay, which has to be rendered."""
@@ -205,6 +211,7 @@ def kustomization(tmp_path: Path) -> Path:
 def test_a_kustomization_is_rendered(kustomization: Path) -> None:
     (found,) = check(str(kustomization), name="shop", settings=ShopSettings, image={})
     assert (found.field.rpartition(".")[2], found.found) == ("image", "registry.intra:5000/team/shop:latest")
+    assert found.file == f"{kustomization} (rendered)"
 
 
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="there is no kubectl here")
