@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from lmservice import deferral, sockets
+from lmservice.acceptor import Acceptor
 
 deferral.defer("uvicorn", keep=("uvicorn.config", "Config"))  # its root loads a command line and its supervisors
 from uvicorn.config import Config  # noqa: E402
@@ -319,6 +320,8 @@ class Listener:
         protocol: what parses HTTP.
         state: what each request's `state` begins as.
         websockets: whether they are accepted, where a library for them is installed.
+        ahead: where other processes accept from the same socket: whether they should go first, as so many connections
+            are open here.
     """
 
     def __init__(
@@ -331,6 +334,7 @@ class Listener:
         head_timeout: float,
         state: Mapping[str, Any],
         websockets: bool = True,
+        ahead: Callable[[int], bool] | None = None,
     ) -> None:
         self.app = app
         self.sock = sock
@@ -352,6 +356,8 @@ class Listener:
         )
         self._server = _Server(config, state)
         self._serving: asyncio.Task[None] | None = None
+        self._ahead = ahead
+        self._acceptor: Acceptor | None = None
 
     async def start(self) -> None:
         """Listens; returns once connections are accepted.
@@ -360,12 +366,17 @@ class Listener:
             OSError: another process has begun to listen on the same port.
         """
         sockets.allow_sharing(self.sock)
-        self._serving = asyncio.create_task(self._server.serve(sockets=[self.sock]), name="listener")
+        listening = [self.sock] if self._ahead is None else []
+        self._serving = asyncio.create_task(self._server.serve(sockets=listening), name="listener")
         accepting = asyncio.create_task(self._server.accepting.wait())
         await asyncio.wait([self._serving, accepting], return_when=asyncio.FIRST_COMPLETED)
         if not accepting.done():
             accepting.cancel()
             await self._serving
+        if self._ahead is not None:
+            ahead = self._ahead
+            self._acceptor = Acceptor(self.sock, self._protocol_factory(), lambda: ahead(self.open))
+            self._acceptor.start()
 
     @property
     def connections(self) -> list[Watched]:
@@ -375,7 +386,8 @@ class Listener:
     @property
     def open(self) -> int:
         """How many connections are open, WebSockets included."""
-        return len(self._server.server_state.connections)
+        opening = self._acceptor.opening if self._acceptor is not None else ()
+        return len(self._server.server_state.connections) + len(opening)
 
     @property
     def tasks(self) -> set[asyncio.Task[None]]:
@@ -401,7 +413,15 @@ class Listener:
             empty = empty + 1 if sockets.queue_length(self.sock) == 0 else 0
         self._close_servers()
 
+    def leave(self) -> None:
+        """Stops accepting, and leaves the queue to the other processes that accept from the same socket."""
+        if self._acceptor is not None:
+            self._acceptor.leave()
+
     async def _stop_listening_at_once(self) -> None:
+        if self._acceptor is not None:
+            self._close_servers()
+            return
         listener = self.sock.dup()
         make = self._protocol_factory()
         self._close_servers()
@@ -419,6 +439,8 @@ class Listener:
     def _close_servers(self) -> None:
         for server in getattr(self._server, "servers", ()):  # none where the start was stopped
             server.close()
+        if self._acceptor is not None:
+            self._acceptor.close()
 
     def close_websockets(self) -> None:
         """Closes each WebSocket with 1012, service restart (RFC 6455's registry)."""
@@ -442,4 +464,5 @@ class Listener:
             with contextlib.suppress(AttributeError):
                 connection.transport.abort()
         self._server.leave.set()
+        self.leave()
         await asyncio.wait([self._serving], timeout=1)

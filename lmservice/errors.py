@@ -52,6 +52,18 @@ class SettingsError(UsageError):
         super().__init__("\n".join(problems))
 
 
+class ProfileError(LmserviceError):
+    """A profile cannot be had, now or as asked for.
+
+    Attributes:
+        status: the HTTP status that says so.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        self.status = status
+        super().__init__(message)
+
+
 class BindError(UsageError):
     """A listener's address cannot be had."""
 

@@ -9,12 +9,13 @@ import platform
 import socket
 import time
 import traceback
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import State as RequestState
 
-from lmservice import context, metrics, names, sockets, tracing
+from lmservice import context, metrics, names, sockets, stacks, tracing
 from lmservice.connections import HttpToolsConnection, Listener, Watched
 from lmservice.errors import ExitCode, LmserviceError, StartError
 from lmservice.graphite import Graphite
@@ -23,14 +24,19 @@ from lmservice.heartbeat import Heartbeat
 from lmservice.lifecycle import Lifecycle, State, StopCause
 from lmservice.lifespan import Lifespan
 from lmservice.logs import Stream, printable, speaker
+from lmservice.management.levels import Levels
 from lmservice.metrics import Samples
 from lmservice.periodic import Timetable
+from lmservice.profiling import Profile, Profiling, Wish
 from lmservice.request import RequestLayer
 from lmservice.routes import RouteTemplates
 from lmservice.service import Service
 from lmservice.settings import Settings
 from lmservice.startup import Startup, Status
 from lmservice.version import __version__
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 TICK = 0.05
 """How often a drain looks at how far it is, in seconds."""
@@ -46,18 +52,52 @@ LAST_FLUSH_LEAST = 0.5
 _log = logging.getLogger("lmservice.instance")
 
 
+class Order(StrEnum):
+    """How a worker parts with the listener that it shares."""
+
+    LEAVE = "leave"
+    """The others go on accepting."""
+    REFUSE = "refuse"
+    """Nobody is to connect any longer."""
+
+
+class Together:
+    """What one of several workers does in step with the others, told by their supervisor; used from two threads.
+
+    Attributes:
+        worker: its number, from 1.
+        ahead: whether the others should take the next connection, as it has so many.
+        order: how to part with the listener that they share, once it is time.
+        left_alone: whether the supervisor has gone, so that it goes by its own clock.
+        refused: set once it has parted with the listener.
+    """
+
+    def __init__(self, worker: int, ahead: Callable[[int], bool]) -> None:
+        self.worker, self.ahead = worker, ahead
+        self.order: Order | None = None
+        self.left_alone = self.refused = False
+
+
 class Instance:
     """A service that runs, once, on the event loop of whoever awaits `serve`.
 
     Args:
         sock: the service listener's socket, bound.
         stream: where the access lines go.
+        together: for one of several workers, what it does in step with the others.
     """
 
-    def __init__(self, service: Service, settings: Settings, sock: socket.socket, stream: Stream) -> None:
+    def __init__(
+        self,
+        service: Service,
+        settings: Settings,
+        sock: socket.socket,
+        stream: Stream,
+        together: Together | None = None,
+    ) -> None:
         self.service = service
         self.settings = settings
-        self.lifecycle = Lifecycle()
+        self.lifecycle = Lifecycle() if together is None else Lifecycle(together.worker)
         self.metrics = service.metrics
         self.report: concurrent.futures.Future[dict[str, Any]] = concurrent.futures.Future()
         self.started_at = time.time()
@@ -81,7 +121,11 @@ class Instance:
         self._timetable = Timetable(service.periodic_jobs, self.lifecycle, service.metrics)
         self._background: list[asyncio.Task[Any]] = []
         self._clients = contextlib.AsyncExitStack()
-        self._graphite = Graphite(settings, service.metrics) if settings.graphite_url else None
+        self.levels = Levels()
+        self._profiling = Profiling()
+        self._together = together
+        pushes = settings.graphite_url and together is None  # of workers, their supervisor pushes the sums
+        self._graphite = Graphite(settings, service.metrics) if pushes else None
         self._phases = {"drain_delay": 0.0, "drain": 0.0, "cleanup": 0.0}
         self._problems: list[str] = []
         self._observe()
@@ -107,13 +151,37 @@ class Instance:
 
     def info(self) -> dict[str, str]:
         """Name, version and so on of what runs."""
-        said = dict(self.stream.fields)  # the same as every log line says
-        return {
-            "name": said.pop("service"),
-            **said,
-            "revision": printable(self.settings.revision),
-            "lmservice": __version__,
-        }
+        return identity(self.settings, self.stream)
+
+    @property
+    def last_opened(self) -> float:
+        """When a connection last came, in seconds of the system's monotonic clock."""
+        return self._listener.last_opened if self._listener is not None else 0.0
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are under way."""
+        return len(self._layer.in_flight)
+
+    async def registry(self) -> "CollectorRegistry":
+        """What `/metrics` tells."""
+        return self.metrics.registry
+
+    async def tasks(self) -> dict[str, Any]:
+        """The stacks of every thread, and of every task of its loop and of the loop that asks."""
+        return stacks.snapshot(self.loop, asyncio.get_running_loop())
+
+    def log_stacks(self) -> None:
+        """Logs where every task and thread is; may be called from a signal handler."""
+        stacks.log(*([self.loop] if self._startup is not None else []))
+
+    async def profile(self, wish: Wish) -> Profile:
+        """Where the event loop's thread spends its time.
+
+        Raises:
+            ProfileError: it cannot be told.
+        """
+        return await self._profiling.take(self.loop, wish)
 
     def progress(self) -> dict[str, Any]:
         """How far the start-up jobs are, what the checks say, and how the periodic jobs go."""
@@ -127,7 +195,11 @@ class Instance:
         labels["service"] = labels.pop("name")
         del labels["instance"]  # Prometheus has its own
         self.metrics.observed(
-            names.BUILD_INFO, "What runs, in the labels.", list(labels), lambda: [(list(labels.values()), 1.0)]
+            names.BUILD_INFO,
+            "What runs, in the labels.",
+            list(labels),
+            lambda: [(list(labels.values()), 1.0)],
+            multiprocess_mode="max",
         )
         observed = self.metrics.observed
         observed(
@@ -144,18 +216,26 @@ class Instance:
             (),
             lambda: [((), float(self.ready))],
         )
-        observed(names.STARTUP_JOB_DURATION, "How long each start-up job took.", ("job",), self._job_seconds)
+        observed(
+            names.STARTUP_JOB_DURATION,
+            "How long each start-up job took.",
+            ("job",),
+            self._job_seconds,
+            multiprocess_mode="max",
+        )
         observed(
             names.HEALTH_CHECK_STATUS,
             "1 for a check that is up, 0 for one that is down.",
             ("check",),
             self._checks,
+            multiprocess_mode="min",
         )
         observed(
             names.EVENT_LOOP_LAG,
             "How late the event loop was at its last mark, or is by now.",
             (),
             lambda: [((), max(self.heartbeat.lag, self.heartbeat.still_for()))],
+            multiprocess_mode="max",
         )
 
     def _states(self) -> Samples:
@@ -219,7 +299,7 @@ class Instance:
         cause = error.__cause__
         told = cause is None or isinstance(cause, LmserviceError)  # a message that was written for people
         trace = "" if told else "".join(traceback.format_exception(cause)).rstrip()
-        _log.error("lmservice.start_failed", extra={"error": str(error)} | ({"exception": trace} if trace else {}))
+        self._say("start_failed", {"error": str(error)} | ({"exception": trace} if trace else {}), logging.ERROR)
         return error
 
     async def _get_ready(self) -> None:
@@ -242,6 +322,7 @@ class Instance:
             keep_alive_timeout=self.settings.keep_alive_timeout,
             head_timeout=self.settings.head_timeout,
             state=self._state,
+            ahead=self._together.ahead if self._together is not None else None,
         )
         await self._listener.start()
         state = RequestState(self._state)
@@ -273,7 +354,7 @@ class Instance:
             "startup_jobs": {name: round(seconds, 3) for name, seconds in jobs.items()},
             "critical_path": self._startup.critical_path(),
         }
-        _log.info("lmservice.ready", extra=values)
+        self._say("ready", values)
 
     async def _until_stopped(self) -> None:
         """Waits for the order to stop, which a start-up job gives that breaks down after its start."""
@@ -296,34 +377,44 @@ class Instance:
         await self._delay(listener, began)
         self._phases["drain_delay"] = self.loop.time() - began
         began = self.loop.time()
-        await listener.refuse()
+        await self._part_with(listener)
         listener.close_websockets()
         await self._wait_for_quiet(listener, began)
         await listener.close()
         self._phases["drain"] = self.loop.time() - began
 
+    async def _part_with(self, listener: Listener) -> None:
+        if self._together is None:
+            await listener.refuse()
+            return
+        if self._together.order is Order.LEAVE:
+            listener.leave()
+        else:
+            await listener.refuse()
+        self._together.refused = True
+
     def _log_draining(self, cause: StopCause) -> None:
         values = {"reason": cause.reason, "in_flight": len(self._layer.in_flight)}
-        _log.info("lmservice.draining", extra=values | ({"failure": cause.failure} if cause.failure else {}))
-        if cause.reason == "SIGTERM" and "KUBERNETES_SERVICE_HOST" in os.environ:
-            _log.warning(
-                "lmservice.no_pre_stop",
-                extra={
-                    "hint": "SIGTERM came without /stop before it: the pod's preStop hook is probably missing, so that"
-                    " requests may still be sent here; let it run stop_helper.sh or 'lmservice stop'"
-                },
-            )
+        self._say("draining", values | ({"failure": cause.failure} if cause.failure else {}))
+        if self._together is None:
+            warn_of_missing_hook(cause)
+
+    def _say(self, what: str, values: dict[str, Any], level: int = logging.INFO) -> None:
+        """Logs a step of its life: the service's, where no other worker has a part in it."""
+        of_worker = "" if self._together is None else "worker_"
+        _log.log(level, f"lmservice.{of_worker}{what}", extra=values)
 
     async def _delay(self, listener: Listener, began: float) -> None:
         """Goes on accepting, as whoever routes requests here learns of the stop only now."""
-        settings = self.settings
-        longest = max(settings.drain_delay_max, settings.drain_delay)
-        while not self.lifecycle.hurried:
-            now = self.loop.time()
-            quiet = now - listener.last_opened >= settings.drain_quiet
-            if now - began >= longest or (now - began >= settings.drain_delay and quiet):
+        while True:
+            if self._delayed(listener.last_opened, self.loop.time() - began):
                 return
             await asyncio.sleep(TICK)
+
+    def _delayed(self, last_opened: float, passed: float) -> bool:
+        if self._together is not None and not self._together.left_alone:
+            return self._together.order is not None
+        return delayed(self.settings, self.lifecycle, passed, self.loop.time() - last_opened)
 
     async def _wait_for_quiet(self, listener: Listener, began: float) -> None:
         """Waits for what is in flight, periodic jobs too, then for those connected; cuts off what takes too long."""
@@ -416,9 +507,47 @@ class Instance:
         if problems:
             report["problems"] = problems
         by_route = {"served_by_route": dict(layer.drained), "cancelled_by_route": dict(layer.cut)}
-        _log.info("lmservice.stopped", extra={**report, **by_route})
+        self._say("stopped", {**report, **by_route})
+        if self._together is not None:
+            report |= by_route
         with contextlib.suppress(concurrent.futures.InvalidStateError):
             self.report.set_result(report)
+
+
+def identity(settings: Settings, stream: Stream) -> dict[str, str]:
+    """Name, version and so on of what runs, as every log line of it says."""
+    said = {name: value for name, value in stream.fields.items() if name != "worker"}
+    return {
+        "name": said.pop("service"),
+        **said,
+        "revision": printable(settings.revision),
+        "lmservice": __version__,
+    }
+
+
+def delayed(settings: Settings, lifecycle: Lifecycle, passed: float, quiet: float) -> bool:
+    """Whether a listener that drains may refuse new connections.
+
+    Args:
+        settings: how long it stays.
+        lifecycle: the drain may have been hurried.
+        passed: since the drain began, in seconds.
+        quiet: since the last connection came, in seconds.
+    """
+    longest = max(settings.drain_delay_max, settings.drain_delay)
+    return lifecycle.hurried or passed >= longest or (passed >= settings.drain_delay and quiet >= settings.drain_quiet)
+
+
+def warn_of_missing_hook(cause: StopCause) -> None:
+    """Logs it where Kubernetes has ended a pod without the hook that stops the service before."""
+    if cause.reason == "SIGTERM" and "KUBERNETES_SERVICE_HOST" in os.environ:
+        _log.warning(
+            "lmservice.no_pre_stop",
+            extra={
+                "hint": "SIGTERM came without /stop before it: the pod's preStop hook is probably missing, so that"
+                " requests may still be sent here; let it run stop_helper.sh or 'lmservice stop'"
+            },
+        )
 
 
 def _protocol(settings: Settings) -> type[Watched]:

@@ -44,9 +44,13 @@ class Lifecycle:
     """The one owner of a service's state; safe to use from any thread and from signal handlers.
 
     Handlers find it as `request.state.lifecycle`.
+
+    Attributes:
+        worker: which of `LM_WORKERS` processes this is, from 1; what is for one process alone can be left to the first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, worker: int = 1) -> None:
+        self.worker = worker
         self._lock = threading.RLock()  # re-entrant: a signal handler may interrupt its own holder
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None

@@ -216,17 +216,30 @@ class _Process:
             self._streams.remove(stream)
 
 
+def share_output(lock: int) -> None:
+    """Lets this process's lines be whole where other processes write to the same output.
+
+    Args:
+        lock: the descriptor of a file that those processes have in common.
+    """
+    _process.output.lock = lock
+
+
 _process = _Process()  # logging itself is the process's, and standard output too
 
 
 @contextlib.contextmanager
-def configured(settings: Settings, name: str, version: str) -> Iterator[Stream]:
-    """Takes over the process's logging; on leaving it is as it was, once every service has left."""
+def configured(settings: Settings, name: str, version: str, **more: str) -> Iterator[Stream]:
+    """Takes over the process's logging; on leaving it is as it was, once every service has left.
+
+    `more` is what every line says beside the usual fields.
+    """
     fields = {
         "service": settings.service_name or name,
         "version": settings.version or version,
         "environment": settings.environment,
         "instance": settings.instance,
+        **more,
     }
     console = settings.log_format == "console" or (settings.log_format == "auto" and _on_a_terminal())
     stream = Stream(fields, _process.output, console=console)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from functools import cached_property
 from itertools import accumulate
+from operator import itemgetter
 from time import time
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -25,6 +26,14 @@ C = TypeVar("C", bound="Collector")
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Histogram buckets, in seconds."""
 
+Across = Literal["sum", "min", "max", "mostrecent"]
+"""How the gauges of several workers become one, by prometheus_client's words for it."""
+ACROSS: dict[str, Callable[[tuple[float, float]], float]] = {
+    "sum": sum,
+    "min": min,
+    "max": max,
+    "mostrecent": itemgetter(-1),
+}
 Samples = Iterable[tuple[Sequence[str], float]]
 
 
@@ -102,11 +111,13 @@ class Metrics:
 
         return Counter(name, documentation, labels, registry=self.registry)
 
-    def gauge(self, name: str, documentation: str, labels: Sequence[str] = ()) -> "Gauge":
-        """Adds a gauge."""
+    def gauge(
+        self, name: str, documentation: str, labels: Sequence[str] = (), *, multiprocess_mode: Across = "sum"
+    ) -> "Gauge":
+        """Adds a gauge; `multiprocess_mode` says what becomes of it where there are several workers."""
         from prometheus_client import Gauge  # noqa: PLC0415
 
-        return Gauge(name, documentation, labels, registry=self.registry)
+        return Gauge(name, documentation, labels, registry=self.registry, multiprocess_mode=multiprocess_mode)
 
     def histogram(
         self, name: str, documentation: str, labels: Sequence[str] = (), *, buckets: Sequence[float] = BUCKETS
@@ -124,12 +135,13 @@ class Metrics:
         read: Callable[[], Samples],
         *,
         kind: Literal["gauge", "counter"] = "gauge",
+        multiprocess_mode: Across = "sum",
     ) -> None:
         """Adds a family that is read when it is scraped: `read` gives label values and the number of each.
 
         One of the same name takes the place of the one before, as when a service is run again in one process.
         """
-        self._add(name, _Observed(name, documentation, labels, read, kind))
+        self._add(name, _Observed(name, documentation, labels, read, kind, multiprocess_mode))
 
     def durations(self, name: str, documentation: str, labels: Sequence[str]) -> "Durations":
         """Adds a histogram of seconds that lmservice itself observes; replaces one of the same name, as `observed`."""
@@ -150,9 +162,16 @@ class _Observed:
     """A collector that asks when it is asked."""
 
     def __init__(
-        self, name: str, documentation: str, labels: Sequence[str], read: Callable[[], Samples], kind: str
+        self,
+        name: str,
+        documentation: str,
+        labels: Sequence[str],
+        read: Callable[[], Samples],
+        kind: str,
+        multiprocess_mode: Across,
     ) -> None:
         self._name, self._documentation, self._labels, self._read, self._kind = name, documentation, labels, read, kind
+        self._multiprocess_mode = multiprocess_mode
 
     def describe(self) -> "Iterable[Metric]":
         return [self._family()]

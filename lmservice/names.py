@@ -26,6 +26,9 @@ CLIENT_RETRY_BUDGET_EXHAUSTED = "lmservice_client_retry_budget_exhausted_total"
 CLIENT_BREAKER_STATE = "lmservice_client_breaker_state"
 RETRIES = "lmservice_retries_total"
 
+WORKERS = "lmservice_workers"
+WORKER_DEATHS = "lmservice_worker_deaths_total"
+
 GRAPHITE_PUSHES = "lmservice_graphite_pushes_total"
 
 LOG_EVENTS = "lmservice_log_events_total"

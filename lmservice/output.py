@@ -6,14 +6,18 @@ app's own may block all the same; then the threads that write lines do not wait 
 """
 
 import contextlib
+import fcntl
 import os
 import select
 import stat
 import sys
 import threading
+import time
 
 PATIENCE = 1.0
 """How long a line may wait for its place, in seconds."""
+LOCK_STEP = 0.00005
+"""Between two looks at a lock that another process has, in seconds."""
 
 
 class Output:
@@ -22,11 +26,13 @@ class Output:
     Attributes:
         pending: lines that may wait for the next `flush` or `write`; to be appended to, from any thread.
         dropped: how many lines have found no place.
+        lock: the descriptor of a file that all processes have which write to the same output; None for one alone.
     """
 
     def __init__(self) -> None:
         self.pending: list[str] = []
         self.dropped = 0
+        self.lock: int | None = None
         self._lock = threading.RLock()
         self._out: object = None
         self._descriptor: int | None = None
@@ -64,7 +70,10 @@ class Output:
         elif self._can_block:
             if _has_room(self._descriptor, 0):  # for what was printed
                 sys.stdout.flush()
-            self._put(self._descriptor, lines)
+            if self.lock is None:
+                self._put(self._descriptor, lines)
+            elif lines or self._rest:
+                self._put_between_others(self.lock, self._descriptor, lines)
         else:
             sys.stdout.flush()
             if lines:
@@ -82,6 +91,17 @@ class Output:
             self._descriptor = sys.stdout.fileno()
             self._can_block = not stat.S_ISREG(os.fstat(self._descriptor).st_mode)
 
+    def _put_between_others(self, lock: int, descriptor: int, lines: bytes) -> None:
+        """Writes while no other process does: it could take the room that has been seen, or come between two pages."""
+        if not _locked(lock, 0 if self._blocked else PATIENCE):
+            self._blocked = True
+            self.dropped += lines.count(b"\n")
+            return
+        try:
+            self._put(descriptor, lines)
+        finally:
+            fcntl.lockf(lock, fcntl.LOCK_UN)
+
     def _put(self, descriptor: int, lines: bytes) -> None:
         """Ends the line that has begun before, then writes these as far as there is room; drops the others whole."""
         patience = 0 if self._blocked else PATIENCE
@@ -98,8 +118,23 @@ class Output:
 def _fill(descriptor: int, data: bytes, patience: float) -> bytes:
     """Writes a page at a time, which a pipe that polls as writable takes without blocking; gives what is left."""
     while data and _has_room(descriptor, patience):
-        data = data[os.write(descriptor, data[: select.PIPE_BUF]) :]
+        page = data[: select.PIPE_BUF]
+        data = data[os.write(descriptor, page[: page.rfind(b"\n") + 1] or page) :]  # a line, unless longer, at once
     return data
+
+
+def _locked(lock: int, patience: float) -> bool:
+    """Locks for this process; false where another has kept the lock for `patience` seconds."""
+    due = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):  # either, as POSIX has it
+            if time.monotonic() >= due:
+                return False
+            time.sleep(LOCK_STEP)
+        else:
+            return True
 
 
 def _has_room(descriptor: int, patience: float) -> bool:

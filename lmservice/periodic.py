@@ -182,12 +182,14 @@ class Timetable:
             "When a run of each periodic job last succeeded, in seconds since the epoch.",
             ("job",),
             self._last_successes,
+            multiprocess_mode="max",
         )
         metrics.observed(
             names.PERIODIC_JOB_RUNNING,
             "1 for a periodic job that runs now, else 0.",
             ("job",),
             lambda: [((each.job.name,), float(each.running)) for each in self.schedules],
+            multiprocess_mode="max",
         )
 
     def _outcomes(self) -> Samples:

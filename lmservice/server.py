@@ -11,13 +11,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Protocol
 
 import uvloop
 
 from lmservice import logs, sockets
 from lmservice.errors import BindError, ExitCode, UsageError
+from lmservice.heartbeat import Heartbeat
 from lmservice.instance import Instance
-from lmservice.lifecycle import StopCause
+from lmservice.lifecycle import Lifecycle, StopCause
+from lmservice.management.endpoints import Instance as Endpoint
 from lmservice.management.thread import ManagementThread
 from lmservice.service import Service
 from lmservice.settings import Settings, misspelt
@@ -28,28 +31,53 @@ LEFTOVER_PATIENCE = 2.0
 _log = logging.getLogger("lmservice.server")
 
 
-def run(service: Service) -> ExitCode:
-    """Runs a service to its end, in the main thread.
+class Served(Protocol):
+    """What runs to its end on an event loop, stopped by signals."""
+
+    lifecycle: Lifecycle
+    leaving: bool
+
+    async def serve(self) -> ExitCode:
+        """Its whole life."""
+
+    def log_stacks(self) -> None:
+        """Logs where every task and thread is."""
+
+
+class Managed(Endpoint, Served, Protocol):
+    """What has a management listener as well."""
+
+    heartbeat: Heartbeat
+
+
+def run(service: Service, settings: Settings) -> ExitCode:
+    """Runs a service to its end, in the main thread and in this process alone.
 
     Raises:
-        UsageError: the settings, the job graph or an address cannot be used; nothing has been started.
+        BindError: an address cannot be had; nothing has been started.
     """
-    settings = _settings(service)
     with logs.configured(settings, service.name, service.version) as stream, bound(settings) as (sock, management_sock):
-        _warn_of_misspelt(type(settings))
-        instance = Instance(service, settings, sock, stream)
-        with _signals(instance):
-            management = start_management(instance, management_sock)
-            _log.info("lmservice.listening", extra=_addresses(sock, management_sock))
-            gc.freeze()  # what the imports have made stays: no collection need ever look at it
-            gc.enable()
-            code = _run_loop(_loop_factory(settings), instance)
-        management.close()
-    _leave_without_leftovers(code)
+        return serve(Instance(service, settings, sock, stream), sock, management_sock, loop_factory(settings))
+
+
+def serve(
+    instance: Managed,
+    sock: socket.socket,
+    management_sock: socket.socket,
+    factory: Callable[[], asyncio.AbstractEventLoop],
+) -> ExitCode:
+    """Lives with signals and a management listener, whose sockets are bound."""
+    warn_of_misspelt(type(instance.settings))
+    with signals(instance):
+        management = start_management(instance, management_sock)
+        _log.info("lmservice.listening", extra=_addresses(sock, management_sock))
+        code = run_loop(factory, instance)
+    management.close()
+    leave_without_leftovers(code)
     return code
 
 
-def _settings(service: Service) -> Settings:
+def settings_of(service: Service) -> Settings:
     """The settings, where they and the job graph can be used; else everything that is wrong with both, at once."""
     problems: list[str] = []
     try:
@@ -82,7 +110,7 @@ def bound(settings: Settings) -> Iterator[tuple[socket.socket, socket.socket]]:
         yield pair[0], pair[1]
 
 
-def start_management(instance: Instance, sock: socket.socket) -> ManagementThread:
+def start_management(instance: Managed, sock: socket.socket) -> ManagementThread:
     """Starts the management thread; it answers when this returns.
 
     Raises:
@@ -101,19 +129,24 @@ def _addresses(sock: socket.socket, management_sock: socket.socket) -> dict[str,
     return {"url": sockets.url(sock), "management_url": sockets.url(management_sock)}
 
 
-def _warn_of_misspelt(settings: type[Settings]) -> None:
+def warn_of_misspelt(settings: type[Settings]) -> None:
+    """Logs each variable that looks like a setting, and is none."""
     for name, nearest in misspelt(settings).items():
         hint = f"; did you mean {nearest}?" if nearest else ""
         _log.warning("lmservice.unknown_setting", extra={"variable": name, "hint": f"no setting reads it{hint}"})
 
 
-def _loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop]:
+def loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes the service's event loop."""
     return asyncio.SelectorEventLoop if settings.loop == "asyncio" else uvloop.new_event_loop
 
 
 @contextlib.contextmanager
-def _signals(instance: Instance) -> Iterator[None]:
-    """SIGTERM and SIGINT come through the lifecycle's door, until the clean-up; from there on they are ignored."""
+def signals(instance: Served) -> Iterator[None]:
+    """SIGTERM and SIGINT come through the lifecycle's door, until the clean-up; from there on they are ignored.
+
+    SIGUSR1 has the stacks logged.
+    """
     interrupts = 0
 
     def handle(number: int, _frame: FrameType | None) -> None:
@@ -131,13 +164,17 @@ def _signals(instance: Instance) -> Iterator[None]:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
+    signal.signal(signal.SIGUSR1, lambda *_: instance.log_stacks())
     yield
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGINT):  # restored handlers would let a late one change the exit code
         signal.signal(number, signal.SIG_IGN)
 
 
-def _run_loop(factory: Callable[[], asyncio.AbstractEventLoop], instance: Instance) -> ExitCode:
+def run_loop(factory: Callable[[], asyncio.AbstractEventLoop], instance: Served) -> ExitCode:
     """Like `asyncio.run`, but never waits for worker threads that do not end."""
+    gc.freeze()  # what the imports have made stays: no collection need ever look at it
+    gc.enable()
     loop = factory()
     asyncio.set_event_loop(loop)
     try:
@@ -155,7 +192,7 @@ def _run_loop(factory: Callable[[], asyncio.AbstractEventLoop], instance: Instan
             loop.close()
 
 
-def _leave_without_leftovers(code: ExitCode) -> None:
+def leave_without_leftovers(code: ExitCode) -> None:
     """Bounds the interpreter's own end, which waits for every thread, a handler's that hangs among them."""
 
     def leave() -> None:

@@ -51,6 +51,7 @@ SHORTEST_SECRET = 3
 """Shorter parts of secrets are not looked for in messages, in characters."""
 
 _DAY = 86_400
+MOST_WORKERS = 256
 GRAPHITE_PORT = 2003
 _MOST_PORT = 65_535
 
@@ -172,6 +173,7 @@ class Settings(BaseSettings):
     liveness_stall: SomeSeconds = Field(10, description="/livez fails once the event loop has stood still this long")
     http: Literal["auto", "httptools", "h11"] = Field("auto", description="the HTTP parser; auto is httptools")
     loop: Literal["auto", "uvloop", "asyncio"] = Field("auto", description="the event loop; auto is uvloop")
+    workers: int = Field(1, ge=1, le=MOST_WORKERS, description="processes that serve; 1 serves in the process itself")
     request_timeout: Seconds = Field(30, description="until a response's head is sent; 0 is none")
     max_body_size: Size = Field(ByteSize(1_048_576), description="the largest request body, in bytes")
     max_concurrency: int = Field(1000, ge=1, description="requests in flight at once")

@@ -1,16 +1,37 @@
 """The stacks of every asyncio task and every thread, read from another thread."""
 
 import asyncio
+import logging
 import sys
 import threading
 import traceback
 from types import FrameType
 from typing import Any
 
+_log = logging.getLogger("lmservice.stacks")
+
 
 def snapshot(*loops: asyncio.AbstractEventLoop) -> dict[str, Any]:
     """What every task of `loops` and every thread is at, innermost call last."""
     return {"tasks": [_task(task) for loop in loops for task in _tasks(loop)], "threads": _threads()}
+
+
+def log(*loops: asyncio.AbstractEventLoop) -> None:
+    """Logs the stack of every task and every thread, a line each, from a thread of its own.
+
+    A signal handler runs wherever it interrupts, in the middle of a write for instance, and must not write itself.
+    """
+    threading.Thread(target=_log_all, args=loops, name="stacks", daemon=True).start()
+
+
+def _log_all(*loops: asyncio.AbstractEventLoop) -> None:
+    found = snapshot(*loops)
+    for task in found["tasks"]:
+        told = {"task_name": task["name"], "coroutine": task["coroutine"], "stack": "\n".join(task["stack"])}
+        _log.warning("lmservice.task_stack", extra=told)
+    for thread in found["threads"]:
+        told = {"thread_name": thread["name"], "stack": "\n".join(thread["stack"])}
+        _log.warning("lmservice.thread_stack", extra=told)
 
 
 def _tasks(loop: asyncio.AbstractEventLoop) -> list[asyncio.Task[Any]]:

@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_new(commands)
     _add_new_environment(commands)
+    _add_worker(commands)
     return parser
 
 
@@ -61,6 +62,7 @@ def _add_run(commands: "Commands") -> None:
     parser = commands.add_parser("run", help="run a service in the foreground")
     _add_target(parser)
     parser.add_argument("--reload", action="store_true", help="start anew whenever a source file changes")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)  # as --reload runs it
     parser.set_defaults(command=_run)
 
 
@@ -109,6 +111,13 @@ def _add_new_environment(commands: "Commands") -> None:
     parser.set_defaults(command=_new_environment)
 
 
+def _add_worker(commands: "Commands") -> None:
+    parser = commands.add_parser("worker")  # without help, which keeps it out of the list: it is not for people
+    _add_target(parser)
+    parser.add_argument("given", nargs=4, type=int)
+    parser.set_defaults(command=_worker)
+
+
 def _add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="MODULE:SERVICE", help="where the service is, for example hello:service")
 
@@ -123,10 +132,28 @@ def _run(options: argparse.Namespace) -> int:
         return reload.run(options.target)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(ExitCode.CLEAN))  # nothing has begun yet
+    signal.signal(signal.SIGUSR1, lambda *_: None)  # there is nothing to tell yet
+    from lmservice import server  # noqa: PLC0415
     from lmservice.cli import target  # noqa: PLC0415
-    from lmservice.server import run  # noqa: PLC0415
 
-    return int(run(target.load(options.target)))
+    service = target.load(options.target)
+    settings = server.settings_of(service)
+    if options.alone and settings.workers > 1:
+        print(f"lmservice: --reload runs one process: LM_WORKERS={settings.workers} is not heeded", file=sys.stderr)  # noqa: T201
+    if options.alone or settings.workers == 1:
+        return int(server.run(service, settings))
+    from lmservice.workers import crew  # noqa: PLC0415
+
+    return int(crew.run(service, settings, options.target))
+
+
+def _worker(options: argparse.Namespace) -> int:
+    from lmservice.workers import child  # noqa: PLC0415
+
+    child.heed_no_signals()
+    from lmservice.cli import target  # noqa: PLC0415
+
+    return int(child.run(target.load(options.target), child.Given(*options.given)))
 
 
 def _stop(options: argparse.Namespace) -> int:

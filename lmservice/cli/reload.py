@@ -29,4 +29,4 @@ class _Reload(StatReload):
 
 def _child(target: str, sockets: list[socket] | None = None) -> None:
     del sockets
-    raise SystemExit(main(["run", target]))
+    raise SystemExit(main(["run", target, "--alone"]))

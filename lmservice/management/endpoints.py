@@ -8,24 +8,27 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from lmservice.errors import ProfileError
 from lmservice.exposition import render
 from lmservice.lifecycle import Lifecycle, State, StopCause
 from lmservice.logs import Stream
 from lmservice.management.guard import OPEN, Guard
 from lmservice.management.levels import Levels
-from lmservice.metrics import Metrics
+from lmservice.profiling import Profile, Wish
 from lmservice.request import problem
 from lmservice.settings import Settings
-from lmservice.stacks import snapshot
 from lmservice.threads import run_in_thread
 from lmservice.timestamps import rfc3339
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 _MOST_BODY = 65_536
 
@@ -37,11 +40,10 @@ class Instance(Protocol):
 
     settings: Settings
     lifecycle: Lifecycle
-    metrics: Metrics
     stream: Stream
     report: concurrent.futures.Future[dict[str, Any]]
     started_at: float
-    loop: asyncio.AbstractEventLoop
+    levels: Levels
 
     @property
     def well(self) -> bool:
@@ -61,6 +63,15 @@ class Instance(Protocol):
     def progress(self) -> dict[str, Any]:
         """The start-up jobs, the checks and the periodic jobs."""
 
+    async def registry(self) -> "CollectorRegistry":
+        """What `/metrics` tells."""
+
+    async def tasks(self) -> dict[str, Any]:
+        """The stacks of every task and thread."""
+
+    async def profile(self, wish: Wish) -> Profile:
+        """Where the thread of the service's event loop spends its time."""
+
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -71,7 +82,6 @@ class Endpoints:
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._guard = Guard(instance.settings)
-        self.levels = Levels()
         self._renderings: dict[tuple[str, bool], asyncio.Task[tuple[list[bytes], str]]] = {}
         self._one_at_a_time = asyncio.Lock()
         self._routes: dict[str, dict[str, Endpoint]] = {
@@ -85,6 +95,7 @@ class Endpoints:
             "/loggers": {"GET": self._loggers},
             "/loggers/{name}": {"PUT": self._restricted(self._change_logger)},
             "/tasks": {"GET": self._restricted(self._tasks)},
+            "/profile": {"GET": self._restricted(self._profile)},
             "/stop": {"GET": self._restricted(self._stop), "POST": self._restricted(self._stop)},
         }
 
@@ -165,8 +176,8 @@ class Endpoints:
         return task
 
     async def _render(self, accept: str, *, packed: bool) -> tuple[list[bytes], str]:
-        registry = self._instance.metrics.registry
         async with self._one_at_a_time:
+            registry = await self._instance.registry()
             return await run_in_thread(partial(render, registry, accept, packed=packed), name="exposition")
 
     async def _info(self, _request: Request) -> Response:
@@ -186,7 +197,7 @@ class Endpoints:
         return Response(body, media_type="application/json")
 
     async def _loggers(self, _request: Request) -> Response:
-        return _json({"loggers": self.levels.report()})
+        return _json({"loggers": await self._instance.levels.told()})
 
     async def _change_logger(self, request: Request) -> Response:
         body = b""
@@ -195,14 +206,21 @@ class Endpoints:
             if len(body) > _MOST_BODY:
                 return _problem(413, f"the body is larger than {_MOST_BODY} bytes", {"connection": "close"})
         try:
-            change = self.levels.change(request.scope["path"].removeprefix("/loggers/"), body)
+            change = await self._instance.levels.order(request.scope["path"].removeprefix("/loggers/"), body)
         except ValueError as error:
             return _problem(422, str(error))
         _log.warning("lmservice.log_level_changed", extra={"changed": change})
         return _json(change)
 
     async def _tasks(self, _request: Request) -> Response:
-        return _json(snapshot(self._instance.loop, asyncio.get_running_loop()))
+        return _json(await self._instance.tasks())
+
+    async def _profile(self, request: Request) -> Response:
+        try:
+            body, kind = await self._instance.profile(Wish.read(request.query_params))
+        except ProfileError as error:
+            return _problem(error.status, str(error))
+        return Response(body, headers={"content-type": kind})
 
     async def _stop(self, _request: Request) -> Response:
         self._instance.lifecycle.stop(StopCause("/stop"))

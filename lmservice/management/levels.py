@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import re
+import time
 from typing import Any
 
 from lmservice import logs
@@ -54,6 +55,18 @@ class Levels:
             report.setdefault(name, {})["reverts_in"] = round(max(0.0, handle.when() - now), 3)
         return report
 
+    async def told(self) -> dict[str, dict[str, Any]]:
+        """What `/loggers` answers: the report, of all workers where there are several."""
+        return self.report()
+
+    async def order(self, name: str, body: bytes) -> dict[str, Any]:
+        """What `PUT /loggers/{name}` does: the change, in all workers where there are several.
+
+        Raises:
+            ValueError: as `change` does.
+        """
+        return self.change(name, body)
+
     def change(self, name: str, body: bytes) -> dict[str, Any]:
         """Changes a logger's level for a while; a further change keeps the level to which it reverts.
 
@@ -63,7 +76,7 @@ class Levels:
         if not re.fullmatch(_NAME, name):
             raise ValueError("a logger's name is 1 to 200 letters, digits, '_', '.', '-'")
         level, duration = read_change(body)
-        logger = logging.getLogger(None if name == "root" else name)
+        logger = _logger(name)
         before = self._changes[name][0] if name in self._changes else logger.level
         if name in self._changes:
             self._changes[name][1].cancel()
@@ -72,13 +85,25 @@ class Levels:
         logger.setLevel(level)
         return {"name": name, "level": level, "duration": duration}
 
+    def in_force(self) -> dict[str, dict[str, Any]]:
+        """What would have to be ordered to have another process's levels the same."""
+        now = time.monotonic()
+        return {
+            name: {"level": logging.getLevelName(_logger(name).level), "duration": max(0.001, handle.when() - now)}
+            for name, (_, handle) in list(self._changes.items())
+        }
+
     def revert(self, name: str) -> None:
         """Gives a logger back the level that it had before it was changed."""
         before, handle = self._changes.pop(name)
         handle.cancel()
-        logging.getLogger(None if name == "root" else name).setLevel(before)
+        _logger(name).setLevel(before)
 
     def revert_all(self) -> None:
         """Ends every change."""
         for name in list(self._changes):
             self.revert(name)
+
+
+def _logger(name: str) -> logging.Logger:
+    return logging.getLogger(None if name == "root" else name)

@@ -26,9 +26,9 @@ async def resource():
 class Reloading(Process):
     """`lmservice run --reload`."""
 
-    def __init__(self, folder: Path, target: str = "program:service") -> None:
+    def __init__(self, folder: Path, target: str = "program:service", **settings: str) -> None:
         self._folder = folder
-        super().__init__([LMSERVICE, "run", "--reload", target], folder=folder, settings=FREE)
+        super().__init__([LMSERVICE, "run", "--reload", target], folder=folder, settings={**FREE, **settings})
 
     def change(self, source: str, words: str) -> None:
         """Writes the program anew, and returns once it has been heeded with these words.
@@ -120,5 +120,15 @@ def test_a_target_that_names_no_service_is_told(folder: Path, target: str) -> No
     with Reloading(folder, target) as process:
         process.wait_said("lmservice: ")
         assert not any("Traceback" in line for line in process.output)
+        process.signal(signal.SIGINT)
+        process.wait()
+
+
+def test_workers_are_not_heeded_and_it_says_so(folder: Path) -> None:
+    (folder / "program.py").write_text(PROGRAM)
+    with Reloading(folder, LM_WORKERS="2") as process:
+        process.wait_said("lmservice.ready")
+        process.wait_said("LM_WORKERS=2")
+        assert len(process.children) == 1
         process.signal(signal.SIGINT)
         process.wait()

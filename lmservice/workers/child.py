@@ -1,0 +1,68 @@
+"""One worker's process: `lmservice worker`, which the supervisor starts, and nobody else."""
+
+import os
+import signal
+import socket
+from functools import partial
+from typing import NamedTuple
+
+from lmservice import logs
+from lmservice.errors import ExitCode
+from lmservice.instance import Instance, Together
+from lmservice.server import leave_without_leftovers, loop_factory, run_loop, settings_of
+from lmservice.service import Service
+from lmservice.workers.link import Link
+from lmservice.workers.shares import Shares
+
+ORDERS = (signal.SIGTERM, signal.SIGINT)
+"""The signals that are the supervisor's to heed: it tells the workers."""
+
+
+class Given(NamedTuple):
+    """What a worker gets from its supervisor, the last three as descriptors.
+
+    Attributes:
+        worker: its number, from 1.
+        listener: the service listener's socket, which it shares.
+        channel: its end of the socket pair.
+        shares: the file that has the workers' numbers of connections, and is locked while lines are written.
+    """
+
+    worker: int
+    listener: int
+    channel: int
+    shares: int
+
+    @property
+    def words(self) -> list[str]:
+        """The same as words of a command."""
+        return [str(each) for each in self]
+
+
+def heed_no_signals() -> None:
+    """Leaves what stops a service to the supervisor, which a terminal or an init system may have told as well.
+
+    By handlers, as a process started from here would inherit that they are ignored. They were blocked until now.
+    """
+    for number in ORDERS:
+        signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ORDERS)
+
+
+def run(service: Service, given: Given) -> ExitCode:
+    """Runs a service to its end, as one of several."""
+    for descriptor in given[1:]:
+        os.set_inheritable(descriptor, False)  # noqa: FBT003 - as the standard library has it
+    settings = settings_of(service)
+    logs.share_output(given.shares)
+    sock = socket.socket(fileno=given.listener)
+    together = Together(given.worker, partial(Shares(given.shares).ahead, given.worker))
+    with logs.configured(settings, service.name, service.version, worker=str(given.worker)) as stream:
+        instance = Instance(service, settings, sock, stream, together)
+        link = Link(instance, together, socket.socket(fileno=given.channel))
+        signal.signal(signal.SIGUSR1, lambda *_: instance.log_stacks())
+        link.start()
+        code = run_loop(loop_factory(settings), instance)
+        link.close()
+    leave_without_leftovers(code)
+    return code

@@ -1,0 +1,177 @@
+"""A worker's side of the channel: what it tells the supervisor of itself, and what it is told.
+
+On a thread of its own, as a process alone has its management listener on one: it answers while the service's event
+loop cannot. Once the supervisor has gone, however it went, the worker drains by its own clock and ends.
+"""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from functools import partial
+from typing import Any
+
+from pydantic_core import to_json
+
+from lmservice import gil, names
+from lmservice.instance import Instance, Order, Together
+from lmservice.lifecycle import State, StopCause
+from lmservice.logs import speaker
+from lmservice.profiling import Wish
+from lmservice.threads import run_in_thread
+from lmservice.workers import snapshot
+from lmservice.workers.channel import Channel, Message
+
+INTERVAL = 0.25
+"""Between two words of how it is, in seconds, …"""
+INTERVAL_OF_CHANGE = 0.05
+"""… and while it starts or drains."""
+SNAPSHOT_INTERVAL = 1.0
+"""Between two snapshots of what has been counted, in seconds, …"""
+SNAPSHOT_SHARE = 0.02
+"""… or longer, so that they take no more than this share of the time."""
+NOT_OURS = frozenset((names.STATE, names.READY))
+"""Families that the supervisor alone can tell."""
+GOODBYE = 3.0
+"""What the last words have to reach the supervisor, in seconds."""
+
+
+class Link:
+    """Speaks for a worker from `start` to `close`."""
+
+    def __init__(self, instance: Instance, together: Together, sock: socket.socket) -> None:
+        self._instance, self._together, self._sock = instance, together, sock
+        self._loop = asyncio.new_event_loop()
+        self._closing = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+        self._channel: Channel
+        self._counting = asyncio.Lock()
+        self._answering: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begins, on a thread of its own."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Tells how it has ended and what it has counted, then leaves."""
+        with contextlib.suppress(RuntimeError):  # it has ended by itself
+            self._loop.call_soon_threadsafe(self._closing.set)
+        self._thread.join(timeout=GOODBYE)
+
+    def _run(self) -> None:
+        speaker.set(self._instance.stream)
+        asyncio.set_event_loop(self._loop)
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._channel = await Channel.open(self._sock)
+        self._channel.send("hello")
+        tasks = [asyncio.create_task(work) for work in (self._listen(), self._count())]
+        output = self._instance.stream.output
+        while not self._closing.is_set():
+            self._instance.heartbeat.watch()
+            if output.behind:
+                output.flush()
+            self._channel.send("status", **self._status())
+            await self._pause()
+        for task in tasks:
+            task.cancel()
+        self._instance.levels.revert_all()
+        await self._say_goodbye()
+
+    async def _pause(self) -> None:
+        still = self._instance.lifecycle.state is State.READY
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), INTERVAL if still else INTERVAL_OF_CHANGE)
+
+    def _status(self) -> dict[str, Any]:
+        instance = self._instance
+        return {
+            "at": time.monotonic(),
+            "state": instance.lifecycle.state,
+            "still_for": instance.heartbeat.still_for(),
+            "started": instance.started,
+            "ready": instance.ready,
+            "refused": self._together.refused,
+            "last_opened": instance.last_opened,
+            "in_flight": instance.in_flight,
+            "progress": instance.progress(),
+        }
+
+    async def _listen(self) -> None:
+        while (message := await self._channel.receive()) is not None:
+            self._heed(message)
+        self._together.left_alone = True
+        self._instance.lifecycle.stop(StopCause("supervisor ended"))
+
+    def _heed(self, message: Message) -> None:
+        kind, values, _ = message
+        lifecycle = self._instance.lifecycle
+        match kind:
+            case "stop":
+                lifecycle.stop(StopCause(**values))
+            case "hurry":
+                lifecycle.hurry()
+            case "force":
+                lifecycle.force()
+            case "part":
+                self._together.order = Order(values["order"])
+            case "stacks":
+                self._instance.log_stacks()
+            case _:
+                task = asyncio.create_task(self._answer(kind, values))
+                self._answering.add(task)
+                task.add_done_callback(self._answering.discard)
+
+    async def _answer(self, kind: str, values: dict[str, Any]) -> None:
+        number = values.pop("question")
+        try:
+            found = await self._found(kind, values)
+        except Exception as error:  # noqa: BLE001 - told to whoever asked
+            status = getattr(error, "status", 500)
+            self._channel.send("failure", question=number, error=str(error), status=int(status))
+        else:
+            self._channel.send("answer", found, question=number)
+
+    async def _found(self, kind: str, values: dict[str, Any]) -> bytes:
+        instance = self._instance
+        match kind:
+            case "count":
+                await self._tell_counts()  # as always, so that the supervisor hears them in order
+                return b""
+            case "tasks":
+                return to_json(await instance.tasks())
+            case "loggers":
+                return to_json(instance.levels.report())
+            case "level":
+                return to_json(instance.levels.change(values["name"], to_json(values["change"])))
+            case "profile":
+                return (await instance.profile(Wish(**values))).body
+            case _:
+                raise ValueError(f"{kind!r} is no question that a worker knows")
+
+    async def _count(self) -> None:
+        """Tells what has been counted, now and then, for the supervisor to have when this process is killed."""
+        while True:
+            began = time.monotonic()
+            await self._tell_counts()
+            await self._channel.flush()
+            await asyncio.sleep(max(SNAPSHOT_INTERVAL, (time.monotonic() - began) / SNAPSHOT_SHARE))
+
+    async def _tell_counts(self) -> None:
+        async with self._counting:
+            self._channel.send("counted", await run_in_thread(partial(_taken, self._instance), name="snapshot"))
+
+    async def _say_goodbye(self) -> None:
+        report = self._instance.report
+        if report.done():
+            self._channel.send("report", report=report.result())
+        self._channel.send("counted", _taken(self._instance))
+        await self._channel.close()
+
+
+def _taken(instance: Instance) -> bytes:
+    with gil.shared():
+        return snapshot.taken(instance.metrics.registry, without=NOT_OURS)

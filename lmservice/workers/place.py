@@ -1,0 +1,79 @@
+"""One of the places for workers: whoever dies in it is replaced, the later the more have died in it in a row."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from lmservice.lifecycle import State
+from lmservice.workers.worker import Worker, ended
+
+STEADY = 10.0
+"""A worker that lives as long as this, in seconds, has not died of its start."""
+LOOP = 3
+"""So many in a row that have not are a crash loop."""
+FIRST_PAUSE = 0.5
+"""Before a second one in a row is replaced, in seconds; doubled for each further one, …"""
+LONGEST_PAUSE = 30.0
+"""… up to this."""
+
+_log = logging.getLogger("lmservice.workers")
+
+
+class Place:
+    """A place, which has one worker at a time.
+
+    Args:
+        start: starts a worker.
+        closed: whether those that end are not to be replaced any longer.
+        left: called when one has ended.
+
+    Attributes:
+        deaths: how many have ended without having been told to.
+        in_a_row: how many of them, in a row, before they were steady.
+    """
+
+    def __init__(self, start: Callable[[], Worker], closed: Callable[[], bool], left: Callable[[Worker], None]) -> None:
+        self._start, self._closed, self._left = start, closed, left
+        self.worker = start()
+        self.deaths = self.in_a_row = 0
+
+    @property
+    def steady(self) -> bool:
+        """Whether its worker can be relied on: in a crash loop, only once it has lasted."""
+        return self.in_a_row < LOOP or time.monotonic() - self.worker.began >= STEADY
+
+    @property
+    def serves(self) -> bool:
+        """Whether its worker takes requests, and can be relied on."""
+        return self.worker.state is State.READY and self.steady
+
+    async def keep(self) -> None:
+        """Lives with one worker after another, until no more are wanted."""
+        while True:
+            code = await self.worker.live()
+            self._left(self.worker)
+            if self._closed():
+                return
+            await asyncio.sleep(self._mourn(code))
+            if self._closed():
+                return
+            self.worker = self._start()
+            _log.info("lmservice.worker_replaced", extra={"worker": self.worker.number, "pid": self.worker.pid})
+
+    def _mourn(self, code: int) -> float:
+        """Logs a death, and gives how long to wait until the next one is started, in seconds."""
+        worker = self.worker
+        lived = time.monotonic() - worker.began
+        self.deaths += 1
+        self.in_a_row = 0 if lived >= STEADY else self.in_a_row + 1
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self.in_a_row - 2)) if self.in_a_row > 1 else 0.0
+        values = {"worker": worker.number, "pid": worker.pid, **ended(code), "lived": round(lived, 3), "pause": pause}
+        _log.error("lmservice.worker_died", extra=values)
+        if self.in_a_row >= LOOP:
+            hint = f"each died within {STEADY:g} s of its start: the lines before say of what"
+            _log.error(
+                "lmservice.worker_crash_loop",
+                extra={"worker": worker.number, "in_a_row": self.in_a_row, "pause": pause, "hint": hint},
+            )
+        return pause

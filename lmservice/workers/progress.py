@@ -1,0 +1,37 @@
+"""What the probes say, of several workers as of one: of each job and check, how it is with the worker worst off."""
+
+from collections.abc import Sequence
+from typing import Any
+
+_JOBS = ("done", "pending", "running", "failed")
+_CHECKS = ("up", "unknown", "down")
+_PERIODIC = ("stopped", "waiting", "running")
+
+Report = dict[str, dict[str, Any]]
+
+
+def together(reports: Sequence[dict[str, Report]]) -> dict[str, Report]:
+    """One report of at least one worker's."""
+    return {
+        "startup_jobs": _worst([each["startup_jobs"] for each in reports], _JOBS),
+        "checks": _worst([each["checks"] for each in reports], _CHECKS),
+        "periodic_jobs": _summed([each["periodic_jobs"] for each in reports]),
+    }
+
+
+def _worst(reports: Sequence[Report], order: Sequence[str]) -> Report:
+    def rank(each: dict[str, Any]) -> tuple[int, float]:
+        return order.index(each["status"]), each.get("seconds", 0.0)
+
+    return {name: max((report[name] for report in reports), key=rank) for name in reports[0]}
+
+
+def _summed(reports: Sequence[Report]) -> Report:
+    """How each periodic job goes: what it was last, by the worker that was last; how often, by all of them."""
+    summed = {}
+    for name in reports[0]:
+        each = [report[name] for report in reports]
+        counts = {count: sum(one[count] for one in each) for count in ("runs", "failures", "skipped")}
+        status = max((one["status"] for one in each), key=_PERIODIC.index)
+        summed[name] = {**max(each, key=lambda one: one["last_success"] or ""), **counts, "status": status}
+    return summed

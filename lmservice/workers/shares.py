@@ -1,0 +1,41 @@
+"""How many connections each worker has, in memory that all of them see, so that none takes on more than its share."""
+
+import mmap
+import os
+
+NONE = 1 << 62
+"""What stands for the connections of a worker that takes none."""
+AHEAD = 2
+"""So many connections more than the worker with the fewest make one that lets others go first."""
+_SIZE = 8
+
+
+class Shares:
+    """The numbers, one a worker.
+
+    Args:
+        descriptor: of a file without a name, which `made` gives.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._numbers = memoryview(mmap.mmap(descriptor, 0)).cast("q")
+
+    @classmethod
+    def made(cls, workers: int) -> "Shares":
+        """New ones, of workers that take none so far."""
+        descriptor = os.memfd_create("lmservice-workers")
+        os.ftruncate(descriptor, workers * _SIZE)
+        shares = cls(descriptor)
+        for worker in range(1, workers + 1):
+            shares.leave(worker)
+        return shares
+
+    def ahead(self, worker: int, connections: int) -> bool:
+        """Notes how many a worker has; whether it should let another take the next one."""
+        self._numbers[worker - 1] = connections
+        return connections > min(self._numbers) + AHEAD
+
+    def leave(self, worker: int) -> None:
+        """Notes that a worker takes none any longer."""
+        self._numbers[worker - 1] = NONE

@@ -1,0 +1,126 @@
+"""The workers' metrics as one: counters and histograms summed up, and kept when a worker dies; gauges as they allow.
+
+A gauge is summed, unless its family says otherwise (`multiprocess_mode`, as prometheus_client calls it): the least,
+the most, or that of the last. What a worker had counted since its last snapshot dies with one that is killed; what
+has been told once is never taken back.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from lmservice import gil
+from lmservice.metrics import ACROSS, Metrics
+from lmservice.workers import snapshot
+from lmservice.workers.snapshot import Family
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
+CUMULATIVE = frozenset(("counter", "histogram", "summary", "gaugehistogram"))
+_OF_OTHERS = {
+    "process_start_time_seconds": "min",
+    "process_max_fds": "min",
+    "python_info": "max",
+}
+"""Gauges of prometheus_client itself that a sum would make nonsense of."""
+
+
+class Totals:
+    """What prometheus_client's encoders and bridge take for a registry: all workers' families and the supervisor's."""
+
+    def __init__(self, own: Metrics) -> None:
+        self._own = own
+        self._lock = threading.Lock()
+        self._live: dict[int, bytes] = {}
+        self._dead: list[bytes] = []
+        self._folding = threading.Lock()
+
+    def take(self, worker: int, told: bytes) -> None:
+        """Notes what a worker has counted by now."""
+        with self._lock:
+            self._live[worker] = told
+
+    def keep(self, worker: int) -> None:
+        """Keeps what a worker had counted that has ended; another may take its number."""
+        with self._lock:
+            if told := self._live.pop(worker, b""):
+                self._dead.append(told)
+
+    def get_target_info(self) -> None:
+        """There is none."""
+
+    def collect(self) -> "Iterator[Metric]":
+        """Every family of any worker, one after another; on a thread that may take its time."""
+        self._fold()
+        own = snapshot.taken(self._own.registry)
+        with self._lock:
+            dead, live = _by_name(self._dead), _by_name([own, *self._live.values()])
+        for name in {**live, **dead}:
+            kept = [family for family in map(snapshot.read, dead.get(name, ())) if family.kind in CUMULATIVE]
+            if found := kept + list(map(snapshot.read, live.get(name, ()))):
+                yield _metric(merged(found))
+
+    def _fold(self) -> None:
+        """Makes one of the snapshots of those that have died, so that they do not pile up."""
+        with self._folding:
+            with self._lock:
+                dead = list(self._dead)
+            if not dead:
+                return
+            families = [merged([snapshot.read(line) for line in lines]) for lines in _by_name(dead).values()]
+            kept = b"".join(snapshot.written(each) for each in families if each.kind in CUMULATIVE)
+            with self._lock:
+                self._dead[: len(dead)] = [kept]
+
+
+def _by_name(snapshots: Iterable[bytes]) -> dict[str, list[bytes]]:
+    found: dict[str, list[bytes]] = {}
+    for each in snapshots:
+        for name, line in snapshot.lines(each):
+            found.setdefault(name, []).append(line)
+    return found
+
+
+def merged(families: list[Family]) -> Family:
+    """One family of several of one name and kind; those of another kind than the first are left out."""
+    first = families[0]
+    across = next((each.across for each in families if each.across), _OF_OTHERS.get(first.name, ""))
+    found: dict[tuple[str, ...], list[Any]] = {}
+    for family in families:
+        if family.kind != first.kind:
+            continue
+        for name, labels, value, exemplar in gil.paced(family.samples):
+            key = (name, *(part for label in sorted(labels.items()) for part in label))
+            before = found.get(key)
+            if before is None:
+                found[key] = [name, labels, value, exemplar]
+            else:
+                before[2] = _combine(first.kind, name, labels, across)((before[2], value))
+                before[3] = max(before[3] or exemplar, exemplar or before[3], key=_moment)
+    return first._replace(across=across, samples=list(found.values()))  # type: ignore[arg-type]
+
+
+def _combine(kind: str, name: str, labels: Mapping[str, str], across: str) -> Any:
+    if kind in CUMULATIVE:
+        if name.endswith("_created"):
+            return min
+        return max if "quantile" in labels and kind == "summary" else sum
+    if kind in ("info", "stateset"):
+        return max
+    return ACROSS[across or "sum"]
+
+
+def _moment(exemplar: list[Any] | None) -> float:
+    return (exemplar[2] or 0.0) if exemplar else 0.0
+
+
+def _metric(family: Family) -> "Metric":
+    from prometheus_client.metrics_core import Metric  # noqa: PLC0415 - costs every start what only a scrape needs
+    from prometheus_client.samples import Exemplar  # noqa: PLC0415
+
+    metric = Metric(family.name, family.documentation, family.kind)
+    metric.unit = family.unit
+    for name, labels, value, exemplar in family.samples:
+        metric.add_sample(name, labels, value, exemplar=Exemplar(*exemplar) if exemplar else None)
+    return metric

@@ -1,0 +1,200 @@
+"""One worker as its supervisor sees it: its process, what it last said of itself, and what it can be asked."""
+
+import asyncio
+import contextlib
+import itertools
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from lmservice.instance import Order
+from lmservice.lifecycle import State, StopCause
+from lmservice.threads import run_in_thread
+from lmservice.workers.channel import Channel, Message
+from lmservice.workers.child import ORDERS, Given
+from lmservice.workers.link import INTERVAL
+from lmservice.workers.shares import Shares
+
+PATIENCE = 5.0
+"""How long an answer may take, in seconds."""
+
+
+class UnansweredError(Exception):
+    """A worker has failed to answer, or has ended; `status` is the HTTP status that says so."""
+
+    def __init__(self, message: str, status: int = 503) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class Worker:
+    """A process that serves.
+
+    Args:
+        target: the service, `MODULE:SERVICE`.
+        number: from 1.
+        listener: the socket that it shares with the others.
+        shares: the workers' numbers of connections.
+        counted: takes each snapshot of what it has counted.
+        met: called once it listens.
+
+    Attributes:
+        status: what it last said of itself; empty before it has said anything.
+        report: how it ended, in its own words; None where it has not told.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        number: int,
+        *,
+        listener: socket.socket,
+        shares: Shares,
+        counted: Callable[[int, bytes], None],
+        met: "Callable[[Worker], None]",
+    ) -> None:
+        self.number = number
+        self.began = time.monotonic()
+        self.status: dict[str, Any] = {}
+        self.report: dict[str, Any] | None = None
+        self.code: int | None = None
+        self._counted, self._met, self._shares = counted, met, shares
+        self._told = False
+        self._questions = itertools.count()
+        self._asked: dict[int, asyncio.Future[bytes]] = {}
+        self._channel: Channel | None = None
+        self._sock, theirs = socket.socketpair()
+        with theirs:
+            given = Given(number, listener.fileno(), theirs.fileno(), shares.descriptor)
+            self._process = _started(target, given)
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        return self.code is None
+
+    @property
+    def state(self) -> State:
+        """Where it is in its life."""
+        if not self.alive:
+            return State.STOPPED
+        return State(self.status.get("state", State.STARTING))
+
+    @property
+    def ready(self) -> bool:
+        """Whether it serves, and no critical check says otherwise."""
+        return self.alive and bool(self.status.get("ready"))
+
+    @property
+    def still_for(self) -> float:
+        """How long its event loop, or all of it, has stood still, in seconds; 0 as long as it turns."""
+        if not self.alive or not self.status:
+            return 0.0
+        silent: float = max(0.0, time.monotonic() - self.status["at"] - 2 * INTERVAL)
+        return silent + float(self.status["still_for"])
+
+    async def live(self) -> int:
+        """Listens to it until it has ended; gives its exit code, which is less than 0 where a signal ended it."""
+        self._channel = await Channel.open(self._sock)
+        ending = asyncio.create_task(run_in_thread(self._process.wait, name=f"worker {self.number}"))
+        listening = asyncio.create_task(self._listen(self._channel))
+        code = await ending
+        await asyncio.wait([listening], timeout=1)  # for its last words; whoever it has forked may hold its end
+        listening.cancel()
+        await self._channel.close()
+        self._shares.leave(self.number)
+        self.code = code
+        for future in self._asked.values():
+            if not future.done():
+                future.set_exception(UnansweredError(f"worker {self.number} has ended"))
+        return code
+
+    async def _listen(self, channel: Channel) -> None:
+        while (message := await channel.receive()) is not None:
+            self._heed(message)
+
+    def _heed(self, message: Message) -> None:
+        kind, values, payload = message
+        match kind:
+            case "hello":
+                self._met(self)
+            case "status":
+                self.status = values
+                if self.state is State.DRAINING and not self._told:
+                    self.tell("part", order=Order.LEAVE)  # it stops by itself, and the others go on
+            case "counted":
+                self._counted(self.number, payload)
+            case "report":
+                self.report = values["report"]
+            case "answer" | "failure":
+                future = self._asked.pop(values["question"], None)
+                if future is None or future.done():
+                    return
+                if kind == "answer":
+                    future.set_result(payload)
+                else:
+                    future.set_exception(UnansweredError(values["error"], values["status"]))
+
+    def tell(self, kind: str, **values: Any) -> None:
+        """Tells it something that has no answer."""
+        if self._channel is not None:
+            self._channel.send(kind, **values)
+
+    async def ask(self, what: str, *, patience: float = PATIENCE, **values: Any) -> bytes:
+        """Asks it for something.
+
+        Raises:
+            UnansweredError: it has ended, could not answer, or took longer than `patience` seconds.
+        """
+        if self._channel is None or not self.alive:
+            raise UnansweredError(f"worker {self.number} does not run")
+        number = next(self._questions)
+        future = self._asked[number] = asyncio.get_running_loop().create_future()
+        self._channel.send(what, question=number, **values)
+        try:
+            return await asyncio.wait_for(future, patience)
+        except TimeoutError:
+            raise UnansweredError(f"worker {self.number} has not answered within {patience:g} s") from None
+        finally:
+            self._asked.pop(number, None)
+
+    def stop(self, cause: StopCause) -> None:
+        """Has it drain, with all others; one that has not come so far as to listen is ended, and nothing is lost."""
+        self._told = True
+        if self.status:
+            self.tell("stop", **cause._asdict())
+        elif self.alive:
+            self.kill()
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+
+def _started(target: str, given: Given) -> "subprocess.Popen[bytes]":
+    """The process, in which the signals that are not for it stay blocked until it can leave them alone."""
+    command = [sys.executable, "-P", "-m", "lmservice", "worker", target, *given.words]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ORDERS)
+    try:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=given[1:])  # noqa: S603 - our own command
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def ended(code: int) -> dict[str, Any]:
+    """How a process ended, for the log."""
+    if code >= 0:
+        return {"exit_code": code}
+    with contextlib.suppress(ValueError):
+        return {"signal": signal.Signals(-code).name}
+    return {"signal": str(-code)}
