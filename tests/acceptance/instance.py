@@ -1,5 +1,7 @@
 """One instance of the service under test, and the moments of its stop.
 
+Cases 8, 9, 12 and 15 hold with two workers too.
+
 Each test's docstring names its case of "Zero downtime: what was measured, and what must hold":
 
 | cases | file |
@@ -39,17 +41,20 @@ SETTINGS = {
     "LM_IDLE_GRACE": str(IDLE_GRACE),
     "LM_DRAIN_TIMEOUT": str(DRAIN),
 }
-EACH_STACK = pytest.mark.parametrize(
+STACKS = [
+    {"LM_HTTP": "httptools", "LM_LOOP": "uvloop"},
+    {"LM_HTTP": "httptools", "LM_LOOP": "asyncio"},
+    {"LM_HTTP": "h11", "LM_LOOP": "uvloop"},
+    {"LM_HTTP": "h11", "LM_LOOP": "asyncio"},
+]
+EACH_STACK = pytest.mark.parametrize("stack", STACKS, ids=lambda stack: "-".join(stack.values()))
+"""Runs a test on each parser and each loop; without it a service runs on its defaults."""
+EACH_STACK_AND_WORKERS = pytest.mark.parametrize(
     "stack",
-    [
-        {"LM_HTTP": "httptools", "LM_LOOP": "uvloop"},
-        {"LM_HTTP": "httptools", "LM_LOOP": "asyncio"},
-        {"LM_HTTP": "h11", "LM_LOOP": "uvloop"},
-        {"LM_HTTP": "h11", "LM_LOOP": "asyncio"},
-    ],
+    [*STACKS, {"LM_WORKERS": "2", "LM_LOOP": "uvloop"}, {"LM_WORKERS": "2", "LM_LOOP": "asyncio"}],
     ids=lambda stack: "-".join(stack.values()),
 )
-"""Runs a test on each parser and each loop; without it a service runs on its defaults."""
+"""The same, and on each loop with two workers."""
 
 
 class Start(Protocol):

@@ -16,6 +16,10 @@ async def hello(request: Request) -> Response:
     return PlainTextResponse("draining" if request.state.lifecycle.draining else "hello")
 
 
+async def worker(request: Request) -> Response:
+    return PlainTextResponse(str(request.state.lifecycle.worker))
+
+
 async def slow(request: Request) -> Response:
     await asyncio.sleep(float(request.path_params["seconds"]))
     return PlainTextResponse("slow")
@@ -80,6 +84,7 @@ service = Service(
     "acceptance",
     routes=[
         Route("/", hello),
+        Route("/worker", worker),
         Route("/slow/{seconds}", slow),
         Route("/block/{seconds}", block),
         Route("/compute/{seconds}", compute),

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from acceptance.instance import EACH_STACK, PROGRAM, SETTINGS, sleep_until
+from acceptance.instance import EACH_STACK, EACH_STACK_AND_WORKERS, PROGRAM, SETTINGS, sleep_until
 from processes import ServiceProcess
 from strict_client import Connection, Load, request_bytes
 
@@ -21,6 +21,7 @@ SHUTDOWNS = 10
 FEWER_SHUTDOWNS = 3
 PAUSE = 0.02
 AT_ONCE = {"LM_DRAIN_DELAY": "0", "LM_DRAIN_QUIET": "0", "LM_DRAIN_DELAY_MAX": "0"}
+LATER = {"LM_DRAIN_DELAY": "0.6", "LM_DRAIN_QUIET": "0", "LM_DRAIN_DELAY_MAX": "0.6"}
 SOON = {"LM_DRAIN_DELAY": "0.2", "LM_DRAIN_QUIET": "0.1", "LM_DRAIN_DELAY_MAX": "0.3"}
 REFUSED_OPTION = """
 import pathlib
@@ -99,24 +100,37 @@ def fallen_back(running: ExitStack, stack: dict[str, str], tmp_path: Path) -> St
     return Starter(running, stack, folder=tmp_path)
 
 
-def queue_and_stop(service: ServiceProcess, *, stop_first: bool) -> list[int]:
-    """Blocks the loop for 1 s, queues connections with a request each, stops, and gives what each was answered."""
-    with ExitStack() as connections, ThreadPoolExecutor() as threads:
-        blocking = connections.enter_context(Connection(service.port))
-        blocking.request()
-        blocking.send(request_bytes("/block/1"))
+def one_for_each_worker(service: ServiceProcess, connections: ExitStack) -> list[Connection]:
+    """A connection to each process that serves; the others that it took to find them stay open too."""
+    count = len(service.manage("/readyz")[1].get("workers", [0]))
+    found: dict[bytes, Connection] = {}
+    while len(found) < count:
+        connection = connections.enter_context(Connection(service.port))
+        found.setdefault(connection.request("/worker").body, connection)
+    return list(found.values())
+
+
+def queue_and_stop(service: ServiceProcess, *, stop_first: bool, pause: float = 0.3) -> list[int]:
+    """Blocks each loop for 1 s, queues connections with a request each, stops, and gives what each was answered.
+
+    Where it stops first, the connections come `pause` seconds later.
+    """
+    with ExitStack() as connections, ThreadPoolExecutor(QUEUED + 4) as threads:
+        blocking = one_for_each_worker(service, connections)
+        for each in blocking:
+            each.send(request_bytes("/block/1"))
         blocked = time.monotonic()
         sleep_until(blocked + 0.2)
         if stop_first:
             service.signal(signal.SIGTERM)
-            sleep_until(blocked + 0.5)
+            sleep_until(blocked + 0.2 + pause)
         queued = [connections.enter_context(Connection(service.port)) for _ in range(QUEUED)]
         for connection in queued:
             connection.send(request_bytes())
         if not stop_first:
             service.signal(signal.SIGTERM)
-        responses = threads.map(Connection.receive, [blocking, *queued])
-        return [response.status for response in responses]
+        responses = threads.map(Connection.receive, [*blocking, *queued])
+        return [response.status for response in responses][len(blocking) - 1 :]
 
 
 def stop_under_connections(service: ServiceProcess) -> Load:
@@ -151,7 +165,7 @@ def assert_no_connected_client_fails(start: Starter, *, shutdowns: int) -> None:
         assert load.refused > 0
 
 
-@EACH_STACK
+@EACH_STACK_AND_WORKERS
 @pytest.mark.parametrize("settings", [AT_ONCE, SETTINGS], ids=["no delay", "usual delay"])
 def test_connections_queued_behind_a_blocked_loop_are_all_served(ordinary: Starter, settings: dict[str, str]) -> None:
     """Case 8."""
@@ -168,7 +182,17 @@ def test_connections_queued_after_the_stop_while_the_delay_runs_out_unseen_are_a
     assert service.wait() == 0
 
 
-@EACH_STACK
+@EACH_LOOP
+def test_connections_queued_while_the_delay_of_two_workers_that_stand_still_runs_out_are_all_served(
+    ordinary: Starter,
+) -> None:
+    """Case 8: their supervisor, which does not stand still, refuses new connections in time."""
+    service = ordinary({**LATER, "LM_WORKERS": "2"})
+    assert queue_and_stop(service, stop_first=True, pause=0.05) == [200] * (1 + QUEUED)
+    assert service.wait() == 0
+
+
+@EACH_STACK_AND_WORKERS
 def test_ten_shutdowns_under_constant_new_connections_lose_no_request(ordinary: Starter) -> None:
     """Case 9."""
     assert_no_connected_client_fails(ordinary, shutdowns=SHUTDOWNS)
@@ -186,14 +210,14 @@ def test_an_unprivileged_user_loses_no_request_under_constant_new_connections(un
     assert_no_connected_client_fails(unprivileged, shutdowns=FEWER_SHUTDOWNS)
 
 
-@EACH_STACK
+@EACH_STACK_AND_WORKERS
 def test_without_the_socket_option_nothing_that_is_queued_is_lost(fallen_back: Starter, tmp_path: Path) -> None:
     """Case 21, of 8."""
     assert_nothing_queued_is_lost(fallen_back)
     assert (tmp_path / "refused").exists()
 
 
-@EACH_STACK
+@EACH_STACK_AND_WORKERS
 def test_without_the_socket_option_no_request_is_lost_under_constant_new_connections(
     fallen_back: Starter, tmp_path: Path
 ) -> None:

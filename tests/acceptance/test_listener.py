@@ -4,10 +4,10 @@ import asyncio
 import signal
 import time
 
-from acceptance.instance import DELAY_MAX, EACH_STACK, Start
+from acceptance.instance import DELAY_MAX, EACH_STACK_AND_WORKERS, Start
 from strict_client import Load
 
-pytestmark = EACH_STACK
+pytestmark = EACH_STACK_AND_WORKERS
 CLIENTS = 40
 PAUSE = 0.02
 

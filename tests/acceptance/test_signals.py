@@ -3,11 +3,11 @@
 import signal
 import time
 
-from acceptance.instance import EACH_STACK
+from acceptance.instance import EACH_STACK_AND_WORKERS
 from processes import ServiceProcess
 from strict_client import Connection, request_bytes
 
-pytestmark = EACH_STACK
+pytestmark = EACH_STACK_AND_WORKERS
 
 
 def test_a_storm_of_signals_over_two_stop_calls_changes_neither_answers_nor_exit_code(service: ServiceProcess) -> None:
