@@ -80,6 +80,7 @@ class Case:
     stop: Stop
     removed: float = 1.0
     drain_delay: str = ""
+    workers: int = 1
 
     @contextmanager
     def instance(self, log: Path, latency: float) -> Iterator[Instance]:
@@ -89,6 +90,7 @@ class Case:
         command = [current().command("uvicorn"), "bare:app", "--port", str(port)]
         if self.program == "lmservice":
             command = [current().command("lmservice"), "run", "waiting:service"]
+            variables["LM_WORKERS"] = str(self.workers)
             variables |= {"LM_ENVIRONMENT": "qa", "LM_PORT": str(port), "LM_MANAGEMENT_PORT": str(management)}
         if self.drain_delay:
             variables["LM_DRAIN_DELAY"] = self.drain_delay
