@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 BACKLOG = 2048
 """As uvicorn has it."""
-YIELDED = 0.002
+YIELDED = 0.005
 """How long others have to take a connection, in seconds; whoever let them go first takes it then."""
 RETRY = 1.0
 """Where the process or the system is out of descriptors or memory, in seconds."""

@@ -100,7 +100,8 @@ class Output:
         try:
             self._put(descriptor, lines)
         finally:
-            fcntl.lockf(lock, fcntl.LOCK_UN)
+            if not self._rest:  # else others would go on in the middle of a line
+                fcntl.lockf(lock, fcntl.LOCK_UN)
 
     def _put(self, descriptor: int, lines: bytes) -> None:
         """Ends the line that has begun before, then writes these as far as there is room; drops the others whole."""

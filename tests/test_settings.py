@@ -70,6 +70,7 @@ DEFAULTS = {
     "liveness_stall": 10,
     "http": "auto",
     "loop": "auto",
+    "workers": 1,
     "request_timeout": 30,
     "max_body_size": 1048576,
     "max_concurrency": 1000,

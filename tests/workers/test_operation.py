@@ -8,6 +8,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from processes import ServiceProcess
@@ -105,21 +106,22 @@ def test_lines_of_all_workers_are_whole_however_long_they_are(service: ServicePr
     """On one pipe, a write of more than a page may be interrupted by another's."""
     lengths = (1, 300, 3_000, 5_000, 20_000)
 
-    def talk(client: int) -> None:
-        with Connection(service.port) as connection:
-            for number in range(60):
-                path = f"/say/{lengths[(client + number) % len(lengths)]}"
-                assert connection.request(path).status == 200
+    def talk(client: int, connection: Connection) -> None:
+        for number in range(60):
+            path = f"/say/{lengths[(client + number) % len(lengths)]}"
+            assert connection.request(path).status == 200
 
-    with ThreadPoolExecutor(8) as threads:
-        list(threads.map(talk, range(8)))
+    with each_worker(service) as connections, ExitStack() as more, ThreadPoolExecutor(8) as threads:
+        others = [more.enter_context(Connection(service.port)) for _ in range(6)]
+        list(threads.map(talk, range(8), [*connections.values(), *others]))
     service.stop()
     service.wait()
+    assert [line[:80] for line in service.output if line != "cleaned up" and not line.startswith("{")] == []
     events = [json.loads(line) for line in service.output if line != "cleaned up"]
     said = [event for event in events if event["event"] == "said"]
     assert Counter(len(event["what"]) for event in said) == dict.fromkeys(lengths, 96)
     assert {event["worker"] for event in said} == {"1", "2"}
-    assert len([event for event in events if event["event"] == "http.request"]) == 480
+    assert len([event for event in events if event.get("route") == "/say/{length}"]) == 480
 
 
 def test_the_life_of_the_service_is_told_once_and_that_of_each_worker_under_its_number(service: ServiceProcess) -> None:
