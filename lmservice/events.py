@@ -43,6 +43,8 @@ IN_A_REQUEST: Mapping[str, str] = {
 SOMETIMES: Mapping[str, str] = {
     "exception": "the traceback, where there was an exception",
     "stack": "where the code was, where that was asked for",
+    "worker": "of several workers, the number of the one that says it; the steps of its own life, `lmservice.ready` and"
+    " so on, are then `lmservice.worker_ready` and so on",
 }
 """What any line may say."""
 
@@ -80,6 +82,7 @@ EVENTS: Mapping[str, Event] = {
             "seconds": "how long the start took",
             "startup_jobs": "each job's time by its name, in seconds",
             "critical_path": "the chain of jobs that the start waited for",
+            "workers": "of several workers, the process id of each by its number",
         },
     ),
     "lmservice.start_failed": Event(
@@ -131,6 +134,35 @@ EVENTS: Mapping[str, Event] = {
             "problems": "what was cut off or failed, a line each",
         },
     ),
+    "lmservice.worker_died": Event(
+        "error",
+        "a worker has ended without having been told to",
+        {
+            "worker": "its number",
+            "pid": "its process id",
+            "signal": "what ended it, or",
+            "exit_code": "how it ended",
+            "lived": "for how long, in seconds",
+            "pause": "until the next one is started, in seconds",
+        },
+    ),
+    "lmservice.worker_crash_loop": Event(
+        "error",
+        "workers die one after another, soon after their start",
+        {
+            "worker": "their number",
+            "in_a_row": "how many have",
+            "pause": "until the next one is started, in seconds",
+            "hint": "where to look",
+        },
+    ),
+    "lmservice.worker_replaced": Event(
+        "info", "another worker has been started for one that died", {"worker": "its number", "pid": "its process id"}
+    ),
+    "lmservice.task_stack": Event(
+        "warning", "SIGUSR1: where a task is", {"task_name": "the task's", "coroutine": "what it runs"}
+    ),
+    "lmservice.thread_stack": Event("warning", "SIGUSR1: where a thread is", {"thread_name": "the thread's"}),
     "lmservice.health_check_down": Event(
         "error",
         "a health check has failed often enough",

@@ -45,7 +45,7 @@ async def test_every_name_is_of_a_family_that_a_service_has(serve: Any) -> None:
     assert (await served.client.get("/")).status_code == 200
     text = (await served.management.get("/metrics")).text
     families = set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
-    wanted = set(NAMES.values()) - {names.LOG_EVENTS}
+    wanted = set(NAMES.values()) - {names.LOG_EVENTS, names.WORKERS, names.WORKER_DEATHS}
     assert wanted - families == set()
 
 
