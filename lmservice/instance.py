@@ -10,7 +10,7 @@ import socket
 import time
 import traceback
 from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import State as RequestState
 
@@ -31,6 +31,9 @@ from lmservice.service import Service
 from lmservice.settings import Settings
 from lmservice.startup import Startup, Status
 from lmservice.version import __version__
+
+if TYPE_CHECKING:
+    from lmservice.observation import Observation
 
 TICK = 0.05
 """How often a drain looks at how far it is, in seconds."""
@@ -82,6 +85,9 @@ class Instance:
         self._background: list[asyncio.Task[Any]] = []
         self._clients = contextlib.AsyncExitStack()
         self._graphite = Graphite(settings, service.metrics) if settings.graphite_url else None
+        self.phase = ""
+        """What a stop is at: `drain_delay`, `drain`, `cleanup`; '' before."""
+        self.phase_since = 0.0
         self._phases = {"drain_delay": 0.0, "drain": 0.0, "cleanup": 0.0}
         self._problems: list[str] = []
         self._observe()
@@ -121,6 +127,25 @@ class Instance:
         jobs = self._startup.report() if self._startup else {job.name: dict(pending) for job in self.service.jobs}
         checks = {watch.check.name: watch.report() for watch in self._watches}
         return {"startup_jobs": jobs, "checks": checks, "periodic_jobs": self._timetable.report()}
+
+    @property
+    def startup(self) -> Startup | None:
+        """The start-up jobs; None before they begin."""
+        return self._startup
+
+    @property
+    def listener(self) -> Listener | None:
+        """The service's listener; None before it is open."""
+        return self._listener
+
+    def observation(self) -> "Observation":
+        """What a person is shown of it."""
+        from lmservice.observation import Observation  # noqa: PLC0415 - costs every start what few look at
+
+        return Observation(self, self._layer, self._watches, self._timetable)
+
+    def _enter(self, phase: str) -> None:
+        self.phase, self.phase_since = phase, time.time()
 
     def _observe(self) -> None:
         labels = {**self.info(), "python": platform.python_version()}
@@ -288,9 +313,11 @@ class Instance:
         self._log_draining(cause)
         if self.settings.environment == "dev":
             self.lifecycle.hurry()
+        self._enter("drain_delay")
         began = self.loop.time()
         await self._delay(listener, began)
         self._phases["drain_delay"] = self.loop.time() - began
+        self._enter("drain")
         began = self.loop.time()
         await listener.refuse()
         listener.close_websockets()
@@ -358,6 +385,7 @@ class Instance:
 
         The service's clients are closed last: jobs may have needed them to the end.
         """
+        self._enter("cleanup")
         began = self.loop.time()
         limit = self.settings.cleanup_timeout
         for task in self._background:

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic_core import to_json
 from starlette.requests import Request
@@ -26,6 +26,10 @@ from lmservice.settings import Settings
 from lmservice.stacks import snapshot
 from lmservice.threads import run_in_thread
 from lmservice.timestamps import rfc3339
+
+if TYPE_CHECKING:
+    from lmservice.management.events import Events
+    from lmservice.observation import Observation
 
 _MOST_BODY = 65_536
 
@@ -61,6 +65,9 @@ class Instance(Protocol):
     def progress(self) -> dict[str, Any]:
         """The start-up jobs, the checks and the periodic jobs."""
 
+    def observation(self) -> "Observation":
+        """What draws the pictures that the console shows."""
+
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -72,10 +79,13 @@ class Endpoints:
         self._instance = instance
         self._guard = Guard(instance.settings)
         self.levels = Levels()
+        self._events: Events | None = None
+        self._closed = False
         self._renderings: dict[tuple[str, bool], asyncio.Task[tuple[list[bytes], str]]] = {}
         self._one_at_a_time = asyncio.Lock()
         self._routes: dict[str, dict[str, Endpoint]] = {
             "/": {"GET": self._index},
+            "/events": {"GET": self._watch},
             "/livez": {"GET": self._livez},
             "/startupz": {"GET": self._startupz},
             "/readyz": {"GET": self._readyz},
@@ -87,6 +97,14 @@ class Endpoints:
             "/tasks": {"GET": self._restricted(self._tasks)},
             "/stop": {"GET": self._restricted(self._stop), "POST": self._restricted(self._stop)},
         }
+
+    def close(self) -> None:
+        """Ends what would not end by itself: changed levels, and the streams of those who watch."""
+        self._closed = True
+        self.levels.revert_all()
+        report = self._instance.report
+        if self._events is not None:
+            self._events.close(report.result() if report.done() else None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, connection: object = None) -> None:
         """Answers one request."""
@@ -105,10 +123,12 @@ class Endpoints:
         path = request.scope["path"]  # as it came: a URL object would drop line ends
         if path not in OPEN and (objection := self._guard.objection(request)):
             return self._refused(request, objection)
+        if path.startswith("/console.") and request.method in ("GET", "HEAD"):
+            return self._asset(path)
         template = "/loggers/{name}" if path.startswith("/loggers/") else path
         methods = self._routes.get(template)
         if methods is None:
-            return _problem(404, f"there is no {path} here; GET / lists what there is")
+            return _missing(path)
         method = "GET" if request.method == "HEAD" and path != "/stop" else request.method
         if method not in methods:
             allow = ", ".join(methods)
@@ -170,14 +190,32 @@ class Endpoints:
             return await run_in_thread(partial(render, registry, accept, packed=packed), name="exposition")
 
     async def _info(self, _request: Request) -> Response:
-        return _json(
-            {
-                **self._instance.info(),
-                "python": platform.python_version(),
-                "started_at": rfc3339(self._instance.started_at),
-                "uptime_seconds": round(time.time() - self._instance.started_at, 3),
-            }
-        )
+        return _json(self._introduction())
+
+    def _introduction(self) -> dict[str, Any]:
+        return {
+            **self._instance.info(),
+            "python": platform.python_version(),
+            "started_at": rfc3339(self._instance.started_at),
+            "uptime_seconds": round(time.time() - self._instance.started_at, 3),
+        }
+
+    async def _watch(self, request: Request) -> Response:
+        from lmservice.management.events import MOST, Events  # noqa: PLC0415 - as in _config
+
+        if request.method == "HEAD":
+            return Response(media_type="text/event-stream")
+        if self._events is None:
+            self._events = Events(self._instance, self._introduction)
+        if self._closed or self._events.full:
+            said = f"{MOST} observers watch, as many as there may be: close one, or try again later"
+            return _problem(503, said, {"retry-after": "5"})
+        return self._events.answer(allowed=self._guard.allows(request))
+
+    def _asset(self, path: str) -> Response:
+        from lmservice.management.console import ASSETS, asset  # noqa: PLC0415 - as in _config
+
+        return asset(path.removeprefix("/")) if path in ASSETS else _missing(path)
 
     async def _config(self, _request: Request) -> Response:
         from lmservice import configuration  # noqa: PLC0415 - costs every start what few ask for
@@ -208,7 +246,12 @@ class Endpoints:
         self._instance.lifecycle.stop(StopCause("/stop"))
         return _json(await asyncio.shield(asyncio.wrap_future(self._instance.report)))
 
-    async def _index(self, _request: Request) -> Response:
+    async def _index(self, request: Request) -> Response:
+        """The console for a browser, the list of endpoints for everything else."""
+        if "text/html" in request.headers.get("accept", ""):
+            from lmservice.management.console import asset  # noqa: PLC0415 - as in _config
+
+            return asset("console.html")
         info = self._instance.info()
         lines = [f"{info['name']} {info['version']} is {self._instance.lifecycle.state.value}.", ""]
         lines += [f"{' '.join(methods):9} {path}" for path, methods in self._routes.items()]
@@ -228,6 +271,10 @@ class _Chunks(Response):
         for chunk in self._chunks:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
+
+
+def _missing(path: str) -> Response:
+    return _problem(404, f"there is no {path} here; GET / lists what there is")
 
 
 def _accepts_gzip(header: str) -> bool:
