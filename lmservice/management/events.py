@@ -10,7 +10,6 @@ misses pictures, and holds up nobody. The events, each with a JSON object as its
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -72,15 +71,22 @@ class Events:
 
     def answer(self, *, allowed: bool) -> Response:
         """The stream for one more observer."""
+        if self._drawing is None:
+            self._begin()
         observer = Observer(allowed=allowed)
         self._observers.add(observer)
-        if self._drawing is None:
-            self._observation.begin()
-            self._draw()
-            self._drawing = asyncio.create_task(self._draw_forever(), name="events")
         hello = {"info": self._introduce(), "allowed": allowed, "history": list(self._history)}
         observer.greet(_event("hello", hello), self._told(self._last, allowed=allowed))
         return Stream(observer, self._leave)
+
+    def _begin(self) -> None:
+        self._observation.begin()
+        try:
+            self._draw()
+        except BaseException:
+            self._observation.end()
+            raise
+        self._drawing = asyncio.create_task(self._draw_forever(), name="events")
 
     def _leave(self, observer: "Observer") -> None:
         self._observers.discard(observer)
@@ -92,16 +98,22 @@ class Events:
     async def _draw_forever(self) -> None:
         while True:
             await self._moment()
-            try:
-                self._draw()
-            except Exception:  # noqa: BLE001 - a picture that fails must not end the next
-                _log.exception("GET /events could not draw")
+            if not self._drawn():
                 continue
             for allowed in (True, False):
                 observers = [each for each in self._observers if each.allowed is allowed]
                 event = self._told(self._last, allowed=allowed) if observers else b""
                 for observer in observers:
                     observer.show(event)
+
+    def _drawn(self) -> bool:
+        """Draws the next picture; one that fails must end neither the stream nor the process's own end."""
+        try:
+            self._draw()
+        except Exception:  # noqa: BLE001 - whatever it reads may be the service's own
+            _log.exception("GET /events could not draw")
+            return False
+        return True
 
     async def _moment(self) -> None:
         """Waits for the next picture's time, or for a new state."""
@@ -124,7 +136,7 @@ class Events:
         """Tells every observer that the process ends, and ends their streams."""
         self._closed = True
         if self._observers:
-            self._draw()
+            self._drawn()
         end = _event("end", {"state": self._lifecycle.state.value, "report": report})
         for observer in self._observers:
             observer.finish(self._told(self._last, allowed=observer.allowed) + end)
@@ -193,9 +205,8 @@ class Stream(Response):
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": self.raw_headers})
         async for event in self._observer.events():
-            with contextlib.suppress(OSError):
-                async with asyncio.timeout(PATIENCE):
-                    await send({"type": "http.response.body", "body": event, "more_body": True})
+            async with asyncio.timeout(PATIENCE):
+                await send({"type": "http.response.body", "body": event, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
 
