@@ -127,7 +127,7 @@ async def test_requests_show_as_rates_quantiles_errors_and_the_slowest_with_thei
 async def test_what_a_drain_waits_for_is_shown_and_the_end_is_told_with_the_report() -> None:
     gate = asyncio.Event()
     async with AsyncExitStack() as life, httpx.AsyncClient(timeout=60) as client:
-        service = await life.enter_async_context(running(busy(gate), log_format="json", drain_timeout=60))
+        service = await life.enter_async_context(running(busy(gate), log_format="json", drain_timeout=30))
         async with httpx.AsyncClient(base_url=service.management_url) as management, watching(management) as following:
             headers = {"x-request-id": "held", "connection": "close"}
             asking = asyncio.create_task(client.get(f"{service.url}/held", headers=headers))
