@@ -11,7 +11,7 @@ from starlette.routing import Route
 from lmservice import Service
 from search_service import airports, database, problems, tables, timetable
 from search_service.airports import Airports, search_airports
-from search_service.flights import search_flights
+from search_service.flights import LocalFlights, search_flights
 from search_service.problems import InvalidParametersError
 from search_service.settings import SearchSettings
 from search_service.timetable import Timetable
@@ -40,6 +40,12 @@ async def imported_timetable(state: State) -> Timetable:
     """The timetable, imported by the first instance to start."""
     with database.explained(state.database):
         return await timetable.prepare(state.database)
+
+
+@service.startup_job(name="flights", after=["timetable"])
+async def local_flights(state: State) -> LocalFlights:
+    """The flights, as every search finds them."""
+    return LocalFlights(state.database)
 
 
 @service.startup_job(name="airports", after=["timetable"])

@@ -6,7 +6,6 @@ the next start does it again. It is also done again when the data or the schema 
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,11 +19,10 @@ from sqlalchemy import Table, insert, inspect, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from search_service import schedule, source, tables
+from search_service import fares, schedule, source, tables
 from search_service.database import is_busy, writing
-from search_service.parameters import NotAllowedError
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised whenever the tables, or how they are filled, change."""
 
 BATCH = 10_000
@@ -45,27 +43,6 @@ class Timetable:
     version: str
     first_day: date
     last_day: date
-
-    @property
-    def days(self) -> str:
-        """The days that can be asked for, in words."""
-        return f"a day as YYYY-MM-DD, from {self.first_day} to {self.last_day}"
-
-    def read_day(self, value: str) -> date:
-        """The day that a client gave.
-
-        Raises:
-            NotAllowedError: it is no day, or none of the timetable's.
-        """
-        try:
-            day = date.fromisoformat(value) if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value) else None
-        except ValueError:
-            day = None
-        if day is None:
-            raise NotAllowedError("is no date", self.days)
-        if not self.first_day <= day <= self.last_day:
-            raise NotAllowedError("is outside the timetable", self.days)
-        return day
 
 
 def current_version() -> str:
@@ -166,8 +143,10 @@ class Compilation:
             self._days.add(day)
             departure, arrival, *offsets = self._times(record, day)
             aircraft = self._aircraft.get(record.tailnum)
+            hour = schedule.clock_time(record.sched_dep_time) // 60
+            price = fares.fare(int(record.distance), record.carrier, day, hour)
             flight = day.isoformat(), departure, record.carrier, number, arrival, *offsets, aircraft, record.cancelled
-            yield record.origin, record.dest, *flight
+            yield record.origin, record.dest, *flight, price
 
     def _times(self, record: source.Record, day: date) -> tuple[int, int, int, int]:
         """The moments of departure and arrival, and the offsets then and there."""

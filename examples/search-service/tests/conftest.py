@@ -10,6 +10,7 @@ import httpx
 import pytest
 from search_service import service, timetable
 from search_service.database import open_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from lmservice.testing import running
 
@@ -47,6 +48,14 @@ async def client(database_file: Path) -> AsyncIterator[httpx.AsyncClient]:
             httpx.AsyncClient(base_url=search.url, trust_env=False) as client,
         ):
             yield client
+
+
+@pytest.fixture
+async def engine(database_file: Path) -> AsyncIterator[AsyncEngine]:
+    """The timetable's engine."""
+    engine = open_engine(database_url(database_file))
+    yield engine
+    await engine.dispose()
 
 
 def database_url(file: Path) -> str:
