@@ -8,11 +8,11 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, TypeAdapter, WithJsonSchema
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import Request
 from starlette.responses import Response
 
 from search_service import tables
+from search_service.database import Database
 from search_service.parameters import CODE, DEFAULT_LIMIT, Limit, NotAllowedError, Parameters
 from search_service.words import WordIndex, plain
 
@@ -87,10 +87,10 @@ class Airports:
 QUERY = f"1 to {LONGEST_QUERY} characters of an airport's code, city or name"
 
 
-async def load(engine: AsyncEngine) -> Airports:
+async def load(database: Database) -> Airports:
     """Reads the airports that came with the timetable."""
     query = select(*(tables.airport.c[field.name] for field in fields(Airport)))
-    async with engine.connect() as connection:
+    async with database.engine.connect() as connection:
         rows = await connection.execute(query)
     return await asyncio.to_thread(Airports, [Airport(*row) for row in rows])
 

@@ -3,42 +3,64 @@
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 
+from pydantic_core import to_json
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.datastructures import State
 from starlette.routing import Route
 
 from lmservice import Service
-from search_service import airports, database, problems, tables, timetable
+from search_service import airports, problems, schema, tables, timetable
 from search_service.airports import Airports, search_airports
-from search_service.flights import LocalFlights, search_flights
+from search_service.answers import Answers, Counts, DeadlineError
+from search_service.cache import Cache
+from search_service.database import Database, UnavailableError
+from search_service.flights import PAGE, LocalFlights, search_flights
 from search_service.problems import InvalidParametersError
 from search_service.settings import SearchSettings
 from search_service.timetable import Timetable
+
+ATTEMPTS = 6
+"""How often a start tries what the database may refuse for a moment: some ten seconds altogether."""
 
 service = Service(
     "search-service",
     routes=[Route("/flights", search_flights), Route("/airports", search_airports)],
     settings=SearchSettings,
     version=version("search-service"),
-    exception_handlers={InvalidParametersError: problems.answer},
+    exception_handlers={
+        InvalidParametersError: problems.invalid_parameters,
+        UnavailableError: problems.unavailable,
+        DeadlineError: problems.unavailable,
+    },
 )
 
+counts = Counts(service.metrics)
 
-@service.startup_job(name="database")
-async def connected_database(state: State) -> AsyncIterator[AsyncEngine]:
-    """The engine, for as long as the service lives."""
-    engine = database.open_engine(state.settings.database_url)
+
+@service.startup_job(name="database", attempts=ATTEMPTS)
+async def connected_database(state: State) -> AsyncIterator[Database]:
+    """The database, for as long as the service lives."""
+    settings: SearchSettings = state.settings
+    database = Database(settings.database_url, settings.database_pool_size, settings.database_timeout)
     try:
-        yield engine
+        await database.reach()
+        database.observed(service.metrics)
+        yield database
     finally:
-        await engine.dispose()
+        await database.close()
 
 
-@service.startup_job(name="timetable", after=["database"])
+@service.startup_job(name="schema", after=["database"], attempts=ATTEMPTS)
+async def current_schema(state: State) -> None:
+    """The tables, as this version wants them."""
+    with state.database.explained():
+        await schema.upgrade(state.database)
+
+
+@service.startup_job(name="timetable", after=["schema"], attempts=ATTEMPTS)
 async def imported_timetable(state: State) -> Timetable:
     """The timetable, imported by the first instance to start."""
-    with database.explained(state.database):
+    with state.database.explained():
         return await timetable.prepare(state.database)
 
 
@@ -54,8 +76,53 @@ async def known_airports(state: State) -> Airports:
     return await airports.load(state.database)
 
 
-@service.health_check(name="database", critical=True)
+@service.startup_job(name="cache", after=["timetable"])
+async def shared_cache(state: State) -> AsyncIterator[Cache | None]:
+    """The cache, where there is to be one; whether it answers does not matter."""
+    settings: SearchSettings = state.settings
+    if not settings.redis_url:
+        yield None
+        return
+    cache = Cache(settings.redis_url, settings.redis_timeout, settings.cache_ttl)
+    _use(cache, state.timetable.version)
+    try:
+        yield cache
+    finally:
+        await cache.close()
+
+
+@service.startup_job(name="answers", after=["cache"])
+async def prompt_answers(state: State) -> Answers:
+    """What answers every search."""
+    return Answers(state.cache, state.settings.search_deadline, counts)
+
+
+@service.health_check(name="database", interval=1, critical=True)
 async def database_answers(state: State) -> bool:
-    """Whether the timetable can be read."""
-    async with state.database.connect() as connection:
-        return (await connection.execute(select(tables.timetable.c.version))).first() is not None
+    """Whether the timetable can be read; what is cached of another timetable is left behind."""
+    database: Database = state.database
+    rows = await database.rows(database.prepare(_VERSION), {})
+    if rows and state.cache is not None:
+        _use(state.cache, rows[0][0])
+    return bool(rows)
+
+
+@service.health_check(name="cache", interval=1)
+async def cache_answers(state: State) -> bool:
+    """Whether the cache does; without it the service is slower, and no less right."""
+    return state.cache is None or await state.cache.ping()
+
+
+@service.periodic_job(every=20)
+async def popular_searches(state: State) -> None:
+    """Keeps the answers to popular searches in the cache."""
+    await state.answers.refresh()
+
+
+def _use(cache: Cache, data: str) -> None:
+    """Ties the cache to the data that answers are made of, and to the form that they have."""
+    cache.use(data, _FORM)
+
+
+_FORM = to_json([version("search-service"), PAGE.json_schema(mode="serialization")]).decode()
+_VERSION = select(tables.timetable.c.version)

@@ -7,13 +7,14 @@ from operator import attrgetter
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationInfo, WithJsonSchema
-from sqlalchemy import CursorResult, Row, Select, and_, bindparam, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Select, and_, bindparam, select
 from starlette.requests import Request
 from starlette.responses import Response
 
 from search_service import cursor, fares, tables
+from search_service.answers import Answer, Answers, Question
 from search_service.cursor import CursorError
+from search_service.database import Database
 from search_service.offers import Carrier, FlightOffer, FlightPage, Price, Punctuality
 from search_service.parameters import (
     AMOUNT,
@@ -118,6 +119,11 @@ class FlightSearch:
     limit: Limit = DEFAULT_LIMIT
     cursor: Annotated[After | None, Field(description=CURSOR)] = None
 
+    @property
+    def key(self) -> str:
+        """The search in a word, its page included."""
+        return f"{self}&{self.limit}&{self.cursor and '/'.join(map(str, self.cursor))}"
+
     def __str__(self) -> str:
         """The search in a word, whatever the page."""
         asked = [f"{name}={value}" for name in _FILTERS if (value := getattr(self, name)) is not None]
@@ -139,18 +145,22 @@ RANKS: dict[Sort, Callable[[FlightOffer], int]] = {
 class LocalFlights:
     """The flights of the timetable."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._query = database.prepare(_FLIGHTS_OF_DAY)
 
     async def offers(self, search: FlightSearch) -> list[FlightOffer]:
-        """All flights that the search finds, on whatever page, in its order."""
+        """All flights that the search finds, on whatever page, in its order.
+
+        Raises:
+            UnavailableError: the database does not answer.
+        """
         asked = {"origin": search.origin, "destination": search.destination, "day": search.date.isoformat()}
-        async with self._engine.connect() as connection:
-            result: CursorResult[Any] = await connection.execute(_FLIGHTS_OF_DAY, asked)
-        return selected(search, [_offer(search, row) for row in result])
+        rows = await self._database.rows(self._query, asked)
+        return selected(search, [_offer(search, row) for row in rows])
 
     async def find(self, search: FlightSearch) -> FlightPage:
-        """The page that the search asks for."""
+        """The page that the search asks for; raises what `offers` does."""
         return page(search, await self.offers(search))
 
 
@@ -192,27 +202,33 @@ def page(search: FlightSearch, offers: Sequence[FlightOffer]) -> FlightPage:
 async def search_flights(request: Request) -> Response:
     """`GET /flights`: the day's scheduled flights, cancelled ones included, in pages."""
     flights: LocalFlights = request.state.flights
+    answers: Answers = request.state.answers
     search = PARAMETERS.read(request.query_params, request.state)
-    found = await flights.find(search)
-    return Response(_PAGE.dump_json(found), media_type="application/json")
+
+    async def find() -> Answer:
+        found = await flights.find(search)
+        return Answer(PAGE.dump_json(found), found.total, lasting=not found.partial)
+
+    return await answers.give(Question("flights", search.key), find)
 
 
-_PAGE = TypeAdapter(FlightPage)
+PAGE = TypeAdapter(FlightPage)
 
 
-def _offer(search: FlightSearch, row: Row[Any]) -> FlightOffer:
+def _offer(search: FlightSearch, row: Sequence[Any]) -> FlightOffer:
+    departure, offset, arrival, arrival_offset, code, name, number, aircraft, cancelled, on_time, flights, price = row
     return FlightOffer(
-        carrier=Carrier(row.carrier, row.carrier_name),
-        flight_number=f"{row.carrier}{row.number}",
+        carrier=Carrier(code, name),
+        flight_number=f"{code}{number}",
         origin=search.origin,
         destination=search.destination,
-        departure=local(row.departure, row.departure_offset),
-        arrival=local(row.arrival, row.arrival_offset),
-        duration_minutes=(row.arrival - row.departure) // 60,
-        aircraft=row.aircraft,
-        cancelled=row.cancelled,
-        punctuality=Punctuality(round(row.on_time / row.flights, 4), row.flights),
-        price=Price(row.price / 100, fares.CURRENCY, synthetic=True),
+        departure=local(departure, offset),
+        arrival=local(arrival, arrival_offset),
+        duration_minutes=(arrival - departure) // 60,
+        aircraft=aircraft,
+        cancelled=bool(cancelled),
+        punctuality=Punctuality(round(on_time / flights, 4), flights),
+        price=Price(price / 100, fares.CURRENCY, synthetic=True),
     )
 
 

@@ -1,7 +1,9 @@
 """What the search service can be told, beside what every service can."""
 
 import os
+import re
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, field_validator
 from sqlalchemy import URL, make_url
@@ -9,8 +11,13 @@ from sqlalchemy.exc import ArgumentError
 
 from lmservice import Settings
 
-DRIVERS = ("sqlite+aiosqlite",)
-"""The database drivers that the service runs on."""
+SQLITE = "sqlite+aiosqlite"
+POSTGRESQL = "postgresql+asyncpg"
+ALLOWED = f"{SQLITE}:///PATH or postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+"""The databases that the service runs on."""
+
+
+Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
 
 def cache_folder() -> Path:
@@ -30,7 +37,7 @@ def cache_folder() -> Path:
 
 def default_database_url() -> str:
     """An SQLite file in the user's cache folder."""
-    return URL.create(DRIVERS[0], database=str(cache_folder() / "search-service" / "timetable.db")).render_as_string()
+    return URL.create(SQLITE, database=str(cache_folder() / "search-service" / "timetable.db")).render_as_string()
 
 
 class SearchSettings(Settings):
@@ -38,8 +45,16 @@ class SearchSettings(Settings):
 
     database_url: str = Field(
         default_factory=default_database_url,
-        description="the database: sqlite+aiosqlite:////absolute/path (default: a file in the user's cache folder)",
+        description=f"the database: {ALLOWED} (default: a file in the user's cache folder)",
     )
+    database_pool_size: int = Field(5, ge=1, le=100, description="connections to the database, kept open")
+    database_timeout: Seconds = Field(
+        2, description="until PostgreSQL must be connected, a connection free, or a statement done"
+    )
+    redis_url: str = Field("", description="the cache of results: redis://host:6379/0; empty is none")
+    redis_timeout: Seconds = Field(0.1, description="until the cache must have answered; it is done without else")
+    cache_ttl: Seconds = Field(60, description="how long a result is kept in the cache")
+    search_deadline: Seconds = Field(3, description="until a search is answered, or refused with 503")
 
     @field_validator("database_url")
     @classmethod
@@ -48,7 +63,17 @@ class SearchSettings(Settings):
             url = make_url(value)
         except (ArgumentError, ValueError):
             url = URL.create("")
-        if url.drivername not in DRIVERS or url.database in (None, "", ":memory:"):
-            allowed = " or ".join(f"{name}:///PATH" for name in DRIVERS)
-            raise ValueError(f"must be the URL of a database that lasts: {allowed}")
+        if url.drivername == "postgresql":
+            url = url.set(drivername=POSTGRESQL)
+        if not (url.drivername == SQLITE and url.database not in (None, "", ":memory:")) and not (
+            url.drivername == POSTGRESQL and url.database
+        ):
+            raise ValueError(f"must be the URL of a database that lasts: {ALLOWED}")
+        return url.render_as_string(hide_password=False)
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: str) -> str:
+        if value and not re.match(r"(rediss?|unix)://.", value):
+            raise ValueError("must be the URL of a Redis, such as redis://localhost:6379/0, or empty")
         return value
