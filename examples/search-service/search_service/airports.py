@@ -123,7 +123,7 @@ class AirportPage:
 
 
 PARAMETERS = Parameters(AirportSearch)
-_PAGE = TypeAdapter(AirportPage)
+PAGE = TypeAdapter(AirportPage)
 
 
 async def search_airports(request: Request) -> Response:
@@ -131,4 +131,4 @@ async def search_airports(request: Request) -> Response:
     airports: Airports = request.state.airports
     search = PARAMETERS.read(request.query_params, request.state)
     found = AirportPage(airports.find(search.q, search.limit), search.limit)
-    return Response(_PAGE.dump_json(found), media_type="application/json")
+    return Response(PAGE.dump_json(found), media_type="application/json")

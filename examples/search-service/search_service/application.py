@@ -6,15 +6,15 @@ from importlib.metadata import version
 from pydantic_core import to_json
 from sqlalchemy import select
 from starlette.datastructures import State
-from starlette.routing import Route
 
 from lmservice import Service
-from search_service import airports, problems, schema, tables, timetable
+from search_service import airports, flights, openapi, problems, schema, tables, timetable
 from search_service.airports import Airports, search_airports
 from search_service.answers import Answers, Counts, DeadlineError
 from search_service.cache import Cache
 from search_service.database import Database, UnavailableError
-from search_service.flights import PAGE, LocalFlights, search_flights
+from search_service.flights import LocalFlights, search_flights
+from search_service.openapi import Operation
 from search_service.problems import InvalidParametersError
 from search_service.settings import SearchSettings
 from search_service.timetable import Timetable
@@ -22,9 +22,20 @@ from search_service.timetable import Timetable
 ATTEMPTS = 6
 """How often a start tries what the database may refuse for a moment: some ten seconds altogether."""
 
+ABOUT = (
+    "Search of every flight that left New York in 2013, as the record has them; prices are made up by a stated rule."
+)
+
+FLIGHT = {"origin": "JFK", "destination": "LAX", "date": "2013-07-04", "sort": "price"}
+
+OPERATIONS = [
+    Operation("/flights", search_flights, flights.PARAMETERS, flights.PAGE, FLIGHT),
+    Operation("/airports", search_airports, airports.PARAMETERS, airports.PAGE, {"q": "san fran"}),
+]
+
 service = Service(
     "search-service",
-    routes=[Route("/flights", search_flights), Route("/airports", search_airports)],
+    routes=openapi.routes(OPERATIONS, "Search", version("search-service"), ABOUT),
     settings=SearchSettings,
     version=version("search-service"),
     exception_handlers={
@@ -124,5 +135,5 @@ def _use(cache: Cache, data: str) -> None:
     cache.use(data, _FORM)
 
 
-_FORM = to_json([version("search-service"), PAGE.json_schema(mode="serialization")]).decode()
+_FORM = to_json([version("search-service"), flights.PAGE.json_schema(mode="serialization")]).decode()
 _VERSION = select(tables.timetable.c.version)

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from hashlib import blake2b
+from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -61,12 +62,12 @@ class Cache:
         if not self._asks():
             return None
         try:
-            found: bytes | None = await self._redis.get(key)
+            found: Any = await self._redis.get(key)
         except (RedisError, OSError, TimeoutError) as error:
             self._fail(error)
             return None
         self._succeed()
-        return found
+        return None if found is None else bytes(found)
 
     async def put(self, key: bytes, value: bytes) -> None:
         """Keeps a value for a while, if Redis will."""

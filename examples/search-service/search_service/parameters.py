@@ -47,12 +47,17 @@ class Parameters(Generic[T]):
 
     Args:
         kind: a dataclass with a field for each, of a type that pydantic can read from text.
+
+    Attributes:
+        schema: describes the dataclass in JSON Schema.
     """
 
     def __init__(self, kind: type[T]) -> None:
         self.adapter: TypeAdapter[T] = TypeAdapter(kind)
-        described = self.adapter.json_schema()["properties"]
-        self._allowed: dict[str, str] = {name: schema["description"] for name, schema in described.items()}
+        self.schema: dict[str, Any] = self.adapter.json_schema()
+        self._allowed: dict[str, str] = {
+            name: described["description"] for name, described in self.schema["properties"].items()
+        }
 
     def read(self, query: QueryParams, state: Any) -> T:
         """What a client asks for; the validators of the fields find `state` in their context.

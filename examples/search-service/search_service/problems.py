@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, TypedDict
 
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
+
+TYPE = "about:blank"
+"""The type of a problem that its status tells whole."""
 
 RETRY_AFTER = "1"
 """When what has failed is worth another try, in seconds."""
@@ -20,7 +22,8 @@ LONGEST_ECHO = 100
 _log = logging.getLogger(__name__)
 
 
-class Problem(TypedDict):
+@dataclass(frozen=True)
+class Problem:
     """A problem document (RFC 9457)."""
 
     type: str
@@ -51,6 +54,7 @@ class ParameterProblem:
         return f"{self.parameter}{given} {self.reason}: allowed is {self.allowed}"
 
 
+@dataclass(frozen=True)
 class InvalidParameters(Problem):
     """What is wrong with a request, all of it."""
 
@@ -74,27 +78,23 @@ async def invalid_parameters(request: Request, error: Exception) -> Response:
     """Answers an `InvalidParametersError`."""
     if not isinstance(error, InvalidParametersError):
         raise error
-    return _document(request, HTTPStatus.UNPROCESSABLE_ENTITY, str(error), errors=list(map(asdict, error.problems)))
+    status = HTTPStatus.UNPROCESSABLE_ENTITY  # whose phrase is RFC 9110's only from Python 3.13 on
+    wrong = list(error.problems)
+    return _answer(InvalidParameters(TYPE, "Unprocessable Content", status, str(error), _id(request), wrong))
 
 
 async def unavailable(request: Request, error: Exception) -> Response:
     """Answers what will pass: the client may try again a little later."""
     _log.warning("search refused", extra={"error": f"{type(error).__name__}: {error}"})
-    answer = _document(request, HTTPStatus.SERVICE_UNAVAILABLE, "the search cannot be answered now: try again later")
+    status, detail = HTTPStatus.SERVICE_UNAVAILABLE, "the search cannot be answered now: try again later"
+    answer = _answer(Problem(TYPE, status.phrase, status, detail, _id(request)))
     answer.headers["retry-after"] = RETRY_AFTER
     return answer
 
 
-def _document(request: Request, status: HTTPStatus, detail: str, **more: Any) -> Response:
-    document = Problem(
-        type="about:blank",
-        title=_TITLES.get(status, status.phrase),
-        status=status.value,
-        detail=detail,
-        request_id=request.state.request_id,
-    )
-    return Response(to_json({**document, **more}), status.value, media_type="application/problem+json")
+def _answer(problem: Problem) -> Response:
+    return Response(to_json(problem), problem.status, media_type="application/problem+json")
 
 
-_TITLES = {HTTPStatus.UNPROCESSABLE_ENTITY: "Unprocessable Content"}
-"""RFC 9110's, where Python still has an older one."""
+def _id(request: Request) -> str:
+    return str(request.state.request_id)

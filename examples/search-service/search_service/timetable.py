@@ -55,7 +55,7 @@ async def prepare(database: Database) -> Timetable:
 
     async with database.engine.connect() as connection:
         found = await find(connection, version)
-    return found or await database.write(find_or_import)
+    return await database.write(find_or_import) if found is None else found
 
 
 async def find(connection: AsyncConnection, version: str) -> Timetable | None:

@@ -101,6 +101,7 @@ class Postgres(Server):
         program = str(postgres_programs() / "postgres")
         settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off", "port": str(port)}
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        self.data = data
         super().__init__([program, "-D", str(data), *words], data.parent, port, **owner())
 
     def url(self, name: str = "postgres") -> str:
@@ -116,7 +117,7 @@ def postgres(like: Path | None = None) -> Iterator[Postgres]:
         if like is None:
             run(postgres_programs() / "initdb", "-D", data, "-U", ROLE, "-A", "trust", "-E", "UTF8", "--no-sync")
         else:
-            run(Path("/bin/cp"), "-a", like, data)
+            subprocess.run(["cp", "-a", like, data], check=True)
         server = Postgres(data, free_port())
         server.start()
         try:

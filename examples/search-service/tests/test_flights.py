@@ -17,9 +17,9 @@ import airportsdata
 import httpx
 import pytest
 from pydantic import TypeAdapter
+from search_service.database import Database
 from search_service.flights import FlightSearch, LocalFlights
 from search_service.offers import FlightPage
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 pytestmark = pytest.mark.anyio
 
@@ -285,9 +285,11 @@ async def test_prices_say_that_they_are_made_up(client: httpx.AsyncClient) -> No
     assert all(price["amount"] == round(price["amount"], 2) > 0 for price in prices)
 
 
-async def test_flights_are_had_without_http(engine: AsyncEngine, client: httpx.AsyncClient) -> None:
+async def test_flights_are_had_without_http(database_file: Path, client: httpx.AsyncClient) -> None:
     search = FlightSearch(origin="JFK", destination="LAX", date=date(2013, 7, 4), sort="price", limit=3)
-    found = await LocalFlights(engine).find(search)
+    database = Database(f"sqlite+aiosqlite:///{database_file}")
+    found = await LocalFlights(database).find(search)
+    await database.close()
     assert TypeAdapter(FlightPage).dump_python(found, mode="json") == await answer(
         client, **DAY, sort="price", limit="3"
     )
