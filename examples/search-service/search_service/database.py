@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import URL, AsyncAdaptedQueuePool, Select, Table, event, insert, make_url, text
+from sqlalchemy import URL, AsyncAdaptedQueuePool, SelectBase, Table, event, insert, make_url, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -28,6 +28,7 @@ WRITER = 2013_01_01
 
 
 T = TypeVar("T")
+Rows = Sequence[Sequence[Any]]
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +44,15 @@ class DatabaseError(Exception):
 
 
 class UnavailableError(Exception):
-    """The database does not answer now; the cause says why."""
+    """The database does not answer now; the cause says why.
+
+    Attributes:
+        lost: whether the connection broke meanwhile.
+    """
+
+    def __init__(self, reason: str, *, lost: bool = False) -> None:
+        super().__init__(reason)
+        self.lost = lost
 
 
 class Prepared(NamedTuple):
@@ -94,33 +103,40 @@ class Database:
         """Closes its connections."""
         await self.engine.dispose()
 
-    def prepare(self, query: Select[Any]) -> Prepared:
+    def prepare(self, query: SelectBase) -> Prepared:
         """Compiles a query once and for all."""
         compiled: Any = query.compile(dialect=self.engine.dialect)
         return Prepared(str(compiled), tuple(compiled.positiontup or ()))
 
-    async def rows(self, query: Prepared, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
-        """What a query finds.
+    async def rows(self, query: Prepared, values: Mapping[str, Any]) -> Rows:
+        """What a query finds; one that goes down with its connection, as in a restart of the server, is put again.
 
         Raises:
             UnavailableError: the database cannot be reached, is too slow, or fails.
         """
         arguments = [values[name] for name in query.names]
         try:
+            return await self._read(query.sql, arguments)
+        except UnavailableError as error:
+            if not error.lost:
+                raise
+        return await self._read(query.sql, arguments)
+
+    async def _read(self, sql: str, arguments: Sequence[Any]) -> Rows:
+        try:
             checked_out = await self._connection()
         except Exception as error:
             raise UnavailableError(f"no connection: {type(error).__name__}: {error}") from error
+        driver: Any = checked_out.driver_connection
         try:
-            driver: Any = checked_out.driver_connection
-            found: Sequence[Sequence[Any]] = (
-                await driver.execute_fetchall(query.sql, arguments)
-                if self.sqlite
-                else await driver.fetch(query.sql, *arguments)
+            found: Rows = await (
+                driver.execute_fetchall(sql, arguments) if self.sqlite else driver.fetch(sql, *arguments)
             )
         except BaseException as error:
+            lost = not self.sqlite and driver.is_closed()
             checked_out.invalidate()  # who knows what it is in the middle of
             if isinstance(error, Exception):
-                raise UnavailableError(f"{type(error).__name__}: {error}") from error
+                raise UnavailableError(f"{type(error).__name__}: {error}", lost=lost) from error
             raise
         finally:
             checked_out.close()

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -50,6 +50,23 @@ class SearchProcess:
         address = httpx.URL((await self.wait_for("lmservice.listening"))[listener])
         return f"http://127.0.0.1:{address.port}"
 
+    async def ready(self, status: int = 200) -> None:
+        """Returns once readiness says so."""
+
+        async def says() -> bool:
+            return (await self.get("management_url", "/readyz")).status_code == status
+
+        await until(says)
+
+    async def check(self, name: str, status: str) -> None:
+        """Returns once a health check is `up` or `down`."""
+
+        async def says() -> bool:
+            answer = await self.get("management_url", "/readyz")
+            return bool(answer.json()["checks"][name]["status"] == status)
+
+        await until(says)
+
     async def end(self, how: signal.Signals) -> int:
         """Sends a signal; gives the exit code, once everything has been read."""
         if self._process.returncode is None:
@@ -85,6 +102,13 @@ async def search_process(database_url: str, **settings: str) -> AsyncIterator[Se
         yield search
     finally:
         await search.end(signal.SIGKILL)
+
+
+async def until(done: Callable[[], Awaitable[Any]]) -> None:
+    """Returns once something is so that another process brings about."""
+    async with asyncio.timeout(PATIENCE):
+        while not await done():  # noqa: ASYNC110 - nobody here could set an event
+            await asyncio.sleep(0.02)
 
 
 def total(metrics: str, sample: str) -> float:
@@ -153,9 +177,11 @@ class Load:
     async def since(self, outcome: str, count: int = 20) -> None:
         """Returns once so many more requests have ended like that."""
         enough = self.outcomes[outcome] + count
-        async with asyncio.timeout(PATIENCE):
-            while self.outcomes[outcome] < enough:  # noqa: ASYNC110 - the clients' doing
-                await asyncio.sleep(0.02)
+
+        async def come() -> bool:
+            return self.outcomes[outcome] >= enough
+
+        await until(come)
 
 
 async def answers(url: str, paths: Sequence[str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Real servers for the tests: PostgreSQL and Redis, each in a folder of its own, on a port that stays the same."""
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -42,15 +43,27 @@ class Server:
     def end(self, how: signal.Signals) -> None:
         """Ends it by a signal."""
         if self._process is not None:
-            self.signal(signal.SIGCONT)
-            self.signal(how)
+            self.go_on()
+            self._process.send_signal(how)
             self._process.wait(PATIENCE)
             self._process = None
 
-    def signal(self, which: signal.Signals) -> None:
-        """Sends a signal: SIGSTOP lets it hang, SIGCONT go on."""
-        if self._process is not None:
-            self._process.send_signal(which)
+    def hang(self) -> None:
+        """Lets it accept connections, and do nothing else."""
+        self._signal_all(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Ends a hang."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, which: signal.Signals) -> None:
+        """The process itself goes first, so that it has no new children meanwhile."""
+        assert self._process is not None
+        os.kill(self._process.pid, which)
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text()
+        for child in map(int, children.split()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, which)
 
     def _accepts(self) -> bool:
         assert self._process is not None
@@ -103,6 +116,11 @@ class Postgres(Server):
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         self.data = data
         super().__init__([program, "-D", str(data), *words], data.parent, port, **owner())
+
+    def _accepts(self) -> bool:
+        """While it recovers it takes connections, only to refuse them."""
+        asked = [str(postgres_programs() / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return super()._accepts() and subprocess.run(asked, check=False).returncode == 0
 
     def url(self, name: str = "postgres") -> str:
         """Of one of its databases, as `LM_DATABASE_URL` takes it."""

@@ -77,13 +77,13 @@ async def test_a_redis_that_hangs_is_waited_for_once_and_then_left_alone(
     cache: Cache, clock: Clock, mortal: Server
 ) -> None:
     await cache.put(cache.key("a"), b"kept")
-    mortal.signal(signal.SIGSTOP)
+    mortal.hang()
     assert await cache.get(cache.key("a")) is None
     began = time.monotonic()
     for _ in range(50):
         assert await cache.get(cache.key("a")) is None
     assert time.monotonic() - began < 5  # each alone would wait 0.2 s
-    mortal.signal(signal.SIGCONT)
+    mortal.go_on()
     assert await cache.get(cache.key("a")) is None
     clock.now += REST
     assert await cache.get(cache.key("a")) == b"kept"
