@@ -6,7 +6,7 @@
 import os
 from collections.abc import AsyncIterator
 from datetime import date, datetime, timedelta, timezone
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import Depends, FastAPI, Query
 from pydantic import BaseModel
@@ -146,7 +146,7 @@ async def flights(search: Annotated[Search, Query()], session: Annotated[AsyncSe
     return Page(flights=shown, total=len(found), limit=search.limit)
 
 
-def shaped(row: Row[Any]) -> Flight:
+def shaped(row: Row[FlightRow, CarrierRow, PunctualityRow]) -> Flight:
     """A row as it is answered."""
     flight, carrier, punctuality = row
     return Flight(
