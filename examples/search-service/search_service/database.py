@@ -208,6 +208,11 @@ class Database:
             driver: Any = (await connection.get_raw_connection()).driver_connection
             await driver.copy_records_to_table(table.name, records=rows, columns=table.columns.keys())
 
+    async def weigh(self, connection: AsyncConnection) -> None:
+        """Lets PostgreSQL know what it holds now, without which its plans are bad until it looks by itself."""
+        if not self.sqlite:
+            await connection.execute(text("ANALYZE"))
+
     @contextmanager
     def explained(self) -> Iterator[None]:
         """Tells which database it is that fails."""

@@ -78,6 +78,7 @@ async def _import(database: Database, connection: AsyncConnection, version: str)
     await _fill(database, connection, tables.airport, compilation.airports())
     timetable = Timetable(version, *compilation.span)
     await _fill(database, connection, tables.timetable, iter([(version, *map(str, compilation.span))]))
+    await database.weigh(connection)
     _log.info("timetable imported", extra={"seconds": round(time.perf_counter() - started, 3), "timetable": version})
     return timetable
 
