@@ -17,7 +17,7 @@ from installation import PROGRAMS, ROOT, current, environment
 from process import Process, free_port
 from report import Report, Row, Table, parser
 
-sys.path.append(str(ROOT / "examples" / "search-service" / "tests"))
+sys.path.append(str(ROOT / "examples" / "search-service" / "tests" / "harness"))
 from servers import postgres, redis_server
 
 CONNECTIONS = 32

@@ -15,6 +15,7 @@ from search_service.openapi import VERSION, document
 pytestmark = pytest.mark.anyio
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+HARNESS = CONFIGURATION.with_name("harness")
 EXAMPLES = "40"
 PATIENCE = 110
 
@@ -84,7 +85,7 @@ async def test_schemathesis_finds_no_fault(
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", *words, "--max-examples", EXAMPLES, "--no-color"),
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(CONFIGURATION.parent), **hooks},
+        env={**os.environ, "PYTHONPATH": str(HARNESS), **hooks},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

@@ -88,8 +88,8 @@ class SearchProcess:
 async def search_process(database_url: str, **settings: str) -> AsyncIterator[SearchProcess]:
     """A search service on a database, on free ports; killed on leaving, where it still runs."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LM_")}
-    environment |= {"LM_PORT": "0", "LM_MANAGEMENT_PORT": "0", "LM_LOG_FORMAT": "json", "LM_STARTUP_TIMEOUT": str(PATIENCE)}
-    environment |= {"LM_DATABASE_URL": database_url, **settings}
+    environment |= {"LM_PORT": "0", "LM_MANAGEMENT_PORT": "0", "LM_LOG_FORMAT": "json"}
+    environment |= {"LM_STARTUP_TIMEOUT": str(PATIENCE), "LM_DATABASE_URL": database_url, **settings}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "lmservice", "run", "search_service:service"),
         env=environment,
