@@ -48,6 +48,7 @@ class Airports:
         cities = {each.code: plain(each.city) for each in airports}
         ordered = sorted(airports, key=lambda each: (not each.served, cities[each.code], each.code))
         self._codes = frozenset(cities)
+        self.served = frozenset(each.code for each in ordered if each.served)
         self._by_prefix: dict[str, list[Airport]] = {}
         for each in ordered:
             for length in range(1, len(each.code) + 1):

@@ -67,6 +67,9 @@ class Counts:
         self.searches = metrics.counter("search_searches", "Searches answered, by kind.", ["kind"])
         self.results = metrics.histogram("search_results", "Results of a search, by kind.", ["kind"], buckets=RESULTS)
         self.empty = metrics.counter("search_empty", "Searches that found nothing, by kind.", ["kind"])
+        self.suppliers = metrics.counter(
+            "search_supplier_outcomes", "Inventories asked in searches, by how each did.", ["supplier", "outcome"]
+        )
         self.cache = metrics.counter("search_cache", "Looks into the cache, by kind and result.", ["kind", "result"])
 
 

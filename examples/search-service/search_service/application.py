@@ -2,34 +2,49 @@
 
 from collections.abc import AsyncIterator
 from importlib.metadata import version
+from typing import Any
 
 from pydantic_core import to_json
 from sqlalchemy import select
 from starlette.datastructures import State
 
 from lmservice import Service
-from search_service import airports, flights, openapi, problems, schema, tables, timetable
-from search_service.airports import Airports, search_airports
+from search_service import airports, flights, hotels, markets, openapi, problems, record, source, tables, trips
+from search_service.airports import search_airports
 from search_service.answers import Answers, Counts, DeadlineError
 from search_service.cache import Cache
 from search_service.database import Database, UnavailableError
-from search_service.flights import LocalFlights, search_flights
+from search_service.endpoints import TRIPS, search_flights, search_hotels, search_trips
+from search_service.flights import LocalFlights
+from search_service.hotels import LocalHotels
+from search_service.kinds import FLIGHTS, HOTELS
+from search_service.lodging import Lodging, Place
+from search_service.market import NoAnswerError
+from search_service.markets import Markets
 from search_service.openapi import Operation
 from search_service.problems import InvalidParametersError
 from search_service.settings import SearchSettings
-from search_service.timetable import Timetable
 
-ATTEMPTS = 6
-"""How often a start tries what the database may refuse for a moment: some ten seconds altogether."""
+HANDLERS: dict[Any, Any] = {
+    InvalidParametersError: problems.invalid_parameters,
+    UnavailableError: problems.unavailable,
+    NoAnswerError: problems.unavailable,
+    DeadlineError: problems.unavailable,
+}
+"""What answers the errors of searches."""
 
 ABOUT = (
-    "Search of every flight that left New York in 2013, as the record has them; prices are made up by a stated rule."
+    "Search of every flight that left New York in 2013, as the record has them, and of hotels where they went;"
+    " the hotels and all prices are made up by stated rules."
 )
 
+STAY = {"check_in": "2013-07-04", "check_out": "2013-07-07", "guests": "2"}
 FLIGHT = {"origin": "JFK", "destination": "LAX", "date": "2013-07-04", "sort": "price"}
 
 OPERATIONS = [
-    Operation("/flights", search_flights, flights.PARAMETERS, flights.PAGE, FLIGHT),
+    Operation("/flights", search_flights, flights.PARAMETERS, FLIGHTS.answers, FLIGHT),
+    Operation("/hotels", search_hotels, hotels.PARAMETERS, HOTELS.answers, {"city": "SAN", **STAY, "sort": "distance"}),
+    Operation("/trips", search_trips, trips.PARAMETERS, TRIPS, {"origin": "JFK", "destination": "SAN", **STAY}),
     Operation("/airports", search_airports, airports.PARAMETERS, airports.PAGE, {"q": "san fran"}),
 ]
 
@@ -38,41 +53,13 @@ service = Service(
     routes=openapi.routes(OPERATIONS, "Search", version("search-service"), ABOUT),
     settings=SearchSettings,
     version=version("search-service"),
-    exception_handlers={
-        InvalidParametersError: problems.invalid_parameters,
-        UnavailableError: problems.unavailable,
-        DeadlineError: problems.unavailable,
-    },
+    exception_handlers=HANDLERS,
 )
 
 counts = Counts(service.metrics)
 
 
-@service.startup_job(name="database", attempts=ATTEMPTS)
-async def connected_database(state: State) -> AsyncIterator[Database]:
-    """The database, for as long as the service lives."""
-    settings: SearchSettings = state.settings
-    database = Database(settings.database_url, settings.database_pool_size, settings.database_timeout)
-    try:
-        await database.reach()
-        database.observed(service.metrics)
-        yield database
-    finally:
-        await database.close()
-
-
-@service.startup_job(name="schema", after=["database"], attempts=ATTEMPTS)
-async def current_schema(state: State) -> None:
-    """The tables, as this version wants them."""
-    with state.database.explained():
-        await schema.upgrade(state.database)
-
-
-@service.startup_job(name="timetable", after=["schema"], attempts=ATTEMPTS)
-async def imported_timetable(state: State) -> Timetable:
-    """The timetable, imported by the first instance to start."""
-    with state.database.explained():
-        return await timetable.prepare(state.database)
+record.start(service)
 
 
 @service.startup_job(name="flights", after=["timetable"])
@@ -81,10 +68,19 @@ async def local_flights(state: State) -> LocalFlights:
     return LocalFlights(state.database)
 
 
-@service.startup_job(name="airports", after=["timetable"])
-async def known_airports(state: State) -> Airports:
-    """The airports, which are few enough to keep at hand."""
-    return await airports.load(state.database)
+@service.startup_job(name="hotels", after=["airports"])
+def local_hotels(state: State) -> LocalHotels:
+    """The hotels around the airports that the timetable serves."""
+    served = state.airports.served
+    places = {code: Place(each["lat"], each["lon"]) for code, each in source.read_airports().items() if code in served}
+    return LocalHotels(Lodging(places))
+
+
+@service.startup_job(name="markets", after=["flights", "hotels"])
+async def opened_markets(state: State) -> AsyncIterator[Markets]:
+    """Where all of it is found, here and at the suppliers."""
+    async with markets.opened(state, counts, service.metrics.registry) as opened:
+        yield opened
 
 
 @service.startup_job(name="cache", after=["timetable"])
@@ -95,7 +91,7 @@ async def shared_cache(state: State) -> AsyncIterator[Cache | None]:
         yield None
         return
     cache = Cache(settings.redis_url, settings.redis_timeout, settings.cache_ttl)
-    _use(cache, state.timetable.version)
+    _use(cache, state.timetable.version, settings)
     try:
         yield cache
     finally:
@@ -114,7 +110,7 @@ async def database_answers(state: State) -> bool:
     database: Database = state.database
     rows = await database.rows(database.prepare(_VERSION), {})
     if rows and state.cache is not None:
-        _use(state.cache, rows[0][0])
+        _use(state.cache, rows[0][0], state.settings)
     return bool(rows)
 
 
@@ -130,10 +126,11 @@ async def popular_searches(state: State) -> None:
     await state.answers.refresh()
 
 
-def _use(cache: Cache, data: str) -> None:
-    """Ties the cache to the data that answers are made of, and to the form that they have."""
-    cache.use(data, _FORM)
+def _use(cache: Cache, data: str, settings: SearchSettings) -> None:
+    """Ties the cache to the data and the suppliers that answers are made of, and to the form that they have."""
+    cache.use(data, _FORM, *settings.suppliers)
 
 
-_FORM = to_json([version("search-service"), flights.PAGE.json_schema(mode="serialization")]).decode()
+_PAGES = FLIGHTS.answers, HOTELS.answers, TRIPS
+_FORM = to_json([version("search-service"), *(each.json_schema(mode="serialization") for each in _PAGES)]).decode()
 _VERSION = select(tables.timetable.c.version)

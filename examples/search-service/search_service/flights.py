@@ -6,15 +6,13 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 from sqlalchemy import Select, and_, bindparam, select
-from starlette.requests import Request
-from starlette.responses import Response
 
 from search_service import cursor, fares, tables
-from search_service.answers import Answer, Answers, Question
 from search_service.cursor import CursorError
 from search_service.database import Database
+from search_service.market import LOCAL
 from search_service.offers import Carrier, FlightOffer, FlightPage, Price, Punctuality
 from search_service.parameters import (
     AMOUNT,
@@ -56,7 +54,8 @@ class Position(NamedTuple):
     number: int
 
 
-def _other_than_origin(value: str, info: ValidationInfo) -> str:
+def other_than_origin(value: str, info: ValidationInfo) -> str:
+    """A destination, which the `origin` read before it cannot be."""
     if value == info.data.get("origin"):
         raise NotAllowedError("is the origin", "an airport other than the origin")
     return value
@@ -108,7 +107,7 @@ class FlightSearch:
     """
 
     origin: Annotated[Code, Field(description=CODE)]
-    destination: Annotated[Code, AfterValidator(_other_than_origin), Field(description=CODE)]
+    destination: Annotated[Code, AfterValidator(other_than_origin), Field(description=CODE)]
     date: Day
     carrier: Annotated[CarrierCode | None, Field(description=CARRIER)] = None
     max_price: Annotated[Amount | None, Field(description=AMOUNT)] = None
@@ -145,6 +144,8 @@ RANKS: dict[Sort, Callable[[FlightOffer], int]] = {
 class LocalFlights:
     """The flights of the timetable."""
 
+    name = LOCAL
+
     def __init__(self, database: Database) -> None:
         self._database = database
         self._query = database.prepare(_FLIGHTS_OF_DAY)
@@ -158,10 +159,6 @@ class LocalFlights:
         asked = {"origin": search.origin, "destination": search.destination, "day": search.date.isoformat()}
         rows = await self._database.rows(self._query, asked)
         return selected(search, [_offer(search, row) for row in rows])
-
-    async def find(self, search: FlightSearch) -> FlightPage:
-        """The page that the search asks for; raises what `offers` does."""
-        return page(search, await self.offers(search))
 
 
 def selected(search: FlightSearch, offers: Iterable[FlightOffer]) -> list[FlightOffer]:
@@ -197,22 +194,6 @@ def page(search: FlightSearch, offers: Sequence[FlightOffer]) -> FlightPage:
         limit=search.limit,
         next_cursor=None if complete else cursor.encode(str(search), place(shown[-1])),
     )
-
-
-async def search_flights(request: Request) -> Response:
-    """`GET /flights`: the day's scheduled flights, cancelled ones included, in pages."""
-    flights: LocalFlights = request.state.flights
-    answers: Answers = request.state.answers
-    search = PARAMETERS.read(request.query_params, request.state)
-
-    async def find() -> Answer:
-        found = await flights.find(search)
-        return Answer(PAGE.dump_json(found), found.total, lasting=not found.partial)
-
-    return await answers.give(Question("flights", search.key), find)
-
-
-PAGE = TypeAdapter(FlightPage)
 
 
 def _offer(search: FlightSearch, row: Sequence[Any]) -> FlightOffer:

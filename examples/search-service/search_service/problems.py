@@ -9,6 +9,8 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
+from search_service.market import NoAnswerError
+
 TYPE = "about:blank"
 """The type of a problem that its status tells whole."""
 
@@ -86,10 +88,15 @@ async def invalid_parameters(request: Request, error: Exception) -> Response:
 async def unavailable(request: Request, error: Exception) -> Response:
     """Answers what will pass: the client may try again a little later."""
     _log.warning("search refused", extra={"error": f"{type(error).__name__}: {error}"})
-    status, detail = HTTPStatus.SERVICE_UNAVAILABLE, "the search cannot be answered now: try again later"
+    status, detail = HTTPStatus.SERVICE_UNAVAILABLE, f"{_missing(error)}: try again later"
     answer = _answer(Problem(TYPE, status.phrase, status, detail, _id(request)))
     answer.headers["retry-after"] = RETRY_AFTER
     return answer
+
+
+def _missing(error: Exception) -> str:
+    """What may be told of it: which inventories are missing, and nothing of what is behind them."""
+    return str(error) if isinstance(error, NoAnswerError) else "the search cannot be answered now"
 
 
 def _answer(problem: Problem) -> Response:

@@ -2,10 +2,12 @@
 
 import os
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+import httpx
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -40,6 +42,29 @@ def default_database_url() -> str:
     return URL.create(SQLITE, database=str(cache_folder() / "search-service" / "timetable.db")).render_as_string()
 
 
+def supplier_name(url: str) -> str:
+    """Host and port of a supplier's base URL: what answers, metrics and messages call it."""
+    return httpx.URL(url).netloc.decode("ascii")
+
+
+def _supplier_url(value: str) -> str:
+    """A base URL; what is wrong with it is said without repeating it, as it may hold a password."""
+    try:
+        url = httpx.URL(value.strip())
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError("a supplier is the base URL of its API, as http://supplier:8081")
+    if url.userinfo:
+        raise ValueError("a supplier's URL holds no user and no password: these would be sent along, and logged")
+    if url.query or url.fragment:
+        raise ValueError("a supplier's URL ends with its path, without ? and #")
+    return str(url).rstrip("/")
+
+
+SupplierUrl = Annotated[str, AfterValidator(_supplier_url)]
+
+
 class SearchSettings(Settings):
     """The settings of the search service."""
 
@@ -54,7 +79,28 @@ class SearchSettings(Settings):
     redis_url: str = Field("", description="the cache of results: redis://host:6379/0; empty is none")
     redis_timeout: Seconds = Field(0.1, description="until the cache must have answered; it is done without else")
     cache_ttl: Seconds = Field(60, description="how long a result is kept in the cache")
-    search_deadline: Seconds = Field(3, description="until a search is answered, or refused with 503")
+    suppliers: tuple[SupplierUrl, ...] = Field(
+        (), description="base URLs of other inventories that speak the same API, as a JSON list"
+    )
+    search_deadline: Seconds = Field(
+        3, description="until a search is answered, with what there is by then; less than LM_REQUEST_TIMEOUT"
+    )
+
+    @field_validator("suppliers")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name, times in Counter(map(supplier_name, value)).items():
+            if times > 1:
+                raise ValueError(f"{name} is given {times} times: a supplier is known by its host and port, once each")
+        return value
+
+    @field_validator("search_deadline")
+    @classmethod
+    def _before_the_request_ends(cls, value: float, info: ValidationInfo) -> float:
+        limit = info.data.get("request_timeout")
+        if limit and value >= limit:
+            raise ValueError(f"must be less than LM_REQUEST_TIMEOUT, {limit:g} s, which would cut the search off")
+        return value
 
     @field_validator("database_url")
     @classmethod

@@ -5,17 +5,23 @@ import fcntl
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from search_service import schema, service, timetable
 from search_service.database import Database
 from servers import Server, postgres, redis_server
+from supplier import service as supplier_service
 
 from lmservice.testing import running
+
+RunSearch = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
 @pytest.fixture(scope="session")
@@ -92,6 +98,62 @@ def redis() -> Iterator[Server]:
     """A Redis, which nobody kills."""
     with redis_server() as server:
         yield server
+
+
+@pytest.fixture
+def run_search(database_file: Path) -> RunSearch:
+    """Runs the search service on real sockets with further settings; gives a client of it."""
+
+    @asynccontextmanager
+    async def run(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+        settings = {"database_url": database_url(database_file), **settings}
+        with without_settings():
+            async with (
+                running(service, **settings) as search,
+                httpx.AsyncClient(base_url=search.url, trust_env=False) as client,
+            ):
+                yield client
+
+    return run
+
+
+@pytest.fixture
+def supplied(database_file: Path) -> Callable[..., AbstractAsyncContextManager[str]]:
+    """Runs a supplier of a name on real sockets with further settings; gives its base URL."""
+
+    @asynccontextmanager
+    async def run(name: str, **settings: Any) -> AsyncIterator[str]:
+        settings = {"database_url": database_url(database_file), "supplier_name": name, **settings}
+        with without_settings():
+            async with running(supplier_service, **settings) as supplier:
+                yield supplier.url
+
+    return run
+
+
+@dataclass(frozen=True)
+class BreakableDatabase:
+    """A timetable of its own, of which the flights can be lost."""
+
+    file: Path
+
+    @property
+    def url(self) -> str:
+        return database_url(self.file)
+
+    def break_(self) -> None:
+        """Loses the flights, whoever is reading them."""
+        with closing(sqlite3.connect(self.file)) as connection:
+            connection.execute("DROP TABLE flight")
+
+
+@pytest.fixture
+def breakable_database(database_file: Path, tmp_path: Path) -> BreakableDatabase:
+    """A copy of the timetable."""
+    file = tmp_path / "timetable.db"
+    with closing(sqlite3.connect(database_file)) as there, closing(sqlite3.connect(file)) as here:
+        there.backup(here)
+    return BreakableDatabase(file)
 
 
 def database_url(file: Path) -> str:

@@ -19,11 +19,14 @@ import pytest
 from pydantic import TypeAdapter
 from search_service.database import Database
 from search_service.flights import FlightSearch, LocalFlights
+from search_service.kinds import FLIGHTS
+from search_service.market import Market
 from search_service.offers import FlightPage
 
 pytestmark = pytest.mark.anyio
 
-EMPTY = {"flights": [], "total": 0, "limit": 20, "next_cursor": None, "partial": False, "suppliers": {}}
+LOCAL = {"local": "ok"}
+EMPTY = {"flights": [], "total": 0, "limit": 20, "next_cursor": None, "partial": False, "suppliers": LOCAL}
 DAY = {"origin": "JFK", "destination": "LAX", "date": "2013-07-04"}
 Record = dict[str, str]
 FLIGHT = itemgetter("carrier", "flight", "origin", "dest")
@@ -129,8 +132,8 @@ def in_pages(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def priceless(flights: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the record says of flights: all but their prices, which no record has."""
-    return [{name: value for name, value in flight.items() if name != "price"} for flight in flights]
+    """What the record says of flights: all but their prices, and who offers them, which no record has."""
+    return [{name: value for name, value in each.items() if name not in ("price", "supplier")} for each in flights]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -141,7 +144,7 @@ async def test_the_flights_of_a_random_route_and_day_are_those_of_the_source_fil
     expected = source.expected(asked)
     found = await answer(client, **search_for(asked, limit="100"))
     assert priceless(found.pop("flights")) == expected
-    assert found == {"total": len(expected), "limit": 100, "next_cursor": None, "partial": False, "suppliers": {}}
+    assert found == {"total": len(expected), "limit": 100, "next_cursor": None, "partial": False, "suppliers": LOCAL}
 
 
 REMARKABLE: dict[str, Callable[[Record], bool]] = {
@@ -288,7 +291,8 @@ async def test_prices_say_that_they_are_made_up(client: httpx.AsyncClient) -> No
 async def test_flights_are_had_without_http(database_file: Path, client: httpx.AsyncClient) -> None:
     search = FlightSearch(origin="JFK", destination="LAX", date=date(2013, 7, 4), sort="price", limit=3)
     database = Database(f"sqlite+aiosqlite:///{database_file}")
-    found = await LocalFlights(database).find(search)
+    market = Market(FLIGHTS, [LocalFlights(database)], 3.0, lambda *_: None)
+    found = await market.page(search)
     await database.close()
     assert TypeAdapter(FlightPage).dump_python(found, mode="json") == await answer(
         client, **DAY, sort="price", limit="3"

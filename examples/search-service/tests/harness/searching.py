@@ -50,6 +50,10 @@ class SearchProcess:
         address = httpx.URL((await self.wait_for("lmservice.listening"))[listener])
         return f"http://127.0.0.1:{address.port}"
 
+    def send(self, how: signal.Signals) -> None:
+        """Sends a signal."""
+        self._process.send_signal(how)
+
     async def ready(self, status: int = 200) -> None:
         """Returns once readiness says so."""
 
@@ -85,13 +89,15 @@ class SearchProcess:
 
 
 @asynccontextmanager
-async def search_process(database_url: str, **settings: str) -> AsyncIterator[SearchProcess]:
-    """A search service on a database, on free ports; killed on leaving, where it still runs."""
+async def search_process(
+    database_url: str, program: str = "search_service:service", **settings: str
+) -> AsyncIterator[SearchProcess]:
+    """A search service, or a supplier, on a database, on free ports; killed on leaving, where it still runs."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LM_")}
     environment |= {"LM_PORT": "0", "LM_MANAGEMENT_PORT": "0", "LM_LOG_FORMAT": "json"}
     environment |= {"LM_STARTUP_TIMEOUT": str(PATIENCE), "LM_DATABASE_URL": database_url, **settings}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "lmservice", "run", "search_service:service"),
+        *(sys.executable, "-m", "lmservice", "run", program),
         env=environment,
         cwd="/",
         stdin=asyncio.subprocess.DEVNULL,
