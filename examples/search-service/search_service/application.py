@@ -7,6 +7,7 @@ from typing import Any
 from pydantic_core import to_json
 from sqlalchemy import select
 from starlette.datastructures import State
+from starlette.routing import Route
 
 from lmservice import Service
 from search_service import airports, flights, hotels, markets, openapi, problems, record, source, tables, trips
@@ -14,6 +15,7 @@ from search_service.airports import search_airports
 from search_service.answers import Answers, Counts, DeadlineError
 from search_service.cache import Cache
 from search_service.database import Database, UnavailableError
+from search_service.days import Days
 from search_service.endpoints import TRIPS, search_flights, search_hotels, search_trips
 from search_service.flights import LocalFlights
 from search_service.hotels import LocalHotels
@@ -24,6 +26,8 @@ from search_service.markets import Markets
 from search_service.openapi import Operation
 from search_service.problems import InvalidParametersError
 from search_service.settings import SearchSettings
+from search_service.web import assets, page
+from search_service.web.page import Page
 
 HANDLERS: dict[Any, Any] = {
     InvalidParametersError: problems.invalid_parameters,
@@ -50,7 +54,11 @@ OPERATIONS = [
 
 service = Service(
     "search-service",
-    routes=openapi.routes(OPERATIONS, "Search", version("search-service"), ABOUT),
+    routes=[
+        Route("/", page.show),
+        Route("/static/{digest}/{name}", assets.serve),
+        *openapi.routes(OPERATIONS, "Search", version("search-service"), ABOUT),
+    ],
     settings=SearchSettings,
     version=version("search-service"),
     exception_handlers=HANDLERS,
@@ -81,6 +89,18 @@ async def opened_markets(state: State) -> AsyncIterator[Markets]:
     """Where all of it is found, here and at the suppliers."""
     async with markets.opened(state, counts, service.metrics.registry) as opened:
         yield opened
+
+
+@service.startup_job(name="days", after=["timetable"])
+async def days_around(state: State) -> Days:
+    """The days around one, for the page's chart."""
+    return Days(state.database)
+
+
+@service.startup_job(name="page", after=["airports"])
+def prepared_page(state: State) -> Page:
+    """What the web page is made of."""
+    return Page(state.airports, source.read_carriers(), source.read_airports())
 
 
 @service.startup_job(name="cache", after=["timetable"])
