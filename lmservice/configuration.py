@@ -11,7 +11,10 @@ from lmservice.settings import Settings, origin, type_name, variable
 
 @dataclass(frozen=True)
 class Variable:
-    """One setting: `value` and `default` are masked unless plainly harmless; `source` says where the value is from."""
+    """One setting: `value` and `default` are masked unless plainly harmless; `source` says where the value is from.
+
+    `computed` says that the default is worked out anew on each machine.
+    """
 
     name: str
     variable: str
@@ -20,6 +23,7 @@ class Variable:
     value: Any
     source: str
     description: str
+    computed: bool = False
 
     def report(self) -> dict[str, Any]:
         """The form in which `/config` gives it."""
@@ -60,4 +64,5 @@ def _variable(settings: Settings, name: str) -> Variable:
         value=show(name, getattr(settings, name), field.annotation),
         source=origin(settings, name),
         description=field.description or "",
+        computed=field.default_factory is not None,
     )

@@ -16,7 +16,7 @@ from itertools import chain, islice
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
-from lmservice import gil
+from lmservice import gil, names
 from lmservice.exposition import Only
 from lmservice.metrics import Metrics
 from lmservice.samples import families
@@ -64,7 +64,7 @@ class Graphite:
         self._failing = False
         self._pushes = {"sent": 0, "failed": 0}
         metrics.observed(
-            "lmservice_graphite_pushes_total",
+            names.GRAPHITE_PUSHES,
             "Pushes to Graphite, by how they ended.",
             ("outcome",),
             lambda: [((outcome,), float(count)) for outcome, count in self._pushes.items()],

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import State as RequestState
 
-from lmservice import context, metrics, sockets, tracing
+from lmservice import context, metrics, names, sockets, tracing
 from lmservice.connections import HttpToolsConnection, Listener, Watched
 from lmservice.errors import ExitCode, LmserviceError, StartError
 from lmservice.graphite import Graphite
@@ -152,28 +152,32 @@ class Instance:
         labels["service"] = labels.pop("name")
         del labels["instance"]  # Prometheus has its own
         self.metrics.observed(
-            "lmservice_build_info", "What runs, in the labels.", list(labels), lambda: [(list(labels.values()), 1.0)]
+            names.BUILD_INFO, "What runs, in the labels.", list(labels), lambda: [(list(labels.values()), 1.0)]
         )
         observed = self.metrics.observed
         observed(
-            "lmservice_log_lines_dropped_total",
+            names.LOG_LINES_DROPPED,
             "Log lines dropped as nobody read standard output.",
             (),
             lambda: [((), float(self.stream.output.dropped))],
             kind="counter",
         )
-        observed("lmservice_state", "1 for the state that the service is in.", ("state",), self._states)
+        observed(names.STATE, "1 for the state that the service is in.", ("state",), self._states)
         observed(
-            "lmservice_startup_job_duration_seconds", "How long each start-up job took.", ("job",), self._job_seconds
+            names.READY,
+            "1 while requests should come, as /readyz says it, else 0.",
+            (),
+            lambda: [((), float(self.ready))],
         )
+        observed(names.STARTUP_JOB_DURATION, "How long each start-up job took.", ("job",), self._job_seconds)
         observed(
-            "lmservice_health_check_status",
+            names.HEALTH_CHECK_STATUS,
             "1 for a check that is up, 0 for one that is down.",
             ("check",),
             self._checks,
         )
         observed(
-            "lmservice_event_loop_lag_seconds",
+            names.EVENT_LOOP_LAG,
             "How late the event loop was at its last mark, or is by now.",
             (),
             lambda: [((), max(self.heartbeat.lag, self.heartbeat.still_for()))],

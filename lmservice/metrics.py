@@ -13,6 +13,8 @@ from itertools import accumulate
 from time import time
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from lmservice import names
+
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
     from prometheus_client.metrics_core import Metric
@@ -72,7 +74,7 @@ class Metrics:
     def __init__(self) -> None:
         self._families: dict[str, _Observed | Durations] = {}
         self.request_duration = Durations(
-            "http_server_request_duration_seconds",
+            names.REQUEST_DURATION,
             "Duration of HTTP requests, from the head's arrival to the end of the response, in seconds.",
             ("http_request_method", "http_route", "http_response_status_code"),
         )

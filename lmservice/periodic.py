@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 from starlette.datastructures import State
 
-from lmservice import context
+from lmservice import context, names
 from lmservice.callables import Registered
 from lmservice.lifecycle import Lifecycle
 from lmservice.metrics import Durations, Metrics, Samples
@@ -170,24 +170,24 @@ class Timetable:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         durations = metrics.durations(
-            "lmservice_periodic_job_duration_seconds", "How long the runs of periodic jobs took, in seconds.", ("job",)
+            names.PERIODIC_JOB_DURATION, "How long the runs of periodic jobs took, in seconds.", ("job",)
         )
         self.schedules = [Schedule(job, lifecycle, durations, clock) for job in jobs]
         metrics.observed(
-            "lmservice_periodic_job_runs_total",
+            names.PERIODIC_JOB_RUNS,
             "Runs of periodic jobs that have ended: in success, in failure, or cancelled as the service stopped.",
             ("job", "outcome"),
             self._outcomes,
             kind="counter",
         )
         metrics.observed(
-            "lmservice_periodic_job_last_success_timestamp_seconds",
+            names.PERIODIC_JOB_LAST_SUCCESS,
             "When a run of each periodic job last succeeded, in seconds since the epoch.",
             ("job",),
             self._last_successes,
         )
         metrics.observed(
-            "lmservice_periodic_job_running",
+            names.PERIODIC_JOB_RUNNING,
             "1 for a periodic job that runs now, else 0.",
             ("job",),
             lambda: [((each.job.name,), float(each.running)) for each in self.schedules],

@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from lmservice import context
+from lmservice import context, names
 from lmservice.access import AccessLog, Parts
 from lmservice.labels import METHODS, OTHER
 from lmservice.lifecycle import Lifecycle
@@ -258,15 +258,13 @@ class RequestLayer:
         """Gets each request, while somebody watches."""
         self.rejected = Counter(dict.fromkeys(("concurrency", "body_size", "timeout"), 0))
         metrics.observed(
-            "lmservice_requests_rejected_total",
+            names.REQUESTS_REJECTED,
             "Requests refused by a limit, by its name.",
             ("reason",),
             lambda: [((reason,), float(count)) for reason, count in self.rejected.items()],
             kind="counter",
         )
-        metrics.observed(
-            "http_server_active_requests", "Requests in flight.", ("http_request_method",), self._active_requests
-        )
+        metrics.observed(names.ACTIVE_REQUESTS, "Requests in flight.", ("http_request_method",), self._active_requests)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, connection: Connection | None = None) -> None:
         """Serves one request, with everything that every request gets."""

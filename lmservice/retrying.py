@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from tenacity import AsyncRetrying, AttemptManager, RetryCallState, Retrying, wait_random_exponential
 
+from lmservice import names
 from lmservice.errors import RetryDefinitionError
 from lmservice.labels import Label
 from lmservice.metrics import current_registry, shared
@@ -29,7 +30,7 @@ INITIAL = 0.1
 """The wait before the second attempt is drawn from 0 to this, in seconds; the range doubles each time, …"""
 LONGEST = 5.0
 """… up to this."""
-NAME = "lmservice_retries"
+NAME = names.RETRIES.removesuffix("_total")
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")

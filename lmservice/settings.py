@@ -5,10 +5,11 @@ highest first: the environment; `.env` in the current directory (in the `dev` en
 `LM_SECRETS_DIR` (one value a file, named as the variable); defaults. Times are seconds.
 """
 
+import contextlib
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from types import NoneType, UnionType
@@ -23,6 +24,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
 )
 from pydantic.fields import FieldInfo
@@ -203,7 +205,19 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: with a line for each problem found, none of which shows a secret.
         """
-        found = {"argument": given, **_read(cls)}
+        return cls._of({"argument": given, **_read(cls)})
+
+    @classmethod
+    def load_from(cls, variables: Mapping[str, str], **given: Any) -> Self:
+        """Reads these variables in the place of this process's environment, files and secrets.
+
+        Raises:
+            SettingsError: as `load`.
+        """
+        return cls._of({"argument": given, "environment": _environment_of(cls, variables)})
+
+    @classmethod
+    def _of(cls, found: dict[str, dict[str, Any]]) -> Self:
         values = {name: value for read in reversed(found.values()) for name, value in read.items()}
         fields = _fields(cls)
         origins = {fields.get(name.lower(), name): origin for origin, read in reversed(found.items()) for name in read}
@@ -254,6 +268,26 @@ def _read(cls: type[BaseSettings]) -> dict[str, dict[str, Any]]:
         field = re.search(r'field "(\w+)"', str(error))
         name = variable(cls, field[1]) if field else "a file"
         raise SettingsError([f"{name} in {SECRETS_DIR} cannot be read as text: mend or remove it"]) from None
+
+
+def _environment_of(cls: type[BaseSettings], variables: Mapping[str, str]) -> dict[str, Any]:
+    source = _Environment(cls)
+    source.env_vars = {name if source.case_sensitive else name.lower(): value for name, value in variables.items()}
+    return source()
+
+
+def usable(cls: type[Settings], variables: Mapping[str, str]) -> Settings:
+    """Lmservice's own settings as a service would read them from these variables, bad ones at their defaults."""
+    fields = _fields(cls)
+    read = {fields.get(name.lower(), name): value for name, value in _environment_of(cls, variables).items()}
+    chosen: dict[str, Any] = {}
+    for name in Settings.model_fields:
+        field = cls.model_fields[name]
+        chosen[name] = field.get_default(call_default_factory=True, validated_data={})
+        with contextlib.suppress(ValidationError):
+            adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]
+            chosen[name] = adapter.validate_python(read.get(name, chosen[name]))
+    return Settings.model_construct(**chosen)
 
 
 def _fields(cls: type[BaseSettings]) -> dict[str, str]:
@@ -311,14 +345,23 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         delay, delay_max, drain, cleanup, grace = (float(values[name]) for name in _BUDGET)
     except (TypeError, ValueError):
         return []
-    needed = max(delay, delay_max) + drain + cleanup + CLOSING_SECONDS
+    needed, needs = _budget(delay, delay_max, drain, cleanup)
     if needed <= grace:
         return []
-    longest = f"LM_DRAIN_DELAY_MAX {delay_max:g}" if delay_max >= delay else f"LM_DRAIN_DELAY {delay:g}"
-    needs = f"{longest} + LM_DRAIN_TIMEOUT {drain:g} + LM_CLEANUP_TIMEOUT {cleanup:g} + {CLOSING_SECONDS:g} for closing"
     limit = f"more than LM_TERMINATION_GRACE_PERIOD {grace:g} s"
     advice = "shorten one of them, or raise it together with the pod's terminationGracePeriodSeconds"
     return [f"{needs} = {needed:g} s, {limit}: {advice}"]
+
+
+def drain_budget(settings: Settings) -> tuple[float, str]:
+    """What a stop may take at the most, in seconds, and the sum that makes it."""
+    return _budget(*(float(getattr(settings, name)) for name in _BUDGET[:-1]))
+
+
+def _budget(delay: float, delay_max: float, drain: float, cleanup: float) -> tuple[float, str]:
+    longest = f"LM_DRAIN_DELAY_MAX {delay_max:g}" if delay_max >= delay else f"LM_DRAIN_DELAY {delay:g}"
+    needs = f"{longest} + LM_DRAIN_TIMEOUT {drain:g} + LM_CLEANUP_TIMEOUT {cleanup:g} + {CLOSING_SECONDS:g} for closing"
+    return max(delay, delay_max) + drain + cleanup + CLOSING_SECONDS, needs
 
 
 _BUDGET = ("drain_delay", "drain_delay_max", "drain_timeout", "cleanup_timeout", "termination_grace_period")
@@ -326,14 +369,15 @@ _BUDGET = ("drain_delay", "drain_delay_max", "drain_timeout", "cleanup_timeout",
 
 def variable(cls: type[BaseSettings], name: str) -> str:
     """The environment variable of a setting: the one that is set, where it has several."""
-    names = _variables(cls, name)
+    names = variables(cls, name)
     if len(names) == 1:
         return names[0]
     present = {each.upper() for each in os.environ}
     return next((each for each in names if each in present), names[0])
 
 
-def _variables(cls: type[BaseSettings], name: str) -> list[str]:
+def variables(cls: type[BaseSettings], name: str) -> list[str]:
+    """Every environment variable that a setting is read from; mostly there is one."""
     return [alias.upper() for alias in _aliases(cls, name)] or [f"{PREFIX}{name.upper()}"]
 
 
@@ -342,14 +386,19 @@ def origin(settings: Settings, name: str) -> str:
     return settings._origins.get(name, "default")  # noqa: SLF001 - as a method it would take a name from settings
 
 
-def misspelt(cls: type[Settings]) -> dict[str, str]:
-    """The `LM_` variables of the environment that no setting reads, each with the nearest right name or ''."""
-    given = [name for name in os.environ if name.upper().startswith(PREFIX)]
+def misspelt(cls: type[Settings], among: Iterable[str] | None = None) -> dict[str, str]:
+    """The `LM_` variables that no setting reads, each with the nearest right name or ''.
+
+    Args:
+        cls: the settings.
+        among: the names of the variables to look at; default this process's environment.
+    """
+    given = [name for name in (os.environ if among is None else among) if name.upper().startswith(PREFIX)]
     if not given:
         return {}
     known = {SECRETS_DIR}
     for name in cls.model_fields:
-        known.update(_variables(cls, name))
+        known.update(variables(cls, name))
     unknown = sorted(name for name in given if name.upper() not in known)
     if not unknown:
         return {}

@@ -13,7 +13,7 @@ from lmservice.version import __version__
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit codes are the contract's, and errors are a line each on stderr."""
-    options = _parser().parse_args(arguments)
+    options = _parsed(arguments)
     try:
         code = int(options.command(options))
         if not sys.stdout.closed:
@@ -30,6 +30,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options of a command; words may stand before and after them, which argparse itself leaves over."""
+    parser = _parser()
+    options, left = parser.parse_known_args(arguments)
+    if left and ("words" not in options or any(word.startswith("-") for word in left)):
+        parser.error(f"unrecognized arguments: {' '.join(left)}")
+    if left:
+        options.words += left
+    return options
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lmservice", description="Run and look after lmservice services.")
     parser.add_argument("--version", action="version", version=f"lmservice {__version__}")
@@ -38,6 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_stop(commands)
     _add_config(commands)
     _add_check(commands)
+    _add_new(commands)
+    _add_new_environment(commands)
     _add_top(commands)
     _add_verify_drain(commands)
     return parser
@@ -70,7 +83,32 @@ def _add_config(commands: "Commands") -> None:
 def _add_check(commands: "Commands") -> None:
     parser = commands.add_parser("check", help="find what is wrong before it runs")
     _add_target(parser)
+    parser.add_argument(
+        "--manifests", metavar="DIR", help="rendered Kubernetes manifests to compare it with; - is standard input"
+    )
+    parser.add_argument("--format", choices=["table", "json"], default="table")
     parser.set_defaults(command=_check)
+
+
+ANSWERS = (
+    "the folder to make it in, and answers in advance: project_name, description, team, registry, cluster_domain, "
+    "database, client, and repository, service_port, management_port"
+)
+
+
+def _add_new(commands: "Commands") -> None:
+    parser = commands.add_parser("new", help="make a new service, ready to run, test and deploy")
+    parser.add_argument("words", nargs="*", metavar="[DIR] [NAME=VALUE ...]", help=ANSWERS)
+    parser.add_argument("--no-input", action="store_true", help="ask nothing: take the defaults for what is not given")
+    parser.add_argument("--replay", action="store_true", help="take the answers of the last time")
+    parser.set_defaults(command=_new)
+
+
+def _add_new_environment(commands: "Commands") -> None:
+    parser = commands.add_parser("new-environment", help="add an environment to the service in this folder")
+    parser.add_argument("name", metavar="NAME", help="what it is called, for example staging")
+    parser.add_argument("--from", dest="source", metavar="ENV", default="qa", help="whose sizes it has (default: qa)")
+    parser.set_defaults(command=_new_environment)
 
 
 def _add_top(commands: "Commands") -> None:
@@ -125,7 +163,19 @@ def _config(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from lmservice.cli import check  # noqa: PLC0415
 
-    return int(check.check(options.target))
+    return int(check.check(options.target, options.manifests, options.format))
+
+
+def _new(options: argparse.Namespace) -> int:
+    from lmservice.cli import new  # noqa: PLC0415
+
+    return int(new.new(options.words, no_input=options.no_input, replay=options.replay))
+
+
+def _new_environment(options: argparse.Namespace) -> int:
+    from lmservice.cli import environment  # noqa: PLC0415
+
+    return int(environment.new_environment(options.name, options.source))
 
 
 def _top(options: argparse.Namespace) -> int:

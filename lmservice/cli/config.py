@@ -57,7 +57,7 @@ def _env(variables: Sequence[Variable]) -> str:
 def _assignment(each: Variable) -> str:
     given = each.source != "default"
     value = _text(each.value if given else each.default)
-    if MASK in value:
+    if MASK in value or (each.computed and not given):  # nobody's secret, and no machine's name
         return f"# {each.variable}="
     return f"{'' if given else '# '}{each.variable}={_quoted(value)}"
 

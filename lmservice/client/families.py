@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics_core import Metric
 
+from lmservice import names
 from lmservice.labels import Label
 from lmservice.metrics import BUCKETS
 
-NAME = "http_client_request_duration_seconds"
+NAME = names.CLIENT_REQUEST_DURATION
 
 
 class Families:
@@ -23,15 +24,15 @@ class Families:
             buckets=BUCKETS,
         )
         labels = ("client", "host")
-        self.retries = Counter("lmservice_client_retries_total", "Outbound calls repeated.", labels, registry=None)
+        self.retries = Counter(names.CLIENT_RETRIES, "Outbound calls repeated.", labels, registry=None)
         self.exhausted = Counter(
-            "lmservice_client_retry_budget_exhausted_total",
+            names.CLIENT_RETRY_BUDGET_EXHAUSTED,
             "Outbound calls not repeated as the retry budget was used up.",
             labels,
             registry=None,
         )
         self.breaker = Gauge(
-            "lmservice_client_breaker_state",
+            names.CLIENT_BREAKER_STATE,
             "1 for the state that the host's circuit breaker is in.",
             (*labels, "state"),
             registry=None,

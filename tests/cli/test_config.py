@@ -150,3 +150,9 @@ def test_json_is_what_config_answers(start_process: Callable[..., ServiceProcess
     ended = lmservice("config", "program:service", "--format", "json", folder=folder, settings={**FREE, **given})
     assert ended.code == 0
     assert process.manage("/config") == (200, json.loads(ended.output))
+
+
+def test_the_env_form_leaves_out_what_each_machine_works_out_anew(call: Callable[..., Ended]) -> None:
+    lines = call("config", "program:service", "--format", "env").output.splitlines()
+    assert "# LM_INSTANCE=" in lines
+    assert "# LM_PORT=8081" in lines

@@ -1,0 +1,202 @@
+"""The events that lmservice itself logs, and the fields of each: what a log store can be asked for.
+
+docs/logs/fields.md is made from here; a test keeps this in step with what the code logs.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Event(NamedTuple):
+    """One event.
+
+    Attributes:
+        level: at which it is logged; the first where there are several.
+        meaning: what has happened.
+        fields: beyond those of every line: what each says, with its unit.
+    """
+
+    level: str
+    meaning: str
+    fields: Mapping[str, str]
+
+
+ALWAYS: Mapping[str, str] = {
+    "timestamp": "when, RFC 3339 in UTC, to the microsecond",
+    "level": "`debug`, `info`, `warning`, `error` or `critical`",
+    "logger": "who says it",
+    "event": "what has happened: a name of those below, or a message",
+    "service": "the service's name",
+    "version": "the version that runs",
+    "environment": "where: `dev`, `qa`, `preview`, `production`, …",
+    "instance": "which one: in Kubernetes the pod's name",
+}
+"""What every line says."""
+
+IN_A_REQUEST: Mapping[str, str] = {
+    "request_id": "the request's, as `X-Request-ID` has it",
+    "trace_id": "the trace's, 32 hexadecimal digits, as `traceparent` has it",
+    "span_id": "the span's, 16 hexadecimal digits",
+}
+"""What every line beyond that says that is logged while a request is answered."""
+
+SOMETIMES: Mapping[str, str] = {
+    "exception": "the traceback, where there was an exception",
+    "stack": "where the code was, where that was asked for",
+}
+"""What any line may say."""
+
+_JOB = "the job's name"
+_ERROR = "what went wrong"
+_CLIENT = {"client": "the client's name", "host": "whom it calls"}
+
+EVENTS: Mapping[str, Event] = {
+    "http.request": Event(
+        "info",
+        "a request has been answered",
+        {
+            "method": "the request's",
+            "route": "the route's template; `none` where no route matched",
+            "path": "as it was asked for, without the query",
+            "status": "of the response",
+            "duration": "from the head's arrival to the end of the response, in seconds",
+        },
+    ),
+    "http.error": Event(
+        "error",
+        "a handler raised, and the answer was 500",
+        {"method": "the request's", "path": "as it was asked for"},
+    ),
+    "lmservice.listening": Event(
+        "info",
+        "both ports are bound; start-up jobs begin",
+        {"url": "the service listener's", "management_url": "the management listener's"},
+    ),
+    "lmservice.ready": Event(
+        "info",
+        "requests are accepted",
+        {
+            "url": "the service listener's",
+            "seconds": "how long the start took",
+            "startup_jobs": "each job's time by its name, in seconds",
+            "critical_path": "the chain of jobs that the start waited for",
+        },
+    ),
+    "lmservice.start_failed": Event(
+        "error", "the service could not get ready; the exit code is 3", {"error": "which job, and why"}
+    ),
+    "lmservice.startup_job_retry": Event(
+        "warning",
+        "a start-up job failed and is tried again",
+        {
+            "job": _JOB,
+            "attempt": "the attempt that failed, from 1",
+            "attempts": "how many there are",
+            "wait": "until the next, in seconds",
+            "error": _ERROR,
+        },
+    ),
+    "lmservice.draining": Event(
+        "info",
+        "the stop has begun; `/readyz` says 503",
+        {
+            "reason": "who asked for it: `/stop`, `SIGTERM`, `SIGINT`, `failure`",
+            "in_flight": "requests under way",
+            "failure": "what failed, where it was the service itself",
+        },
+    ),
+    "lmservice.no_pre_stop": Event(
+        "warning", "SIGTERM came in Kubernetes without `/stop` before it", {"hint": "what to do about it"}
+    ),
+    "lmservice.cut_off": Event(
+        "error",
+        "the drain's time ran out, and work was cancelled; the exit code is 70",
+        {
+            "limit": "the drain's, in seconds",
+            "tasks": "how many were cancelled",
+            "left": "how many did not end even so",
+        },
+    ),
+    "lmservice.stopped": Event(
+        "info",
+        "the end, and how it went",
+        {
+            "status": "`stopped` or `failed`",
+            "seconds": "how long the stop took",
+            "phases": "`drain_delay`, `drain` and `cleanup`, in seconds",
+            "requests": "`served` and `cancelled` since the stop began",
+            "served_by_route": "the same by route",
+            "cancelled_by_route": "the same by route",
+            "exit_code": "the process's",
+            "problems": "what was cut off or failed, a line each",
+        },
+    ),
+    "lmservice.health_check_down": Event(
+        "error",
+        "a health check has failed often enough",
+        {"check": "its name", "critical": "whether the service is unready now", "error": _ERROR},
+    ),
+    "lmservice.health_check_up": Event(
+        "info",
+        "a health check that was down is well again",
+        {"check": "its name", "critical": "whether it decides on readiness", "error": "empty"},
+    ),
+    "lmservice.event_loop_stalled": Event(
+        "error", "the event loop stands still", {"seconds": "for how long by now", "stack": "what holds it"}
+    ),
+    "lmservice.event_loop_recovered": Event(
+        "warning", "the event loop turns again", {"late": "how late it was, in seconds"}
+    ),
+    "lmservice.periodic_job_done": Event(
+        "debug", "a run of a periodic job has succeeded", {"job": _JOB, "seconds": "how long it took"}
+    ),
+    "lmservice.periodic_job_failed": Event(
+        "error", "a run of a periodic job has raised", {"job": _JOB, "seconds": "how long it took"}
+    ),
+    "lmservice.periodic_job_cut_off": Event(
+        "error", "the stop cut off a run of a periodic job", {"job": _JOB, "error": "by what limit"}
+    ),
+    "lmservice.retry": Event(
+        "warning",
+        "`retry` waits before another attempt",
+        {"retry": "what is tried", "attempt": "the attempt that failed", "wait": "in seconds", "error": _ERROR},
+    ),
+    "lmservice.client_retry": Event(
+        "info",
+        "an outbound call is repeated",
+        {
+            **_CLIENT,
+            "method": "the call's",
+            "attempt": "the attempt that failed",
+            "reason": "a status or an error's kind",
+            "wait": "in seconds",
+        },
+    ),
+    "lmservice.client_breaker": Event(
+        "warning", "a host's circuit breaker has changed", {**_CLIENT, "state": "`open`, `half_open` or `closed`"}
+    ),
+    "lmservice.graphite_failed": Event(
+        "warning", "a push to Graphite failed; those that follow are only counted", {"url": "whereto", "error": _ERROR}
+    ),
+    "lmservice.graphite_recovered": Event(
+        "warning", "pushes to Graphite arrive again", {"url": "whereto", "failed": "how many have failed so far"}
+    ),
+    "lmservice.no_spans": Event(
+        "warning", "spans cannot be exported", {"error": _ERROR, "hint": "what to do about it"}
+    ),
+    "lmservice.spans_lost": Event("warning", "the last spans were not taken in time", {"hint": "how long was waited"}),
+    "lmservice.unknown_setting": Event(
+        "warning",
+        "an `LM_` variable is set that no setting reads",
+        {"variable": "its name", "hint": "the nearest right name"},
+    ),
+    "lmservice.log_level_changed": Event(
+        "warning", "somebody changed a logger's level", {"changed": "the logger, the level and for how long"}
+    ),
+    "lmservice.management_refused": Event(
+        "warning",
+        "a call of the management listener was refused",
+        {"method": "the call's", "path": "what was called", "peer": "by whom", "reason": "why"},
+    ),
+}
+"""By name."""

@@ -1,0 +1,57 @@
+"""Whether rendered Kubernetes manifests agree with a service: its ports, its probes, its stop, its settings.
+
+`check` reads the manifests, finds the workloads that run the service, takes the environment of their container as
+the service's settings, and compares. Nothing here asks a cluster.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+from lmservice.manifests import documents, environment, network, probes, scaling, security, selection, stopping
+from lmservice.manifests import workload as workloads
+from lmservice.manifests.finding import Finding
+from lmservice.manifests.objects import Object
+from lmservice.manifests.workload import Workload
+from lmservice.settings import PREFIX, Settings
+
+__all__ = ["Finding", "check"]
+
+_RULES = (
+    environment.judge, probes.judge, stopping.judge, network.judge, scaling.judge, security.judge, selection.spread,
+)  # fmt: skip
+
+
+def check(
+    source: str, *, name: str, settings: type[Settings] = Settings, image: Mapping[str, str] | None = None
+) -> list[Finding]:
+    """Compares rendered manifests with a service; gives what disagrees, by file and line.
+
+    Args:
+        source: a folder or a file of YAML, a kustomization, or `-` for standard input.
+        name: the service's, as its `Service` has it.
+        settings: the class of its settings.
+        image: variables that the container's image sets; default the `LM_` variables of this process's environment.
+
+    Raises:
+        UsageError: there is nothing to read, or what there is has to be rendered first, and cannot be here.
+        MissingExtraError: PyYAML is not installed: the extra `lmservice[manifests]` brings it.
+    """
+    objects, unreadable = documents.read(source)
+    if image is None:
+        image = {key: value for key, value in os.environ.items() if key.upper().startswith(PREFIX)}
+    found = [*unreadable]
+    if objects:
+        found += _judged(objects, list(workloads.find(name, objects, settings, image)), whole=not unreadable)
+    return sorted(dict.fromkeys(found), key=lambda each: (each.file, each.line))
+
+
+def _judged(objects: Sequence[Object], mine: Sequence[Workload | Finding], *, whole: bool) -> Iterator[Finding]:
+    """What disagrees; where a file could not be read, nothing is said to be missing that may be in it."""
+    if whole:
+        yield from selection.judge(objects)
+    for each in mine:
+        if isinstance(each, Workload):
+            for rule in _RULES:
+                yield from rule(each)
+        elif whole:
+            yield each

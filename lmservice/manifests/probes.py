@@ -1,0 +1,116 @@
+"""Whether the kubelet asks the right listener the right thing, and waits long enough for it."""
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from lmservice.manifests.finding import Finding
+from lmservice.manifests.objects import number
+from lmservice.manifests.workload import Workload
+
+_PATHS = {"startupProbe": "/startupz", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
+_PURPOSE = {
+    "startupProbe": "without it the other probes judge a service that is still starting",
+    "livenessProbe": "without it a service whose event loop hangs is never restarted",
+    "readinessProbe": "without it requests come before the service is ready, and go on coming to one that is not",
+}
+_PERIOD, _FAILURES, _TIMEOUT = 10, 3, 1  # Kubernetes' defaults
+
+
+def judge(workload: Workload) -> Iterator[Finding]:
+    """All three probes, each by its path, its port and its timing."""
+    for name, path in _PATHS.items():
+        if not workload.object.mapping(*workload.container, name):
+            port = workload.settings.management_port
+            fix = f"add httpGet: {{path: {path}, port: {port}}}"
+            yield workload.finding((name,), None, _PURPOSE[name], fix)
+            continue
+        yield from _target(workload, name)
+        if name != "startupProbe":  # a slow answer there only makes its window longer
+            yield from _timing(workload, name)
+    yield from _window(workload)
+    yield from _patience(workload)
+    yield from _reachable(workload)
+
+
+def _target(workload: Workload, name: str) -> Iterator[Finding]:
+    port = workload.settings.management_port
+    if not workload.object.mapping(*workload.container, name, "httpGet"):
+        kinds = [kind for kind in ("exec", "tcpSocket", "grpc") if workload.value(name, kind) is not None]
+        fix = f"use httpGet: {{path: {_PATHS[name]}, port: {port}}}"
+        yield workload.finding((name,), ", ".join(kinds) or "empty", f"only {_PATHS[name]} knows the state", fix)
+        return
+    yield from _path(workload, name)
+    given = workload.value(name, "httpGet", "port")
+    if workload.port(given) != port:
+        found = (
+            given if not isinstance(given, str) else f"{given} ({workload.ports.get(given, 'no port of that name')})"
+        )
+        fix = f"ask the management listener: port: {port}"
+        yield workload.finding((name, "httpGet", "port"), found, f"LM_MANAGEMENT_PORT is {port}", fix)
+    scheme = workload.value(name, "httpGet", "scheme")
+    if scheme not in (None, "HTTP"):
+        fix = "remove the scheme"
+        yield workload.finding((name, "httpGet", "scheme"), scheme, "the management listener speaks plain HTTP", fix)
+
+
+def _path(workload: Workload, name: str) -> Iterator[Finding]:
+    path = workload.value(name, "httpGet", "path")
+    if path != _PATHS[name]:
+        wrong = {
+            ("livenessProbe", "/readyz"): "it would restart a service that only drains or waits for a dependency",
+            ("readinessProbe", "/livez"): "it would send requests to a service that is starting or draining",
+        }.get((name, str(path)), f"{name[:-5]} is answered by {_PATHS[name]}")
+        yield workload.finding((name, "httpGet", "path"), path, wrong, f"set it to {_PATHS[name]}")
+
+
+def _timing(workload: Workload, name: str) -> Iterator[Finding]:
+    period = number(workload.value(name, "periodSeconds"), _PERIOD)
+    timeout = number(workload.value(name, "timeoutSeconds"), _TIMEOUT)
+    if timeout > period:
+        fix = "shorten the timeout; the probes answer from memory, in milliseconds"
+        yield workload.finding((name, "timeoutSeconds"), timeout, f"periodSeconds is {period:g}", fix)
+
+
+def _window(workload: Workload) -> Iterator[Finding]:
+    """The start-up probe may not give up before the service does."""
+    name, limit = "startupProbe", workload.settings.startup_timeout
+    if not workload.object.mapping(*workload.container, name):
+        return
+    period = number(workload.value(name, "periodSeconds"), _PERIOD)
+    failures = number(workload.value(name, "failureThreshold"), _FAILURES)
+    window = number(workload.value(name, "initialDelaySeconds"), 0) + period * failures
+    if window < limit:
+        found = f"{failures:g}, times periodSeconds {period:g}: gives up after {window:g} s"
+        fix = f"raise it to {_least(limit, period):g}, or lower LM_STARTUP_TIMEOUT"
+        yield workload.finding((name, "failureThreshold"), found, f"LM_STARTUP_TIMEOUT is {limit:g} s", fix)
+
+
+def _least(limit: float, period: float) -> float:
+    return -(-limit // period) + 1 if period else limit
+
+
+def _patience(workload: Workload) -> Iterator[Finding]:
+    name = "livenessProbe"
+    failures = workload.value(name, "failureThreshold")
+    if failures is not None and number(failures, _FAILURES) < 2:  # noqa: PLR2004 - one lost packet
+        fix = "set it to 3"
+        yield workload.finding((name, "failureThreshold"), failures, "one answer that is lost would restart it", fix)
+
+
+def _reachable(workload: Workload) -> Iterator[Finding]:
+    for name, who in (("host", "Service"), ("management_host", "kubelet's probes")):
+        host = getattr(workload.settings, name)
+        if _is_loopback(host):
+            fix = f"unset LM_{name.upper()}"
+            yield workload.finding(("env",), f"LM_{name.upper()} {host}", f"the {who} come from outside the pod", fix)
+    for name in ("port", "management_port"):
+        if getattr(workload.settings, name) == 0:
+            fix = f"unset LM_{name.upper()}, or give it a number"
+            yield workload.finding(("env",), f"LM_{name.upper()} 0", "a free port is one that nobody else knows", fix)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,112 @@
+"""Whether there are always pods to serve: while a release rolls out, while a node is drained, while load grows."""
+
+import math
+from collections.abc import Iterator
+
+from lmservice.manifests.finding import Finding
+from lmservice.manifests.objects import Object, Path, dig, mapping, number, share, shown
+from lmservice.manifests.workload import Workload
+
+_UPDATE = ("spec", "strategy", "rollingUpdate")
+_PROGRESS = 600  # seconds, Kubernetes' default
+
+
+def judge(workload: Workload) -> Iterator[Finding]:
+    """The rollout, the autoscaler and the disruption budget."""
+    if workload.object.kind == "Deployment":
+        yield from _rollout(workload)
+    for scaler in _scalers(workload):
+        yield from _scaler(workload, scaler)
+    for budget in workload.others("PodDisruptionBudget"):
+        if workload.selected_by(budget.value("spec", "selector")):
+            yield from _budget(workload, budget)
+
+
+def _rollout(workload: Workload) -> Iterator[Finding]:
+    deployment = workload.object
+    kind = deployment.value("spec", "strategy", "type")
+    if kind == "Recreate":
+        path: Path = ("spec", "strategy", "type")
+        fix = "use RollingUpdate with maxUnavailable: 0"
+        yield deployment.finding(path, kind, "every release would stop all pods before it starts any", fix)
+        return
+    pods = least_pods(workload)
+    unavailable = deployment.value(*_UPDATE, "maxUnavailable")
+    if share(unavailable, "25%", pods) != 0 or unavailable is None:
+        found = shown(unavailable) if unavailable is not None else "missing, which is 25%"
+        expected = "each release would serve with fewer pods than are wanted"
+        yield deployment.finding((*_UPDATE, "maxUnavailable"), found, expected, "set it to 0")
+    surge = deployment.value(*_UPDATE, "maxSurge")
+    if share(surge, "25%", pods) == 0:
+        path = (*_UPDATE, "maxSurge")
+        yield deployment.finding(
+            path, surge, "with maxUnavailable 0 no release could ever begin", "set it to 1 or more"
+        )
+    yield from _deadline(workload)
+
+
+def _deadline(workload: Workload) -> Iterator[Finding]:
+    deadline, limit = workload.object.value("spec", "progressDeadlineSeconds"), workload.settings.startup_timeout
+    if number(deadline, _PROGRESS) <= limit:
+        found = deadline if deadline is not None else f"missing, which is {_PROGRESS}"
+        fix = "raise it above that"
+        path = ("spec", "progressDeadlineSeconds")
+        yield workload.object.finding(path, found, f"LM_STARTUP_TIMEOUT is {limit:g} s", fix)
+
+
+def _scalers(workload: Workload) -> list[Object]:
+    target = {"kind": workload.object.kind, "name": workload.object.name}
+    return [
+        each for each in workload.others("HorizontalPodAutoscaler")
+        if target.items() <= each.mapping("spec", "scaleTargetRef").items()
+    ]  # fmt: skip
+
+
+def least_pods(workload: Workload) -> float:
+    """How many pods there are when there is little to do."""
+    scalers = _scalers(workload)
+    if scalers:
+        return number(scalers[0].value("spec", "minReplicas"), 1)
+    return number(workload.object.value("spec", "replicas"), 1)
+
+
+def _scaler(workload: Workload, scaler: Object) -> Iterator[Finding]:
+    least, most = (scaler.value("spec", name) for name in ("minReplicas", "maxReplicas"))
+    if number(least, 1) > number(most, 0):
+        fix = "raise maxReplicas, or lower minReplicas"
+        yield scaler.finding(("spec", "minReplicas"), least, f"maxReplicas is {shown(most)}", fix)
+    replicas = workload.object.value("spec", "replicas")
+    if replicas is not None:
+        fix = "remove it: the autoscaler owns the size"
+        expected = f"{scaler} sets it, and every apply would set it back"
+        yield workload.object.finding(("spec", "replicas"), replicas, expected, fix)
+    yield from _utilization(workload, scaler)
+
+
+def _utilization(workload: Workload, scaler: Object) -> Iterator[Finding]:
+    """Utilization is a share of what every container of the pod requests."""
+    for path, metric in scaler.entries("spec", "metrics"):
+        resource = mapping(metric.get("resource"))
+        if dig(resource, "target", "type") != "Utilization":
+            continue
+        name = str(resource.get("name"))
+        for where, container in workload.object.entries(*workload.pod, "containers"):
+            if dig(container, "resources", "requests", name) is None:
+                expected = f"container {workload.object.value(*where, 'name')} requests no {name} to measure it by"
+                fix = f"set resources.requests.{name} there"
+                yield scaler.finding((*path, "resource", "name"), name, expected, fix)
+
+
+def _budget(workload: Workload, budget: Object) -> Iterator[Finding]:
+    pods = least_pods(workload)
+    least, most = (budget.value("spec", name) for name in ("minAvailable", "maxUnavailable"))
+    if least is not None and most is not None:
+        fix = "remove one of the two"
+        yield budget.finding(("spec", "minAvailable"), least, f"maxUnavailable is {shown(most)} beside it", fix)
+    if least is not None and math.ceil(share(least, 0, pods)) >= pods:
+        fix = "use maxUnavailable: 1"
+        expected = f"{workload.object} may have {pods:g} pods: no node could ever be drained"
+        yield budget.finding(("spec", "minAvailable"), least, expected, fix)
+    if most is not None and math.ceil(share(most, 0, pods)) == 0:
+        expected = "it lets no pod go: no node could ever be drained"
+        yield budget.finding(("spec", "maxUnavailable"), most, expected, "use maxUnavailable: 1")

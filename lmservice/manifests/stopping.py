@@ -1,0 +1,74 @@
+"""Whether a pod that is stopped drains whole: told by its preStop hook, and given the time for it."""
+
+import re
+from collections.abc import Iterator
+
+from lmservice.manifests.finding import Finding
+from lmservice.manifests.objects import number, sequence
+from lmservice.manifests.workload import Workload
+from lmservice.settings import drain_budget
+
+_HOOK = ("lifecycle", "preStop")
+_GRACE = "terminationGracePeriodSeconds"
+_DEFAULT_GRACE = 30  # Kubernetes'
+_CALLS = re.compile(r"stop_helper|lmservice\S* stop\b|/stop\b")
+_PORT = re.compile(r"https?://[^/\s:]*(?:\[[^\]]*\])?:(\d+)")
+_FIX = 'preStop: {exec: {command: ["lmservice", "stop"]}}'
+
+
+def judge(workload: Workload) -> Iterator[Finding]:
+    """The hook, and the grace period."""
+    yield from _hook(workload)
+    yield from _grace(workload)
+
+
+def _hook(workload: Workload) -> Iterator[Finding]:
+    hook = workload.object.mapping(*workload.container, *_HOOK)
+    if "httpGet" in hook:
+        yield from _http(workload)
+    elif "exec" in hook:
+        yield from _exec(workload)
+    elif hook:
+        found = ", ".join(map(str, hook))
+        yield workload.finding(_HOOK, found, "the drain begins with a call of /stop", f"use {_FIX}")
+    else:
+        lost = "without it the drain begins with SIGTERM, after the endpoints' removal has begun"
+        yield workload.finding(_HOOK, None, lost, f"add {_FIX}")
+
+
+def _exec(workload: Workload) -> Iterator[Finding]:
+    words = " ".join(str(word) for word in sequence(workload.value(*_HOOK, "exec", "command")))
+    path, port = (*_HOOK, "exec", "command"), workload.settings.management_port
+    if not _CALLS.search(words):
+        yield workload.finding(path, words or None, "the drain begins with a call of /stop", f"use {_FIX}")
+    for given in _PORT.findall(words):
+        if int(given) != port:
+            yield workload.finding(path, words, f"LM_MANAGEMENT_PORT is {port}", f"call port {port}, or use {_FIX}")
+
+
+def _http(workload: Workload) -> Iterator[Finding]:
+    path, port = (*_HOOK, "httpGet"), workload.settings.management_port
+    given, asked = workload.value(*path, "port"), workload.value(*path, "path")
+    if workload.port(given) != port:
+        yield workload.finding((*path, "port"), given, f"LM_MANAGEMENT_PORT is {port}", f"call port {port}")
+    if asked != "/stop":
+        yield workload.finding((*path, "path"), asked, "the drain begins with a call of /stop", "set it to /stop")
+    if all(network.is_loopback for network in workload.settings.management_allow):
+        allowed = ", ".join(map(str, workload.settings.management_allow))
+        lost = f"the kubelet calls from its node, and LM_MANAGEMENT_ALLOW is {allowed}: the hook gets 403"
+        yield workload.finding(path, "httpGet", lost, f"call from inside the pod: {_FIX}")
+
+
+def _grace(workload: Workload) -> Iterator[Finding]:
+    path, settings = (*workload.pod, _GRACE), workload.settings
+    given = workload.object.value(*path)
+    grace = number(given, _DEFAULT_GRACE)
+    found = given if given is not None else f"missing, which is {_DEFAULT_GRACE}"
+    needed, said = drain_budget(settings)
+    if grace < needed:
+        fix = f"raise it to {needed:g} or more, or shorten the drain"
+        yield workload.object.finding(path, found, f"{said} = {needed:g} s", fix)
+    elif grace != settings.termination_grace_period:
+        told = settings.termination_grace_period
+        fix = f"let both be the same: set LM_TERMINATION_GRACE_PERIOD to {grace:g}"
+        yield workload.object.finding(path, found, f"LM_TERMINATION_GRACE_PERIOD is {told:g}", fix)

@@ -1,0 +1,151 @@
+"""The workload that runs a service: its pods, the service's own container in them, and what its settings come to."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from lmservice.manifests.finding import Finding
+from lmservice.manifests.objects import Object, Path, mapping, selects, sequence
+from lmservice.manifests.variables import Variables
+from lmservice.settings import PREFIX, Settings, usable
+
+KINDS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Rollout")
+_TEMPLATE = ("spec", "template")
+_PODS: dict[str, Path] = {
+    **dict.fromkeys((*KINDS, "Job"), _TEMPLATE),
+    "Pod": (),
+    "CronJob": ("spec", "jobTemplate", "spec", "template"),
+}
+_NAME_LABELS = ("app.kubernetes.io/name", "app")
+
+
+@dataclass(frozen=True, eq=False)
+class Workload:
+    """One object that runs the service.
+
+    Attributes:
+        object: the Deployment, or its like.
+        container: where the service's container stands in it.
+        objects: everything that was rendered with it.
+        settings_class: the service's.
+        outside: variables that the container may have from its image.
+    """
+
+    object: Object
+    container: Path
+    objects: Sequence[Object]
+    settings_class: type[Settings]
+    outside: Mapping[str, str]
+
+    @property
+    def template(self) -> Path:
+        """Where the pods are described."""
+        return _PODS[self.object.kind]
+
+    @property
+    def pod(self) -> Path:
+        """Where the pods' `spec` is."""
+        return (*self.template, "spec")
+
+    @property
+    def labels(self) -> Mapping[str, Any]:
+        """What the pods carry."""
+        return labels(self.object)
+
+    @cached_property
+    def variables(self) -> Variables:
+        """What the container's environment has."""
+        return Variables(self.object, self.container, self.objects)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Lmservice's own settings as the container has them; those that cannot be used are left at their defaults."""
+        return usable(self.settings_class, {**self.outside, **self.variables.known})
+
+    @cached_property
+    def ports(self) -> dict[str, Any]:
+        """The container's ports by their names."""
+        ports = self.object.entries(*self.container, "ports")
+        return {str(port["name"]): port.get("containerPort") for _, port in ports if port.get("name")}
+
+    def port(self, value: Any) -> Any:
+        """The number of a port that is given by number or by name; None where there is none of that name."""
+        return self.ports.get(value) if isinstance(value, str) else value
+
+    def value(self, *path: str | int) -> Any:
+        """What stands in the service's container."""
+        return self.object.value(*self.container, *path)
+
+    def finding(self, path: Path, found: Any, expected: str, fix: str) -> Finding:
+        """A finding about the service's container."""
+        return self.object.finding((*self.container, *path), found, expected, fix)
+
+    def others(self, *kinds: str) -> Iterator[Object]:
+        """What was rendered for the same namespace, of some kinds."""
+        return (each for each in self.objects if each.kind in kinds and each.beside(self.object))
+
+    def selected_by(self, selector: Any) -> bool:
+        """Whether a label selector picks the service's pods; one that is written as a plain mapping does as well."""
+        return selects(selector, self.labels)
+
+
+def labels(of: Object) -> Mapping[str, Any]:
+    """The labels of the pods that a workload makes."""
+    return of.mapping(*_PODS[of.kind], "metadata", "labels")
+
+
+def running_pods(objects: Sequence[Object]) -> list[Object]:
+    """Whatever of these makes pods."""
+    return [each for each in objects if each.kind in _PODS]
+
+
+def find(
+    name: str, objects: Sequence[Object], settings_class: type[Settings], outside: Mapping[str, str]
+) -> Iterator[Workload | Finding]:
+    """The workloads that run the service of that name; else why there is none.
+
+    Those count that carry its name, or else those that set `LM_` variables, or else the only one.
+    """
+    known = [each for each in objects if each.kind in (*KINDS, "Pod")]
+    wanted = name.lower().translate(str.maketrans("._", "--"))
+    mine = [each for each in known if _is_named(each, wanted)] or [each for each in known if _runs_lmservice(each)]
+    for each in mine or (known if len(known) == 1 else []):
+        yield _workload(each, wanted, objects, settings_class, outside)
+    if not mine and len(known) != 1:
+        yield _none(wanted, known, objects)
+
+
+def _is_named(of: Object, wanted: str) -> bool:
+    return of.name == wanted or wanted in (labels(of).get(label) for label in _NAME_LABELS)
+
+
+def _runs_lmservice(of: Object) -> bool:
+    return any(_speaks_of_lmservice(container) for _, container in of.entries(*_PODS[of.kind], "spec", "containers"))
+
+
+def _speaks_of_lmservice(container: Mapping[str, Any]) -> bool:
+    words = [str(word) for part in ("command", "args") for word in sequence(container.get(part))]
+    names = [str(mapping(entry).get("name")) for entry in sequence(container.get("env"))]
+    return any("lmservice" in word for word in words) or any(name.startswith(PREFIX) for name in names)
+
+
+def _workload(
+    of: Object, wanted: str, objects: Sequence[Object], settings_class: type[Settings], outside: Mapping[str, str]
+) -> Workload | Finding:
+    path = (*_PODS[of.kind], "spec", "containers")
+    containers = list(of.entries(*path))
+    named = [where for where, each in containers if each.get("name") in (wanted, of.name)]
+    speaking = [where for where, each in containers if _speaks_of_lmservice(each)]
+    for candidates in ([where for where, _ in containers], named, speaking):
+        if len(candidates) == 1:
+            return Workload(of, candidates[0], objects, settings_class, outside)
+    names = ", ".join(str(each.get("name")) for _, each in containers) or None
+    return of.finding(path, names, f"one of them must be {wanted}'s", f"name the service's container {wanted}")
+
+
+def _none(wanted: str, known: Sequence[Object], objects: Sequence[Object]) -> Finding:
+    first = (list(known) or list(objects))[0]
+    found = ", ".join(map(str, known)) or "no workload"
+    fix = f"label its Deployment app.kubernetes.io/name: {wanted}"
+    return Finding(first.file, 1, "", "", f"{found} found", f"none of them is {wanted}'s", fix)

@@ -1,0 +1,138 @@
+"""What is generated from the code is in step with it, and what it is generated from is what the code does."""
+
+import ast
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from generators import alertmanager, write
+from lmservice import Service, events, names, retry
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "lmservice"
+NAMES = {name: value for name, value in vars(names).items() if name.isupper()}
+
+
+@pytest.mark.parametrize("path", write.files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_generated_file_is_in_step(path: Path) -> None:
+    assert path.read_text() == write.files()[path], "run ./dev generate"
+
+
+@pytest.mark.anyio
+async def test_every_name_is_of_a_family_that_a_service_has(serve: Any) -> None:
+    @retry(on=ValueError, attempts=2)
+    async def fail_once() -> None:
+        failures.append(1)
+        if len(failures) == 1:
+            raise ValueError
+
+    failures: list[int] = []
+
+    async def home(_request: Any) -> PlainTextResponse:
+        await fail_once()
+        return PlainTextResponse("")
+
+    service = Service("shop", routes=[Route("/", home)])
+    service.client("http://127.0.0.1:1")
+    served = await serve(service, graphite_url="graphite://127.0.0.1:1")
+    assert (await served.client.get("/")).status_code == 200
+    text = (await served.management.get("/metrics")).text
+    families = set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
+    wanted = set(NAMES.values()) - {names.LOG_EVENTS}
+    assert wanted - families == set()
+
+
+def test_no_name_of_a_metric_is_spelt_twice() -> None:
+    """Neither in the package nor in what generates; names of loggers and spans have dots."""
+    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "generators").rglob("*.py")]:
+        if path.name == "names.py":
+            continue
+        nodes = ast.walk(ast.parse(path.read_text()))
+        texts = {node.value for node in nodes if isinstance(node, ast.Constant)}
+        assert texts.isdisjoint(NAMES.values()), path
+
+
+def _calls() -> list[tuple[str, str, set[str]]]:
+    """Every event that the package logs: its name, its method, and the fields that are written out beside it."""
+    found = []
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            for argument in node.args:
+                text = argument.value if isinstance(argument, ast.Constant) else None
+                if isinstance(text, str) and re.fullmatch(r"(lmservice|http)\.[a-z_]+", text):
+                    keys = {
+                        str(key.value)
+                        for keyword in node.keywords
+                        if keyword.arg == "extra"
+                        for each in ast.walk(keyword.value)
+                        if isinstance(each, ast.Dict)
+                        for key in each.keys
+                        if isinstance(key, ast.Constant)
+                    }
+                    found.append((text, node.func.attr, keys))
+    return [each for each in found if each[1] in {"debug", "info", "warning", "error", "critical", "log"}]
+
+
+def test_every_event_that_is_logged_is_declared_with_its_fields() -> None:
+    calls = _calls()
+    assert len(calls) > 20
+    for name, method, fields in calls:
+        assert name in events.EVENTS, name
+        assert method in (events.EVENTS[name].level, "log"), name
+        assert fields <= events.EVENTS[name].fields.keys() | events.SOMETIMES.keys(), name
+    assert events.EVENTS.keys() - {name for name, _, _ in calls} == {"http.request"}  # which is composed by hand
+
+
+@pytest.mark.anyio
+async def test_the_events_of_a_life_have_the_fields_that_are_declared(serve: Any, logged: Any) -> None:
+    async def home(_request: Any) -> PlainTextResponse:
+        return PlainTextResponse("")
+
+    served = await serve(Service("shop", routes=[Route("/", home)]))
+    await served.client.get("/")
+    await served.close()
+    await served.running.stop()
+    lines = [line for line in logged() if line["event"] in events.EVENTS]
+    assert {"http.request", "lmservice.ready", "lmservice.draining", "lmservice.stopped"} <= {x["event"] for x in lines}
+    for line in lines:
+        known = {**events.ALWAYS, **events.IN_A_REQUEST, **events.SOMETIMES, **events.EVENTS[line["event"]].fields}
+        assert events.ALWAYS.keys() <= line.keys() <= known.keys()
+    (access,) = [line for line in lines if line["event"] == "http.request"]
+    assert events.EVENTS["http.request"].fields.keys() | events.IN_A_REQUEST.keys() <= access.keys()
+
+
+@pytest.mark.skipif(not shutil.which("amtool"), reason="there is no amtool: Debian's prometheus-alertmanager has it")
+@pytest.mark.parametrize(
+    ("labels", "receiver"),
+    [
+        ("team=store environment=production severity=page", "store-page"),
+        ("team=store environment=production severity=ticket", "store-chat"),
+        ("team=store environment=qa severity=page", "store-chat"),
+        ("team=web environment=production severity=page", "web-page"),
+        ("severity=page", "store-chat"),
+    ],
+)
+def test_an_alert_goes_where_its_environment_and_team_say(tmp_path: Path, labels: str, receiver: str) -> None:
+    teams = {team: {kind: f"http://{team}.intra/{kind}" for kind in ("page", "chat")} for team in ("store", "web")}
+    (tmp_path / "alertmanager.yaml").write_text(yaml.safe_dump(alertmanager.config(teams)))
+    command = ["amtool", "config", "routes", "test", "--config.file=alertmanager.yaml", *labels.split()]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+    assert (ran.returncode, ran.stdout.strip()) == (0, receiver), ran.stderr
+
+
+@pytest.mark.parametrize("path", ["docs/logs/vector.yaml", "docs/logs/fluent-bit.yaml"])
+def test_a_log_shippers_example_counts_what_the_alerts_ask_for(path: str) -> None:
+    text = (ROOT / path).read_text()
+    assert yaml.safe_load(text)
+    assert names.LOG_EVENTS in text
+    for event in re.findall(r"lmservice\.[a-z_]+", text):
+        assert event in events.EVENTS

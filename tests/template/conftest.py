@@ -1,0 +1,43 @@
+"""What the template's tests share: services made once for each set of options, and a PostgreSQL."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from template import postgresql
+from template.rendered import Rendered, render
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Rendered]:
+    """A service of these options, which no test may change."""
+    made: dict[tuple[str, str], Rendered] = {}
+
+    def get(database: str, client: str) -> Rendered:
+        if (database, client) not in made:
+            folder = tmp_path_factory.mktemp("rendered")
+            made[database, client] = render(
+                folder, f"shop-{database}-{client}", f"database={database}", f"client={client}"
+            )
+        return made[database, client]
+
+    return get
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Rendered]:
+    """Makes a service of a name and other answers, which the test may change."""
+
+    def made(name: str, *answers: str) -> Rendered:
+        return render(tmp_path, name, *answers)
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def postgresql_url() -> Iterator[str]:
+    """The URL of a PostgreSQL database."""
+    if postgresql.programs() is None:
+        pytest.skip("no PostgreSQL server on this machine: .ci/run installs one")
+    with postgresql.running() as url:
+        yield url
