@@ -109,6 +109,18 @@ class Watched(_Protocol):
             return "head"
         return "rest" if self.timeout_keep_alive_task is None else ""
 
+    @property
+    def peer(self) -> str:
+        """Who is at the other end: `10.1.2.3:40122`."""
+        return ":".join(map(str, self.client)) if self.client else "?"
+
+    @property
+    def at(self) -> str:
+        """What goes on: an `answer`, half a `head`, the `rest` of a body, or nothing: `idle`."""
+        if self.answering:
+            return "answer"
+        return "head" if self.head_begun else self.waits_for or "idle"
+
     def waited(self, now: float) -> float:
         """How long the client has owed that, in seconds."""
         wait = self.cycle, self.waits_for
@@ -381,7 +393,7 @@ class Listener:
     @property
     def connections(self) -> list[Watched]:
         """The HTTP connections that are open."""
-        return [each for each in self._server.server_state.connections if isinstance(each, Watched)]
+        return [each for each in list(self._server.server_state.connections) if isinstance(each, Watched)]
 
     @property
     def open(self) -> int:
@@ -393,6 +405,12 @@ class Listener:
     def tasks(self) -> set[asyncio.Task[None]]:
         """The tasks that run the app: requests, WebSockets, and background tasks behind a response."""
         return self._server.server_state.tasks
+
+    def report(self) -> dict[str, Any]:
+        """How many connections are open, and what each that speaks HTTP is at; may be called from any thread."""
+        connections = self.connections
+        each = [{"peer": connection.peer, "at": connection.at} for connection in connections]
+        return {"open": self.open, "websockets": max(0, self.open - len(each)), "each": each}
 
     def sweep(self) -> None:
         """Ends the connections that have kept a head, or the rest of a body, waiting too long; every second or so."""

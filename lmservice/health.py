@@ -6,13 +6,32 @@ result it is `unknown`, which takes nothing down.
 
 import asyncio
 import logging
+import time
+from collections import deque
 from typing import Any, NamedTuple
 
 from starlette.datastructures import State
 
 from lmservice.callables import Registered
 
+REMEMBERED = 60
+"""How many polls of each check are remembered."""
+
 _log = logging.getLogger("lmservice.health")
+
+
+class Poll(NamedTuple):
+    """How one poll went.
+
+    Attributes:
+        at: when it ended, in seconds since the epoch.
+        seconds: how long it took.
+        error: what it failed with, by its kind; '' where it was good.
+    """
+
+    at: float
+    seconds: float
+    error: str
 
 
 class Check(NamedTuple):
@@ -45,13 +64,18 @@ class Watch:
     Attributes:
         status: `unknown`, `up` or `down`.
         error: what the last poll failed with, by its kind.
+        polls: the last ones, the latest last.
+        since: when the status last changed, in seconds since the epoch; 0 before its first result.
     """
 
     def __init__(self, check: Check) -> None:
         self.check = check
         self.status = "unknown"
         self.error = ""
+        self.polls: deque[Poll] = deque(maxlen=REMEMBERED)
+        self.since = 0.0
         self._in_a_row = 0
+        self._began = 0.0
 
     @property
     def takes_down(self) -> bool:
@@ -71,6 +95,7 @@ class Watch:
 
     async def poll(self, state: State) -> None:
         """Polls once, and heeds the result; fails at once while an earlier poll still holds its thread."""
+        self._began = time.monotonic()
         if self.check.registered.threads:
             self._heed(well=False, error="TimeoutError")
             return
@@ -84,6 +109,7 @@ class Watch:
             self._heed(well=False, error=type(error).__name__, cause=error)
 
     def _heed(self, *, well: bool, error: str, cause: BaseException | None = None) -> None:
+        self.polls.append(Poll(time.time(), time.monotonic() - self._began, error))
         agrees = self.status == ("up" if well else "down")
         self._in_a_row = 0 if agrees else self._in_a_row + 1
         self.error = error
@@ -93,6 +119,7 @@ class Watch:
 
     def _turn(self, status: str, cause: BaseException | None) -> None:
         before, self.status, self._in_a_row = self.status, status, 0
+        self.since = time.time()
         values = {
             "check": self.check.name,
             "critical": self.check.critical,

@@ -38,6 +38,8 @@ from lmservice.version import __version__
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from lmservice.observation import Observation
+
 TICK = 0.05
 """How often a drain looks at how far it is, in seconds."""
 SWEEP = 0.5
@@ -126,6 +128,9 @@ class Instance:
         self._together = together
         pushes = settings.graphite_url and together is None  # of workers, their supervisor pushes the sums
         self._graphite = Graphite(settings, service.metrics) if pushes else None
+        self.phase = ""
+        """What a stop is at: `drain_delay`, `drain`, `cleanup`; '' before."""
+        self.phase_since = 0.0
         self._phases = {"drain_delay": 0.0, "drain": 0.0, "cleanup": 0.0}
         self._problems: list[str] = []
         self._observe()
@@ -189,6 +194,25 @@ class Instance:
         jobs = self._startup.report() if self._startup else {job.name: dict(pending) for job in self.service.jobs}
         checks = {watch.check.name: watch.report() for watch in self._watches}
         return {"startup_jobs": jobs, "checks": checks, "periodic_jobs": self._timetable.report()}
+
+    @property
+    def startup(self) -> Startup | None:
+        """The start-up jobs; None before they begin."""
+        return self._startup
+
+    @property
+    def listener(self) -> Listener | None:
+        """The service's listener; None before it is open."""
+        return self._listener
+
+    def observation(self) -> "Observation":
+        """What a person is shown of it."""
+        from lmservice.observation import Observation  # noqa: PLC0415 - costs every start what few look at
+
+        return Observation(self, self._layer, self._watches, self._timetable)
+
+    def _enter(self, phase: str) -> None:
+        self.phase, self.phase_since = phase, time.time()
 
     def _observe(self) -> None:
         labels = {**self.info(), "python": platform.python_version()}
@@ -373,9 +397,11 @@ class Instance:
         self._log_draining(cause)
         if self.settings.environment == "dev":
             self.lifecycle.hurry()
+        self._enter("drain_delay")
         began = self.loop.time()
         await self._delay(listener, began)
         self._phases["drain_delay"] = self.loop.time() - began
+        self._enter("drain")
         began = self.loop.time()
         await self._part_with(listener)
         listener.close_websockets()
@@ -453,6 +479,7 @@ class Instance:
 
         The service's clients are closed last: jobs may have needed them to the end.
         """
+        self._enter("cleanup")
         began = self.loop.time()
         limit = self.settings.cleanup_timeout
         for task in self._background:

@@ -214,6 +214,10 @@ class Durations:
             family.add_metric(values, child.buckets(), child.sum)
         return [family]
 
+    def counts(self) -> "list[tuple[tuple[str, ...], tuple[int, ...]]]":
+        """How many fell into each bucket, by label values; may be called from any thread."""
+        return [(values, child.counts()) for values, child in list(self._children.items())]
+
     def _family(self) -> Any:
         from prometheus_client.core import HistogramMetricFamily  # noqa: PLC0415
 
@@ -240,6 +244,10 @@ class Child:
         self.sum += seconds
         if trace_id:
             self._exemplars[bucket] = trace_id, seconds, time()
+
+    def counts(self) -> tuple[int, ...]:
+        """How many fell into each bucket."""
+        return tuple(self._counts)
 
     def buckets(self) -> list[Any]:
         """Upper bounds, cumulated counts and exemplars, as prometheus_client takes them."""

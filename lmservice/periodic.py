@@ -69,6 +69,8 @@ class Schedule:
         self.last_success: float | None = None
         self.last_error: str | None = None
         self.seconds: float | None = None
+        self.began: float | None = None
+        """When the last run began, in seconds since the epoch."""
         self.task: asyncio.Task[Any] | None = None
         """The run under way."""
         self.cut = False
@@ -116,6 +118,7 @@ class Schedule:
         if self._lifecycle.draining:  # asked as late as can be: the stop may have come since the alarm rang
             return
         self.task = asyncio.current_task()
+        self.began = time.time()
         began, name = self._clock(), self.job.name
         try:
             with context.span(f"periodic job {name}", attributes={"lmservice.job": name}) as span:

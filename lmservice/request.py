@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
@@ -27,6 +27,9 @@ from lmservice.logs import Stream
 from lmservice.metrics import Metrics, Samples
 from lmservice.routes import RouteTemplates
 from lmservice.settings import Settings
+
+if TYPE_CHECKING:
+    from lmservice.slowest import Slowest
 
 RETRY_AFTER = b"1"
 """What a refused client is asked to wait, in seconds."""
@@ -251,6 +254,8 @@ class RequestLayer:
         self._templates = templates
         self._histogram = metrics.request_duration
         self._observers: dict[tuple[str, str, int], tuple[Callable[[float, str], None], Parts]] = {}
+        self.slowest: Slowest | None = None
+        """Gets each request, while somebody watches."""
         self.rejected = Counter(dict.fromkeys(("concurrency", "body_size", "timeout"), 0))
         metrics.observed(
             names.REQUESTS_REJECTED,
@@ -363,6 +368,8 @@ class RequestLayer:
         key = exchange.method, route, exchange.status or _CLIENT_CLOSED
         observe, parts = self._observers.get(key) or self._observer(key)
         observe(seconds, exchange.trace_id)
+        if self.slowest is not None:
+            self.slowest.add(exchange, route, seconds)
         if exchange.span is not None:
             exchange.span.end(exchange.method, route, key[2])
         if self.lifecycle.cause is not None:
@@ -434,6 +441,21 @@ class RequestLayer:
         exchange.refusing.add_done_callback(self._sending.discard)
         if exchange.task is not None:
             exchange.task.cancel()
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """The requests in flight, the oldest first; may be called from any thread."""
+        now = time.monotonic()
+        return [
+            {
+                "seconds": round(now - each.started, 3),
+                "method": each.method,
+                "route": self._templates.of(each.scope),
+                "answering": bool(each.status),
+                "path": each.path,
+                "request_id": each.request_id,
+            }
+            for each in sorted(self.in_flight, key=lambda each: each.started)
+        ]
 
     def _active_requests(self) -> Samples:
         methods = Counter(exchange.method for exchange in list(self.in_flight))

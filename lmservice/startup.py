@@ -138,6 +138,14 @@ class Startup:
         running_for = self._clock() - self._began
         return {name: run.report(running_for) for name, run in self.runs.items()}
 
+    def chart(self) -> list[dict[str, Any]]:
+        """Each job as `report` has it, with when it began, in seconds since the first, and what it comes after."""
+        report = self.report()
+        return [
+            {"name": name, **report[name], "began": round(run.began, 6), "after": list(run.job.after)}
+            for name, run in self.runs.items()
+        ]
+
     async def run(self, timeout: float) -> None:
         """Runs all jobs, within `timeout` seconds.
 

@@ -1,4 +1,4 @@
-"""The command line: `lmservice run`, `stop`, `config`, `check`."""
+"""The command line: `lmservice run`, `stop`, `config`, `check`, `top`, `verify-drain`."""
 
 import gc
 

@@ -51,6 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_new(commands)
     _add_new_environment(commands)
+    _add_top(commands)
+    _add_verify_drain(commands)
     _add_worker(commands)
     return parser
 
@@ -109,6 +111,23 @@ def _add_new_environment(commands: "Commands") -> None:
     parser.add_argument("name", metavar="NAME", help="what it is called, for example staging")
     parser.add_argument("--from", dest="source", metavar="ENV", default="qa", help="whose sizes it has (default: qa)")
     parser.set_defaults(command=_new_environment)
+
+
+def _add_top(commands: "Commands") -> None:
+    parser = commands.add_parser("top", help="watch running services in the terminal (needs lmservice[top])")
+    parser.add_argument("urls", metavar="URL", nargs="*", help="management listeners (default: one on this machine)")
+    parser.add_argument("--once", action="store_true", help="print what is going on once, and exit")
+    parser.set_defaults(command=_top)
+
+
+def _add_verify_drain(commands: "Commands") -> None:
+    parser = commands.add_parser("verify-drain", help="stop a service under load, and say whether a request was lost")
+    _add_target(parser)
+    parser.add_argument("--path", default="/", help="what the clients ask for (default: /)")
+    parser.add_argument("--clients", type=int, default=32, metavar="N", help="how many clients (default: 32)")
+    parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of load before the stop (default: 2)")
+    parser.add_argument("--signal", action="store_true", help="stop it by SIGTERM instead of /stop")
+    parser.set_defaults(command=_verify_drain)
 
 
 def _add_worker(commands: "Commands") -> None:
@@ -184,3 +203,17 @@ def _new_environment(options: argparse.Namespace) -> int:
     from lmservice.cli import environment  # noqa: PLC0415
 
     return int(environment.new_environment(options.name, options.source))
+
+
+def _top(options: argparse.Namespace) -> int:
+    from lmservice.cli import top  # noqa: PLC0415
+
+    return int(top.top(options.urls, once=options.once))
+
+
+def _verify_drain(options: argparse.Namespace) -> int:
+    from lmservice.cli import target, verify_drain  # noqa: PLC0415
+
+    settings = target.load(options.target).settings_class.load()
+    asked = verify_drain.Options(options.target, options.path, options.clients, options.seconds, options.signal)
+    return int(verify_drain.verify(asked, settings))

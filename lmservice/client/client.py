@@ -101,6 +101,10 @@ class Client:
     def __repr__(self) -> str:
         return f"<Client {self._name!r} of {self._host_name}>"
 
+    def report(self) -> list[dict[str, Any]]:
+        """What is known of each host called so far: its breaker's state, and how attempts went; from any thread."""
+        return self._hosts.report() if self._way is not None else []
+
     async def __aenter__(self) -> Self:
         if self._way is not None:
             raise UsageError(f"{self!r} is open already")

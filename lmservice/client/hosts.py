@@ -2,6 +2,7 @@
 
 import logging
 from collections import OrderedDict
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -41,6 +42,8 @@ class Host:
         self.budget = Budget(policy.budget_ratio, policy.budget_floor)
         self.breaker = Breaker(policy, self._breaker_changed)
         self._duration = families.duration
+        self._calls = self._failed = 0
+        self._seconds = 0.0
         label = families.hosts.value(self.name)
         self._server = (OTHER, "") if label == OTHER else (url.host, str(port))
         self._observers: dict[tuple[str, int, str], Callable[[float], None]] = {}
@@ -53,6 +56,10 @@ class Host:
 
     def observe(self, method: str, status: int, error: str, seconds: float) -> None:
         """Counts one attempt; `status` is 0 and `error` says why where there was no answer."""
+        self._calls += 1
+        self._seconds += seconds
+        if error or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._failed += 1
         key = method, status, error
         observe = self._observers.get(key)
         if observe is None:
@@ -62,6 +69,11 @@ class Host:
             if known == method:  # of others there may be no end
                 self._observers[key] = observe
         observe(seconds)
+
+    def report(self) -> dict[str, Any]:
+        """The breaker's state, and all attempts so far: how many, how many failed or with a 5xx, how long."""
+        known = {"client": self.client, "host": self.name, "breaker": self.breaker.state.value}
+        return {**known, "calls": self._calls, "failed": self._failed, "seconds": self._seconds}
 
     def _breaker_changed(self, state: State) -> None:
         self._show(state)
@@ -87,6 +99,10 @@ class Hosts:
         self._client, self._policy = client, policy
         self._families = shared(registry, NAME, Families)
         self._known: OrderedDict[tuple[str, bytes], Host] = OrderedDict()
+
+    def report(self) -> list[dict[str, Any]]:
+        """What is known of each; may be called from any thread."""
+        return [host.report() for host in list(self._known.values())]
 
     def of(self, url: httpx.URL) -> Host:
         """The host that a URL names."""

@@ -30,6 +30,9 @@ from lmservice.timestamps import rfc3339
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from lmservice.management.events import Events
+    from lmservice.observation import Observation
+
 _MOST_BODY = 65_536
 
 _log = logging.getLogger("lmservice.management")
@@ -72,6 +75,9 @@ class Instance(Protocol):
     async def profile(self, wish: Wish) -> Profile:
         """Where the thread of the service's event loop spends its time."""
 
+    def observation(self) -> "Observation | None":
+        """What draws the pictures that the console shows; None where there is no one process to draw."""
+
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -82,10 +88,13 @@ class Endpoints:
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._guard = Guard(instance.settings)
+        self._events: Events | None = None
+        self._closed = False
         self._renderings: dict[tuple[str, bool], asyncio.Task[tuple[list[bytes], str]]] = {}
         self._one_at_a_time = asyncio.Lock()
         self._routes: dict[str, dict[str, Endpoint]] = {
             "/": {"GET": self._index},
+            "/events": {"GET": self._watch},
             "/livez": {"GET": self._livez},
             "/startupz": {"GET": self._startupz},
             "/readyz": {"GET": self._readyz},
@@ -98,6 +107,14 @@ class Endpoints:
             "/profile": {"GET": self._restricted(self._profile)},
             "/stop": {"GET": self._restricted(self._stop), "POST": self._restricted(self._stop)},
         }
+
+    def close(self) -> None:
+        """Ends what would not end by itself: changed levels, and the streams of those who watch."""
+        self._closed = True
+        self._instance.levels.revert_all()
+        report = self._instance.report
+        if self._events is not None:
+            self._events.close(report.result() if report.done() else None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, connection: object = None) -> None:
         """Answers one request."""
@@ -116,10 +133,12 @@ class Endpoints:
         path = request.scope["path"]  # as it came: a URL object would drop line ends
         if path not in OPEN and (objection := self._guard.objection(request)):
             return self._refused(request, objection)
+        if path.startswith("/console.") and request.method in ("GET", "HEAD"):
+            return self._asset(path)
         template = "/loggers/{name}" if path.startswith("/loggers/") else path
         methods = self._routes.get(template)
         if methods is None:
-            return _problem(404, f"there is no {path} here; GET / lists what there is")
+            return _missing(path)
         method = "GET" if request.method == "HEAD" and path != "/stop" else request.method
         if method not in methods:
             allow = ", ".join(methods)
@@ -181,14 +200,35 @@ class Endpoints:
             return await run_in_thread(partial(render, registry, accept, packed=packed), name="exposition")
 
     async def _info(self, _request: Request) -> Response:
-        return _json(
-            {
-                **self._instance.info(),
-                "python": platform.python_version(),
-                "started_at": rfc3339(self._instance.started_at),
-                "uptime_seconds": round(time.time() - self._instance.started_at, 3),
-            }
-        )
+        return _json(self._introduction())
+
+    def _introduction(self) -> dict[str, Any]:
+        return {
+            **self._instance.info(),
+            "python": platform.python_version(),
+            "started_at": rfc3339(self._instance.started_at),
+            "uptime_seconds": round(time.time() - self._instance.started_at, 3),
+        }
+
+    async def _watch(self, request: Request) -> Response:
+        from lmservice.management.events import MOST, Events  # noqa: PLC0415 - as in _config
+
+        if request.method == "HEAD":
+            return Response(media_type="text/event-stream")
+        if self._events is None:
+            observation = self._instance.observation()
+            if observation is None:
+                return _problem(501, "the console shows one process: set LM_WORKERS=1 to see this service in it")
+            self._events = Events(self._instance.lifecycle, observation, self._introduction)
+        if self._closed or self._events.full:
+            said = f"{MOST} observers watch, as many as there may be: close one, or try again later"
+            return _problem(503, said, {"retry-after": "5"})
+        return self._events.answer(allowed=self._guard.allows(request))
+
+    def _asset(self, path: str) -> Response:
+        from lmservice.management.console import ASSETS, asset  # noqa: PLC0415 - as in _config
+
+        return asset(path.removeprefix("/")) if path in ASSETS else _missing(path)
 
     async def _config(self, _request: Request) -> Response:
         from lmservice import configuration  # noqa: PLC0415 - costs every start what few ask for
@@ -226,7 +266,12 @@ class Endpoints:
         self._instance.lifecycle.stop(StopCause("/stop"))
         return _json(await asyncio.shield(asyncio.wrap_future(self._instance.report)))
 
-    async def _index(self, _request: Request) -> Response:
+    async def _index(self, request: Request) -> Response:
+        """The console for a browser, the list of endpoints for everything else."""
+        if "text/html" in request.headers.get("accept", "") and self._instance.observation() is not None:
+            from lmservice.management.console import asset  # noqa: PLC0415 - as in _config
+
+            return asset("console.html")
         info = self._instance.info()
         lines = [f"{info['name']} {info['version']} is {self._instance.lifecycle.state.value}.", ""]
         lines += [f"{' '.join(methods):9} {path}" for path, methods in self._routes.items()]
@@ -246,6 +291,10 @@ class _Chunks(Response):
         for chunk in self._chunks:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
+
+
+def _missing(path: str) -> Response:
+    return _problem(404, f"there is no {path} here; GET / lists what there is")
 
 
 def _accepts_gzip(header: str) -> bool:

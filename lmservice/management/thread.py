@@ -74,7 +74,7 @@ class ManagementThread:
                 output.flush()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), WATCH_INTERVAL)
-        self._instance.levels.revert_all()
+        endpoints.close()
         await self._say_goodbye(listener)
 
     async def _say_goodbye(self, listener: Listener) -> None:

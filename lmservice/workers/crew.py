@@ -182,6 +182,9 @@ class Crew:
 
     # What it has to ask the workers for, on the management listener's loop.
 
+    def observation(self) -> None:
+        """Nothing: the console shows one process."""
+
     async def registry(self) -> "CollectorRegistry":
         """What `/metrics` tells: all workers' as one, as fresh as they answer."""
         await self._on_loop(self.ask_all("count"))

@@ -4,16 +4,16 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain, islice
+from typing import Annotated
 
-from pydantic_core import to_json
+from pydantic import BeforeValidator, Field, TypeAdapter, WithJsonSchema
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import Request
 from starlette.responses import Response
 
 from search_service import tables
-from search_service.parameters import DEFAULT_LIMIT, NotAllowedError, Parameters, read_limit
-from search_service.problems import InvalidParametersError
+from search_service.database import Database
+from search_service.parameters import CODE, DEFAULT_LIMIT, Limit, NotAllowedError, Parameters
 from search_service.words import WordIndex, plain
 
 LONGEST_QUERY = 100
@@ -48,6 +48,7 @@ class Airports:
         cities = {each.code: plain(each.city) for each in airports}
         ordered = sorted(airports, key=lambda each: (not each.served, cities[each.code], each.code))
         self._codes = frozenset(cities)
+        self.served = frozenset(each.code for each in ordered if each.served)
         self._by_prefix: dict[str, list[Airport]] = {}
         for each in ordered:
             for length in range(1, len(each.code) + 1):
@@ -84,31 +85,51 @@ class Airports:
                 yield airport
 
 
-CODE = "the three-letter IATA code of an airport, such as JFK (/airports?q= finds it)"
 QUERY = f"1 to {LONGEST_QUERY} characters of an airport's code, city or name"
 
 
-async def load(engine: AsyncEngine) -> Airports:
+async def load(database: Database) -> Airports:
     """Reads the airports that came with the timetable."""
     query = select(*(tables.airport.c[field.name] for field in fields(Airport)))
-    async with engine.connect() as connection:
+    async with database.engine.connect() as connection:
         rows = await connection.execute(query)
     return await asyncio.to_thread(Airports, [Airport(*row) for row in rows])
-
-
-async def search_airports(request: Request) -> Response:
-    """`GET /airports?q=`: airports by code, city or name."""
-    airports: Airports = request.state.airports
-    parameters = Parameters(request.query_params, ("q", "limit"))
-    query = parameters.required("q", _read_query, QUERY)
-    limit = parameters.optional("limit", read_limit, DEFAULT_LIMIT)
-    if query is None or parameters.problems:
-        raise InvalidParametersError(parameters.problems)
-    answer = {"airports": airports.find(query, limit), "limit": limit}
-    return Response(to_json(answer), media_type="application/json")
 
 
 def _read_query(value: str) -> str:
     if not value.strip() or len(value) > LONGEST_QUERY:
         raise NotAllowedError("is nothing to search for", QUERY)
     return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class AirportSearch:
+    """Which airports are asked for: the parameters of `GET /airports`."""
+
+    q: Annotated[
+        str,
+        BeforeValidator(_read_query),
+        WithJsonSchema({"type": "string", "minLength": 1, "maxLength": LONGEST_QUERY}),
+        Field(description=QUERY),
+    ]
+    limit: Limit = DEFAULT_LIMIT
+
+
+@dataclass(slots=True)
+class AirportPage:
+    """The first airports that a search finds."""
+
+    airports: list[Airport]
+    limit: Annotated[int, Field(ge=1, description="the most that a page holds")]
+
+
+PARAMETERS = Parameters(AirportSearch)
+PAGE = TypeAdapter(AirportPage)
+
+
+async def search_airports(request: Request) -> Response:
+    """`GET /airports?q=`: airports by code, city or name."""
+    airports: Airports = request.state.airports
+    search = PARAMETERS.read(request.query_params, request.state)
+    found = AirportPage(airports.find(search.q, search.limit), search.limit)
+    return Response(PAGE.dump_json(found), media_type="application/json")

@@ -2,54 +2,155 @@
 
 from collections.abc import AsyncIterator
 from importlib.metadata import version
+from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.datastructures import State
 from starlette.routing import Route
 
 from lmservice import Service
-from search_service import airports, database, problems, tables, timetable
-from search_service.airports import Airports, search_airports
-from search_service.flights import search_flights
+from search_service import airports, flights, hotels, markets, openapi, problems, record, source, tables, trips
+from search_service.airports import search_airports
+from search_service.answers import Answers, Counts, DeadlineError
+from search_service.cache import Cache
+from search_service.database import Database, UnavailableError
+from search_service.days import Days
+from search_service.endpoints import TRIPS, search_flights, search_hotels, search_trips
+from search_service.flights import LocalFlights
+from search_service.hotels import LocalHotels
+from search_service.kinds import FLIGHTS, HOTELS
+from search_service.lodging import Lodging, Place
+from search_service.market import NoAnswerError
+from search_service.markets import Markets
+from search_service.openapi import Operation
 from search_service.problems import InvalidParametersError
 from search_service.settings import SearchSettings
-from search_service.timetable import Timetable
+from search_service.web import assets, page
+from search_service.web.page import Page
+
+HANDLERS: dict[Any, Any] = {
+    InvalidParametersError: problems.invalid_parameters,
+    UnavailableError: problems.unavailable,
+    NoAnswerError: problems.unavailable,
+    DeadlineError: problems.unavailable,
+}
+"""What answers the errors of searches."""
+
+ABOUT = (
+    "Search of every flight that left New York in 2013, as the record has them, and of hotels where they went;"
+    " the hotels and all prices are made up by stated rules."
+)
+
+STAY = {"check_in": "2013-07-04", "check_out": "2013-07-07", "guests": "2"}
+FLIGHT = {"origin": "JFK", "destination": "LAX", "date": "2013-07-04", "sort": "price"}
+
+OPERATIONS = [
+    Operation("/flights", search_flights, flights.PARAMETERS, FLIGHTS.answers, FLIGHT),
+    Operation("/hotels", search_hotels, hotels.PARAMETERS, HOTELS.answers, {"city": "SAN", **STAY, "sort": "distance"}),
+    Operation("/trips", search_trips, trips.PARAMETERS, TRIPS, {"origin": "JFK", "destination": "SAN", **STAY}),
+    Operation("/airports", search_airports, airports.PARAMETERS, airports.PAGE, {"q": "san fran"}),
+]
 
 service = Service(
     "search-service",
-    routes=[Route("/flights", search_flights), Route("/airports", search_airports)],
+    routes=[
+        Route("/", page.show),
+        Route("/static/{digest}/{name}", assets.serve),
+        *openapi.routes(OPERATIONS, "Search", version("search-service"), ABOUT),
+    ],
     settings=SearchSettings,
     version=version("search-service"),
-    exception_handlers={InvalidParametersError: problems.answer},
+    exception_handlers=HANDLERS,
 )
 
+counts = Counts(service.metrics)
 
-@service.startup_job(name="database")
-async def connected_database(state: State) -> AsyncIterator[AsyncEngine]:
-    """The engine, for as long as the service lives."""
-    engine = database.open_engine(state.settings.database_url)
+
+record.start(service)
+
+
+@service.startup_job(name="flights", after=["timetable"])
+async def local_flights(state: State) -> LocalFlights:
+    """The flights, as every search finds them."""
+    return LocalFlights(state.database)
+
+
+@service.startup_job(name="hotels", after=["airports"])
+def local_hotels(state: State) -> LocalHotels:
+    """The hotels around the airports that the timetable serves."""
+    served = state.airports.served
+    places = {code: Place(each["lat"], each["lon"]) for code, each in source.read_airports().items() if code in served}
+    return LocalHotels(Lodging(places))
+
+
+@service.startup_job(name="markets", after=["flights", "hotels"])
+async def opened_markets(state: State) -> AsyncIterator[Markets]:
+    """Where all of it is found, here and at the suppliers."""
+    async with markets.opened(state, counts, service.metrics.registry) as opened:
+        yield opened
+
+
+@service.startup_job(name="days", after=["timetable"])
+async def days_around(state: State) -> Days:
+    """The days around one, for the page's chart."""
+    return Days(state.database)
+
+
+@service.startup_job(name="page", after=["airports"])
+def prepared_page(state: State) -> Page:
+    """What the web page is made of."""
+    return Page(state.airports, source.read_carriers(), source.read_airports())
+
+
+@service.startup_job(name="cache", after=["timetable"])
+async def shared_cache(state: State) -> AsyncIterator[Cache | None]:
+    """The cache, where there is to be one; whether it answers does not matter."""
+    settings: SearchSettings = state.settings
+    if not settings.redis_url:
+        yield None
+        return
+    cache = Cache(settings.redis_url, settings.redis_timeout, settings.cache_ttl)
+    _use(cache, state.timetable.version, settings)
     try:
-        yield engine
+        yield cache
     finally:
-        await engine.dispose()
+        await cache.close()
 
 
-@service.startup_job(name="timetable", after=["database"])
-async def imported_timetable(state: State) -> Timetable:
-    """The timetable, imported by the first instance to start."""
-    with database.explained(state.database):
-        return await timetable.prepare(state.database)
+@service.startup_job(name="answers", after=["cache"])
+async def prompt_answers(state: State) -> Answers:
+    """What answers every search."""
+    return Answers(state.cache, state.settings.search_deadline, counts)
 
 
-@service.startup_job(name="airports", after=["timetable"])
-async def known_airports(state: State) -> Airports:
-    """The airports, which are few enough to keep at hand."""
-    return await airports.load(state.database)
-
-
-@service.health_check(name="database", critical=True)
+@service.health_check(name="database", interval=1, critical=True)
 async def database_answers(state: State) -> bool:
-    """Whether the timetable can be read."""
-    async with state.database.connect() as connection:
-        return (await connection.execute(select(tables.timetable.c.version))).first() is not None
+    """Whether the timetable can be read; what is cached of another timetable is left behind."""
+    database: Database = state.database
+    rows = await database.rows(database.prepare(_VERSION), {})
+    if rows and state.cache is not None:
+        _use(state.cache, rows[0][0], state.settings)
+    return bool(rows)
+
+
+@service.health_check(name="cache", interval=1)
+async def cache_answers(state: State) -> bool:
+    """Whether the cache does; without it the service is slower, and no less right."""
+    return state.cache is None or await state.cache.ping()
+
+
+@service.periodic_job(every=20)
+async def popular_searches(state: State) -> None:
+    """Keeps the answers to popular searches in the cache."""
+    await state.answers.refresh()
+
+
+def _use(cache: Cache, data: str, settings: SearchSettings) -> None:
+    """Ties the cache to the data and the suppliers that answers are made of, and to the form that they have."""
+    cache.use(data, _FORM, *settings.suppliers)
+
+
+_PAGES = FLIGHTS.answers, HOTELS.answers, TRIPS
+_FORM = to_json([version("search-service"), *(each.json_schema(mode="serialization") for each in _PAGES)]).decode()
+_VERSION = select(tables.timetable.c.version)

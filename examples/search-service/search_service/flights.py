@@ -1,119 +1,216 @@
 """Flights: one day's scheduled departures between two airports."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from pydantic_core import to_json
-from sqlalchemy import CursorResult, Row, Select, and_, bindparam, select
-from sqlalchemy.ext.asyncio import AsyncEngine
-from starlette.requests import Request
-from starlette.responses import Response
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
+from sqlalchemy import Select, and_, bindparam, select
 
-from search_service import cursor, tables
-from search_service.airports import CODE, Airports
-from search_service.cursor import CursorError, Position
-from search_service.parameters import DEFAULT_LIMIT, NotAllowedError, Parameters, read_limit
-from search_service.problems import InvalidParametersError
-from search_service.schedule import spelled
-from search_service.timetable import Timetable
+from search_service import cursor, fares, tables
+from search_service.cursor import CursorError
+from search_service.database import Database
+from search_service.market import LOCAL
+from search_service.offers import Carrier, FlightOffer, FlightPage, Price, Punctuality
+from search_service.parameters import (
+    AMOUNT,
+    CARRIER,
+    CLOCK,
+    CODE,
+    DEFAULT_LIMIT,
+    Amount,
+    CarrierCode,
+    Clock,
+    Code,
+    Day,
+    Limit,
+    NotAllowedError,
+    Parameters,
+    one_of,
+)
+from search_service.schedule import local
 
 CURSOR = "the next_cursor of a page of the same search"
-PARAMETERS = ("origin", "destination", "date", "limit", "cursor")
+STOPS = "a whole number, 0 or more; every flight is direct, so all of them have 0"
+LONGEST_NUMBER = 9
+
+Sort = Literal["departure", "price", "duration", "punctuality"]
 
 
-@dataclass(frozen=True)
-class Search:
-    """Whose flights are asked for, and from where on."""
+class Position(NamedTuple):
+    """A flight's place in a search's order; compares as the flights are sorted.
 
-    origin: str
-    destination: str
-    day: date
-    limit: int
-    after: Position | None
+    Attributes:
+        rank: by what the search is sorted by; less is better.
+        departure: in seconds since 1970.
+        carrier: its code.
+    """
+
+    rank: int
+    departure: int
+    carrier: str
+    number: int
+
+
+def other_than_origin(value: str, info: ValidationInfo) -> str:
+    """A destination, which the `origin` read before it cannot be."""
+    if value == info.data.get("origin"):
+        raise NotAllowedError("is the origin", "an airport other than the origin")
+    return value
+
+
+def _not_before(value: Any, info: ValidationInfo) -> Any:
+    earliest = info.data.get("depart_after")
+    if earliest is not None and value < earliest:
+        raise NotAllowedError("is before depart_after", "a time that is not before depart_after")
+    return value
+
+
+def _read_stops(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) <= LONGEST_NUMBER):
+        raise NotAllowedError("is no number of stops", STOPS)
+    return int(value)
+
+
+def _read_cursor(value: str, info: ValidationInfo) -> Position | None:
+    try:
+        search, (rank, departure, carrier, number) = cursor.decode(value)
+        position = Position(int(rank), int(departure), carrier, int(number))
+    except (CursorError, ValueError):
+        raise NotAllowedError("is no cursor", CURSOR) from None
+    if len(info.data) < len(fields(FlightSearch)) - 1:
+        return None  # of a search that is refused already
+    if search != str(FlightSearch(**info.data)):
+        raise NotAllowedError("belongs to another search", CURSOR)
+    return position
+
+
+Stops = Annotated[
+    int,
+    BeforeValidator(_read_stops),
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": 10**LONGEST_NUMBER - 1}),
+]
+After = Annotated[Position, BeforeValidator(_read_cursor), WithJsonSchema({"type": "string"})]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlightSearch:
+    """Which flights are asked for, in which order, and from where on: the parameters of `GET /flights`.
+
+    Attributes:
+        depart_after: from then on, on the clock at the origin.
+        depart_before: until then, that minute included.
+        sort: the best first; flights that are as good go by departure, carrier and number.
+        cursor: the last flight of the page before.
+    """
+
+    origin: Annotated[Code, Field(description=CODE)]
+    destination: Annotated[Code, AfterValidator(other_than_origin), Field(description=CODE)]
+    date: Day
+    carrier: Annotated[CarrierCode | None, Field(description=CARRIER)] = None
+    max_price: Annotated[Amount | None, Field(description=AMOUNT)] = None
+    max_stops: Annotated[Stops | None, Field(description=STOPS)] = None
+    depart_after: Annotated[Clock | None, Field(description=CLOCK)] = None
+    depart_before: Annotated[Clock | None, AfterValidator(_not_before), Field(description=CLOCK)] = None
+    sort: Annotated[Sort, Field(description=f"{one_of(get_args(Sort))}, the best first")] = "departure"
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Annotated[After | None, Field(description=CURSOR)] = None
+
+    @property
+    def key(self) -> str:
+        """The search in a word, its page included."""
+        return f"{self}&{self.limit}&{self.cursor and '/'.join(map(str, self.cursor))}"
 
     def __str__(self) -> str:
-        return f"{self.origin}-{self.destination}-{self.day}"
+        """The search in a word, whatever the page."""
+        asked = [f"{name}={value}" for name in _FILTERS if (value := getattr(self, name)) is not None]
+        return "&".join([f"{self.origin}-{self.destination}-{self.date}", *asked, self.sort])
 
 
-async def search_flights(request: Request) -> Response:
-    """`GET /flights`: the day's scheduled flights, cancelled ones included, in pages."""
-    parameters = Parameters(request.query_params, PARAMETERS)
-    search = read_search(parameters, request.state.airports, request.state.timetable)
-    flights = await flights_of_day(request.state.database, search)
-    return Response(to_json(page(search, flights)), media_type="application/json")
+_FILTERS = "carrier", "max_price", "max_stops", "depart_after", "depart_before"
+
+PARAMETERS = Parameters(FlightSearch)
+
+RANKS: dict[Sort, Callable[[FlightOffer], int]] = {
+    "departure": lambda _: 0,
+    "price": lambda each: round(each.price.amount * 100),
+    "duration": attrgetter("duration_minutes"),
+    "punctuality": lambda each: -round(each.punctuality.on_time_ratio * 10_000),
+}
 
 
-def read_search(parameters: Parameters, airports: Airports, timetable: Timetable) -> Search:
-    """What a client asks for.
+class LocalFlights:
+    """The flights of the timetable."""
 
-    Raises:
-        InvalidParametersError: with everything that is wrong with it.
-    """
-    origin = parameters.required("origin", airports.read_code, CODE)
-    destination = parameters.required("destination", airports.read_code, CODE)
-    day = parameters.required("date", timetable.read_day, timetable.days)
-    limit = parameters.optional("limit", read_limit, DEFAULT_LIMIT)
-    mark = parameters.optional("cursor", _read_cursor, None)
-    if origin is not None and origin == destination:
-        parameters.refuse("destination", NotAllowedError("is the origin", "an airport other than the origin"))
-    if origin is None or destination is None or day is None:
-        raise InvalidParametersError(parameters.problems)
-    search = Search(origin, destination, day, limit, mark and mark[1])
-    if mark and mark[0] != str(search):
-        parameters.refuse("cursor", NotAllowedError("belongs to another search", CURSOR))
-    if parameters.problems:
-        raise InvalidParametersError(parameters.problems)
-    return search
+    name = LOCAL
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._query = database.prepare(_FLIGHTS_OF_DAY)
+
+    async def offers(self, search: FlightSearch) -> list[FlightOffer]:
+        """All flights that the search finds, on whatever page, in its order.
+
+        Raises:
+            UnavailableError: the database does not answer.
+        """
+        asked = {"origin": search.origin, "destination": search.destination, "day": search.date.isoformat()}
+        rows = await self._database.rows(self._query, asked)
+        return selected(search, [_offer(search, row) for row in rows])
 
 
-def _read_cursor(value: str) -> tuple[str, Position]:
-    try:
-        return cursor.decode(value)
-    except CursorError:
-        raise NotAllowedError("is no cursor", CURSOR) from None
+def selected(search: FlightSearch, offers: Iterable[FlightOffer]) -> list[FlightOffer]:
+    """Those of a day's flights between two airports that the search finds, in its order."""
+    return sorted((each for each in offers if _wanted(search, each)), key=position(search.sort))
 
 
-async def flights_of_day(engine: AsyncEngine, search: Search) -> Sequence[Row[Any]]:
-    """All flights of the day in their order, of which a page shows some: between two airports there are few."""
-    asked = {"origin": search.origin, "destination": search.destination, "day": search.day.isoformat()}
-    async with engine.connect() as connection:
-        result: CursorResult[Any] = await connection.execute(_FLIGHTS_OF_DAY, asked)
-    return result.all()
+def _wanted(search: FlightSearch, each: FlightOffer) -> bool:
+    clock = each.departure.time()
+    return (
+        (search.carrier is None or each.carrier.code == search.carrier)
+        and (search.max_price is None or each.price.amount <= search.max_price)
+        and (search.depart_after is None or clock >= search.depart_after)
+        and (search.depart_before is None or clock <= search.depart_before)
+    )
 
 
-def page(search: Search, flights: Sequence[Row[Any]]) -> dict[str, Any]:
-    """The flights behind the cursor, as many as fit, as the client gets them."""
-    start = 0 if search.after is None else bisect_right(flights, search.after, key=_position)
-    shown = flights[start : start + search.limit]
-    complete = start + len(shown) == len(flights)
-    return {
-        "flights": [_presented(search, each) for each in shown],
-        "total": len(flights),
-        "limit": search.limit,
-        "next_cursor": None if complete else cursor.encode(str(search), _position(shown[-1])),
-    }
+def position(sort: Sort) -> Callable[[FlightOffer], Position]:
+    """What says where a flight stands in an order."""
+    rank = RANKS[sort]
+    return lambda each: Position(rank(each), int(each.departure.timestamp()), each.carrier.code, each.number)
 
 
-def _position(each: Row[Any]) -> Position:
-    return Position(each.departure, each.carrier, each.number)
+def page(search: FlightSearch, offers: Sequence[FlightOffer]) -> FlightPage:
+    """Of what a search finds, in its order, the flights behind its cursor, as many as fit."""
+    place = position(search.sort)
+    start = 0 if search.cursor is None else bisect_right(offers, search.cursor, key=place)
+    shown = list(offers[start : start + search.limit])
+    complete = start + len(shown) == len(offers)
+    return FlightPage(
+        flights=shown,
+        total=len(offers),
+        limit=search.limit,
+        next_cursor=None if complete else cursor.encode(str(search), place(shown[-1])),
+    )
 
 
-def _presented(search: Search, each: Row[Any]) -> dict[str, Any]:
-    return {
-        "carrier": {"code": each.carrier, "name": each.carrier_name},
-        "flight_number": f"{each.carrier}{each.number}",
-        "origin": search.origin,
-        "destination": search.destination,
-        "departure": spelled(each.departure, each.departure_offset),
-        "arrival": spelled(each.arrival, each.arrival_offset),
-        "duration_minutes": (each.arrival - each.departure) // 60,
-        "aircraft": each.aircraft,
-        "cancelled": each.cancelled,
-        "punctuality": {"on_time_ratio": round(each.on_time / each.flights, 4), "flights": each.flights},
-    }
+def _offer(search: FlightSearch, row: Sequence[Any]) -> FlightOffer:
+    departure, offset, arrival, arrival_offset, code, name, number, aircraft, cancelled, on_time, flights, price = row
+    return FlightOffer(
+        carrier=Carrier(code, name),
+        flight_number=f"{code}{number}",
+        origin=search.origin,
+        destination=search.destination,
+        departure=local(departure, offset),
+        arrival=local(arrival, arrival_offset),
+        duration_minutes=(arrival - departure) // 60,
+        aircraft=aircraft,
+        cancelled=bool(cancelled),
+        punctuality=Punctuality(round(on_time / flights, 4), flights),
+        price=Price(price / 100, fares.CURRENCY, synthetic=True),
+    )
 
 
 def _flights_of_day() -> Select[Any]:
@@ -132,11 +229,11 @@ def _flights_of_day() -> Select[Any]:
             flight.cancelled,
             punctuality.on_time,
             punctuality.flights,
+            flight.price,
         )
         .join_from(tables.flight, tables.carrier, flight.carrier == carrier.code)
         .join(tables.punctuality, and_(*same_flight))
         .where(*(flight[name] == bindparam(name) for name in ("origin", "destination", "day")))
-        .order_by(flight.departure, flight.carrier, flight.number)
     )
 
 

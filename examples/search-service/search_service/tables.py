@@ -66,5 +66,6 @@ flight = Table(
     Column("arrival_offset", Integer, nullable=False),
     Column("aircraft", String),
     Column("cancelled", Boolean, nullable=False),
+    Column("price", Integer, nullable=False, server_default="0", comment="of a seat by the fare rule, in cents"),
     sqlite_with_rowid=False,
 )

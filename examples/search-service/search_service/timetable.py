@@ -6,7 +6,6 @@ the next start does it again. It is also done again when the data or the schema 
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,22 +15,17 @@ from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Table, insert, inspect, select
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Table, delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from search_service import schedule, source, tables
-from search_service.database import is_busy, writing
-from search_service.parameters import NotAllowedError
+from search_service import fares, schedule, schema, source, tables
+from search_service.database import Database
 
-SCHEMA = 1
-"""Raised whenever the tables, or how they are filled, change."""
+RULES = 2
+"""Raised whenever the tables are filled in another way, as by another fare rule."""
 
 BATCH = 10_000
 """Rows that are read, and then written, at a time: small enough that the event loop turns in between."""
-
-RETRY = 0.1
-"""Between two looks at whether another instance has finished, in seconds."""
 
 _log = logging.getLogger(__name__)
 
@@ -46,95 +40,57 @@ class Timetable:
     first_day: date
     last_day: date
 
-    @property
-    def days(self) -> str:
-        """The days that can be asked for, in words."""
-        return f"a day as YYYY-MM-DD, from {self.first_day} to {self.last_day}"
-
-    def read_day(self, value: str) -> date:
-        """The day that a client gave.
-
-        Raises:
-            NotAllowedError: it is no day, or none of the timetable's.
-        """
-        try:
-            day = date.fromisoformat(value) if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value) else None
-        except ValueError:
-            day = None
-        if day is None:
-            raise NotAllowedError("is no date", self.days)
-        if not self.first_day <= day <= self.last_day:
-            raise NotAllowedError("is outside the timetable", self.days)
-        return day
-
 
 def current_version() -> str:
     """What an up-to-date timetable calls itself."""
-    return f"schema {SCHEMA}, {source.data_version()}"
+    return f"schema {schema.HEAD}, rules {RULES}, {source.data_version()}"
 
 
-async def prepare(engine: AsyncEngine) -> Timetable:
+async def prepare(database: Database) -> Timetable:
     """The timetable of the current version, imported first where it is not there."""
     version = current_version()
-    while True:
-        try:
-            found = await _found_or_imported(engine, version)
-        except DBAPIError as error:
-            if not is_busy(error):
-                raise
-        except BlockingIOError:
-            _log.debug("another instance is importing the timetable")
-        else:
-            return found
-        await asyncio.sleep(RETRY)
 
+    async def find_or_import(connection: AsyncConnection) -> Timetable:
+        return await find(connection, version) or await _import(database, connection, version)
 
-async def _found_or_imported(engine: AsyncEngine, version: str) -> Timetable:
-    async with engine.connect() as connection:
+    async with database.engine.connect() as connection:
         found = await find(connection, version)
-    if found is None:
-        async with writing(engine) as connection:
-            found = await find(connection, version) or await _import(connection, version)
-    return found
+    return await database.write(find_or_import) if found is None else found
 
 
 async def find(connection: AsyncConnection, version: str) -> Timetable | None:
     """The timetable of this version, where it has been imported."""
-    if not await connection.run_sync(lambda sync: inspect(sync).has_table(tables.timetable.name)):
-        return None
     table = tables.timetable.c
     query = select(table.version, table.first_day, table.last_day).where(table.version == version)
     row = (await connection.execute(query)).one_or_none()
     return None if row is None else Timetable(row.version, *map(date.fromisoformat, (row.first_day, row.last_day)))
 
 
-async def _import(connection: AsyncConnection, version: str) -> Timetable:
+async def _import(database: Database, connection: AsyncConnection, version: str) -> Timetable:
+    """Fills the tables in place of what they hold, which others go on reading until all of it is there."""
     started = time.perf_counter()
-    await connection.run_sync(tables.metadata.drop_all)
-    await connection.run_sync(tables.metadata.create_all)
+    for table in tables.metadata.sorted_tables:
+        await connection.execute(delete(table))
     compilation = await asyncio.to_thread(Compilation)
-    await _fill(connection, tables.flight, compilation.flights())
-    await _fill(connection, tables.punctuality, compilation.punctuality())
-    await _fill(connection, tables.carrier, compilation.carriers())
-    await _fill(connection, tables.airport, compilation.airports())
+    await _fill(database, connection, tables.flight, compilation.flights())
+    await _fill(database, connection, tables.punctuality, compilation.punctuality())
+    await _fill(database, connection, tables.carrier, compilation.carriers())
+    await _fill(database, connection, tables.airport, compilation.airports())
     timetable = Timetable(version, *compilation.span)
-    await _fill(connection, tables.timetable, iter([(version, *map(str, compilation.span))]))
+    await _fill(database, connection, tables.timetable, iter([(version, *map(str, compilation.span))]))
+    await database.weigh(connection)
     _log.info("timetable imported", extra={"seconds": round(time.perf_counter() - started, 3), "timetable": version})
     return timetable
 
 
-async def _fill(connection: AsyncConnection, table: Table, rows: Iterator[Row]) -> None:
-    """Writes `rows`, each batch of which is worked out in a worker thread.
-
-    The statement is compiled once and the rows go to the driver as they are, which takes a third of the time.
-    """
-    statement = str(insert(table).compile(dialect=connection.dialect, column_keys=table.columns.keys()))
+async def _fill(database: Database, connection: AsyncConnection, table: Table, rows: Iterator[Row]) -> None:
+    """Writes `rows`, each batch of which is worked out in a worker thread."""
 
     def next_batch() -> list[Row]:
         return list(islice(rows, BATCH))
 
     while batch := await asyncio.to_thread(next_batch):
-        await connection.exec_driver_sql(statement, batch)
+        await database.insert(connection, table, batch)
 
 
 class Compilation:
@@ -166,8 +122,10 @@ class Compilation:
             self._days.add(day)
             departure, arrival, *offsets = self._times(record, day)
             aircraft = self._aircraft.get(record.tailnum)
+            hour = schedule.clock_time(record.sched_dep_time) // 60
+            price = fares.fare(int(record.distance), record.carrier, day, hour)
             flight = day.isoformat(), departure, record.carrier, number, arrival, *offsets, aircraft, record.cancelled
-            yield record.origin, record.dest, *flight
+            yield record.origin, record.dest, *flight, price
 
     def _times(self, record: source.Record, day: date) -> tuple[int, int, int, int]:
         """The moments of departure and arrival, and the offsets then and there."""

@@ -3,29 +3,19 @@ from base64 import urlsafe_b64encode
 from hashlib import blake2b
 
 import pytest
-from search_service.cursor import CHECKSUM_BYTES, CursorError, Position, decode, encode
+from search_service.cursor import CHECKSUM_BYTES, CursorError, decode, encode
 
 SEARCH = "JFK-LAX-2013-07-04"
-POSITION = Position(1_372_935_600, "B6", 23)
+POSITION: list[int | str] = [-8123, 1_372_935_600, "B6", 23]
 CURSOR = encode(SEARCH, POSITION)
 
 
 def test_a_cursor_gives_back_its_search_and_position() -> None:
-    assert decode(CURSOR) == (SEARCH, POSITION)
+    assert decode(CURSOR) == (SEARCH, ["-8123", "1372935600", "B6", "23"])
 
 
 def test_a_cursor_needs_no_escaping_in_a_url() -> None:
     assert set(CURSOR) <= set(string.ascii_letters + string.digits + "-_")
-
-
-def test_positions_compare_by_departure_then_carrier_then_number() -> None:
-    positions = [Position(2, "AA", 1), Position(1, "UA", 1), Position(1, "AA", 10), Position(1, "AA", 9)]
-    assert sorted(positions) == [
-        Position(1, "AA", 9),
-        Position(1, "AA", 10),
-        Position(1, "UA", 1),
-        Position(2, "AA", 1),
-    ]
 
 
 @pytest.mark.parametrize("at", range(len(CURSOR)))
@@ -43,10 +33,8 @@ def test_what_was_never_handed_out_is_broken(broken: str) -> None:
         decode(broken)
 
 
-@pytest.mark.parametrize(
-    "payload", [b"", b"JFK", b"JFK-LAX x AA 1", b"JFK-LAX 1 AA x", b"JFK-LAX 01 AA 1", b"\xff 1 AA 1"]
-)
+@pytest.mark.parametrize("payload", [b"", b"JFK", b"JFK ", b" 1", b"JFK-LAX  1", b"JFK-LAX 1\n", b"\xff 1"])
 def test_a_forged_cursor_that_makes_no_sense_is_broken(payload: bytes) -> None:
-    checksum = blake2b(payload, digest_size=CHECKSUM_BYTES, person=b"flights cursor").digest()
+    checksum = blake2b(payload, digest_size=CHECKSUM_BYTES, person=b"search cursor").digest()
     with pytest.raises(CursorError):
         decode(urlsafe_b64encode(checksum + payload).rstrip(b"=").decode())

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from search_service import tables
-from search_service.database import DatabaseError, explained, open_engine, writing
+from search_service.database import Database, DatabaseError
 from sqlalchemy import insert, select, text
 
 pytestmark = pytest.mark.anyio
@@ -24,62 +24,62 @@ def table_names(file: Path) -> list[Any]:
 
 
 async def test_the_folder_of_the_database_is_made(tmp_path: Path) -> None:
-    engine = open_engine(url(tmp_path / "a" / "b" / "t.db"))
-    async with engine.connect() as connection:
+    database = Database(url(tmp_path / "a" / "b" / "t.db"))
+    async with database.engine.connect() as connection:
         assert await connection.scalar(text("SELECT 1")) == 1
-    await engine.dispose()
+    await database.close()
     assert (tmp_path / "a" / "b" / "t.db").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_told_with_the_variable_to_set(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DatabaseError, match=r"its folder cannot be made .*set LM_DATABASE_URL"):
-        open_engine(url(tmp_path / "file" / "t.db"))
+        Database(url(tmp_path / "file" / "t.db"))
 
 
 async def test_a_file_that_is_no_database_is_told_with_the_variable_to_set(tmp_path: Path) -> None:
     (tmp_path / "t.db").write_text("far too short and no database at all\n" * 100)
-    engine = open_engine(url(tmp_path / "t.db"))
-    with pytest.raises(DatabaseError, match=r"not a database: set LM_DATABASE_URL"), explained(engine):
-        async with engine.connect():
+    database = Database(url(tmp_path / "t.db"))
+    with pytest.raises(DatabaseError, match=r"not a database: set LM_DATABASE_URL"), database.explained():
+        async with database.engine.connect():
             pass
-    await engine.dispose()
+    await database.close()
 
 
 async def test_what_is_written_is_there_when_all_of_it_is(tmp_path: Path) -> None:
-    engine = open_engine(url(tmp_path / "t.db"))
-    async with writing(engine) as connection:
+    database = Database(url(tmp_path / "t.db"))
+    async with database.writing() as connection:
         await connection.run_sync(tables.metadata.create_all)
         await connection.execute(insert(tables.carrier), [AMERICAN])
         assert table_names(tmp_path / "t.db") == []
-    async with engine.connect() as connection:
+    async with database.engine.connect() as connection:
         assert [dict(row) for row in (await connection.execute(select(tables.carrier))).mappings()] == [AMERICAN]
-    await engine.dispose()
+    await database.close()
 
 
 async def test_a_failure_leaves_not_even_tables_behind(tmp_path: Path) -> None:
-    engine = open_engine(url(tmp_path / "t.db"))
+    database = Database(url(tmp_path / "t.db"))
 
     async def fail_half_way() -> None:
-        async with writing(engine) as connection:
+        async with database.writing() as connection:
             await connection.run_sync(tables.metadata.create_all)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         await fail_half_way()
-    await engine.dispose()
+    await database.close()
     assert table_names(tmp_path / "t.db") == []
 
 
 async def test_two_cannot_write_at_once_but_one_can_read_meanwhile(tmp_path: Path) -> None:
-    first, second = open_engine(url(tmp_path / "t.db")), open_engine(url(tmp_path / "t.db"))
-    async with writing(first):
+    first, second = Database(url(tmp_path / "t.db")), Database(url(tmp_path / "t.db"))
+    async with first.writing():
         with pytest.raises(BlockingIOError):
-            async with writing(second):
+            async with second.writing():
                 pass
-        async with second.connect() as connection:
+        async with second.engine.connect() as connection:
             assert await connection.scalar(text("SELECT count(*) FROM sqlite_master")) == 0
-    async with writing(second):
+    async with second.writing():
         pass
-    await first.dispose()
-    await second.dispose()
+    await first.close()
+    await second.close()

@@ -2,7 +2,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from search_service.schedule import clock_time, moment_of, next_showing, offset_at, spelled
+from search_service.schedule import clock_time, local, moment_of, next_showing, offset_at
 
 NEW_YORK = ZoneInfo("America/New_York")
 LOS_ANGELES = ZoneInfo("America/Los_Angeles")
@@ -11,7 +11,7 @@ LORD_HOWE = ZoneInfo("Australia/Lord_Howe")
 
 
 def shown(moment: int, zone: ZoneInfo) -> str:
-    return spelled(moment, offset_at(moment, zone))
+    return local(moment, offset_at(moment, zone)).isoformat()
 
 
 def departing(day: str, hhmm: str) -> int:

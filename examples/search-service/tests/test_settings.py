@@ -34,8 +34,31 @@ def test_the_environment_names_another_database(monkeypatch: pytest.MonkeyPatch)
     assert SearchSettings.load().database_url == "sqlite+aiosqlite:////data/t.db"
 
 
+@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+asyncpg"])
+def test_postgresql_is_spoken_to_by_one_driver(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    monkeypatch.setenv("LM_DATABASE_URL", f"{scheme}://me:secret@host:5433/search?sslmode=require")
+    expected = "postgresql+asyncpg://me:secret@host:5433/search?sslmode=require"
+    assert SearchSettings.load().database_url == expected
+
+
+@pytest.mark.parametrize("url", ["localhost", "http://localhost", "redis://", "redis:/x"])
+def test_what_is_no_redis_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("LM_REDIS_URL", url)
+    with pytest.raises(SettingsError, match=r"LM_REDIS_URL.*redis://localhost"):
+        SearchSettings.load()
+
+
 @pytest.mark.parametrize(
-    "url", ["", "timetable.db", "mysql://host/db", "sqlite+aiosqlite://", "sqlite+aiosqlite:///:memory:"]
+    "url",
+    [
+        "",
+        "timetable.db",
+        "mysql://host/db",
+        "postgresql://host",
+        "postgresql+psycopg://host/db",
+        "sqlite+aiosqlite://",
+        "sqlite+aiosqlite:///:memory:",
+    ],
 )
 def test_what_is_no_database_that_can_be_used_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("LM_DATABASE_URL", url)

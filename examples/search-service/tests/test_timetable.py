@@ -1,88 +1,21 @@
 """The import, by real processes, which start together and are killed."""
 
 import asyncio
-import json
-import os
 import signal
 import sqlite3
-import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from search_service import service, source, timetable
-from search_service.database import open_engine
+from search_service import schema, service, source, tables, timetable
+from search_service.database import Database
+from searching import PATIENCE, search_process
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE = 100
-"""How long anything may take before it counts as hanging, in seconds: long, as the machine is shared."""
-
 FLIGHTS = 336_776
-
-
-class SearchProcess:
-    """`lmservice run search_service:service` in a process of its own, and what it has logged."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self._events: list[dict[str, Any]] = []
-        self._reading = asyncio.create_task(self._read())
-
-    def logged(self, event: str) -> list[dict[str, Any]]:
-        return [each for each in self._events if each["event"] == event]
-
-    async def wait_for(self, event: str) -> dict[str, Any]:
-        async with asyncio.timeout(PATIENCE):
-            while not self.logged(event):
-                assert not self._reading.done(), f"it ended without {event}: {self._events}"
-                await asyncio.sleep(0.02)
-        return self.logged(event)[0]
-
-    async def get(self, listener: str, path: str) -> httpx.Response:
-        address = httpx.URL((await self.wait_for("lmservice.listening"))[listener])
-        async with httpx.AsyncClient(trust_env=False) as client:
-            return await client.get(f"http://127.0.0.1:{address.port}{path}")
-
-    async def end(self, how: signal.Signals) -> int:
-        """Sends a signal; gives the exit code, once everything has been read."""
-        if self._process.returncode is None:
-            self._process.send_signal(how)
-        return await self.ended()
-
-    async def ended(self) -> int:
-        async with asyncio.timeout(PATIENCE):
-            await self._reading
-            return await self._process.wait()
-
-    async def _read(self) -> None:
-        assert self._process.stdout is not None
-        async for line in self._process.stdout:
-            self._events.append(json.loads(line))
-
-
-@asynccontextmanager
-async def search_process(file: Path, **settings: str) -> AsyncIterator[SearchProcess]:
-    """A search service on `file`, on free ports; killed on leaving, where it still runs."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("LM_")}
-    environment |= {"LM_PORT": "0", "LM_MANAGEMENT_PORT": "0", "LM_LOG_FORMAT": "json"}
-    environment |= {"LM_DATABASE_URL": f"sqlite+aiosqlite:///{file}", **settings}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "lmservice", "run", "search_service:service"),
-        env=environment,
-        cwd=file.parent,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    search = SearchProcess(process)
-    try:
-        yield search
-    finally:
-        await search.end(signal.SIGKILL)
 
 
 async def half_way(file: Path) -> None:
@@ -93,23 +26,32 @@ async def half_way(file: Path) -> None:
             await asyncio.sleep(0.01)
 
 
+def url(file: Path) -> str:
+    return f"sqlite+aiosqlite:///{file}"
+
+
 def query(file: Path, sql: str) -> list[Any]:
     with closing(sqlite3.connect(file)) as connection:
         return connection.execute(sql).fetchall()
+
+
+def rows(file: Path) -> int:
+    """How many rows there are in all tables of the timetable."""
+    return sum(query(file, f"SELECT count(*) FROM {table}")[0][0] for table in tables.metadata.tables)
 
 
 async def test_an_import_that_is_killed_half_way_leaves_nothing_and_the_next_start_does_it_again(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "timetable.db"
-    async with search_process(file) as killed:
+    async with search_process(url(file)) as killed:
         await half_way(file)
         assert (await killed.get("management_url", "/livez")).status_code == 200
         assert (await killed.get("management_url", "/readyz")).status_code == 503
         assert await killed.end(signal.SIGKILL) == -signal.SIGKILL
         assert not killed.logged("timetable imported")
-    assert query(file, "SELECT name FROM sqlite_master") == []
-    async with search_process(file) as next_one:
+    assert rows(file) == 0
+    async with search_process(url(file)) as next_one:
         await next_one.wait_for("lmservice.ready")
         assert len(next_one.logged("timetable imported")) == 1
         assert query(file, "SELECT count(*) FROM flight") == [(FLIGHTS,)]
@@ -119,7 +61,7 @@ async def test_an_import_that_is_killed_half_way_leaves_nothing_and_the_next_sta
 async def test_of_several_that_start_at_once_on_one_file_one_imports_and_all_answer(tmp_path: Path) -> None:
     file = tmp_path / "timetable.db"
     async with AsyncExitStack() as stack:
-        searches = [await stack.enter_async_context(search_process(file)) for _ in range(3)]
+        searches = [await stack.enter_async_context(search_process(url(file))) for _ in range(3)]
         for search in searches:
             await search.wait_for("lmservice.ready")
         assert sum(len(search.logged("timetable imported")) for search in searches) == 1
@@ -133,24 +75,24 @@ async def test_of_several_that_start_at_once_on_one_file_one_imports_and_all_ans
 
 async def test_an_import_that_is_told_to_stop_ends_at_once_and_cleanly(tmp_path: Path) -> None:
     file = tmp_path / "timetable.db"
-    async with search_process(file) as search:
+    async with search_process(url(file)) as search:
         await half_way(file)
         assert await search.end(signal.SIGTERM) == 0
         assert not search.logged("timetable imported")
-    assert query(file, "SELECT name FROM sqlite_master") == []
+    assert rows(file) == 0
 
 
 async def test_a_later_start_does_not_import_again(database_file: Path) -> None:
-    async with search_process(database_file) as search:
+    async with search_process(url(database_file)) as search:
         ready = await search.wait_for("lmservice.ready")
         assert not search.logged("timetable imported")
-        assert ready["critical_path"] == ["database", "timetable", "airports"]
+        assert ready["critical_path"][:3] == ["database", "schema", "timetable"]
         assert await search.end(signal.SIGTERM) == 0
 
 
 async def test_a_database_that_cannot_be_had_ends_the_start_with_one_that_can(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    async with search_process(tmp_path / "t.db", LM_DATABASE_URL=f"sqlite+aiosqlite:///{tmp_path}/file/t.db") as search:
+    async with search_process(url(tmp_path / "file" / "t.db")) as search:
         assert await search.ended() == 3
         assert "set LM_DATABASE_URL" in search.logged("lmservice.stopped")[0]["problems"][0]
 
@@ -158,12 +100,13 @@ async def test_a_database_that_cannot_be_had_ends_the_start_with_one_that_can(tm
 async def test_a_timetable_of_another_version_is_imported_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first_thousand = list(islice(source.read_flights(), 1000))
     monkeypatch.setattr(source, "read_flights", lambda: iter(first_thousand))
-    engine = open_engine(f"sqlite+aiosqlite:///{tmp_path}/t.db")
-    old = await timetable.prepare(engine)
-    assert await timetable.prepare(engine) == old
-    monkeypatch.setattr(timetable, "SCHEMA", timetable.SCHEMA + 1)
-    new = await timetable.prepare(engine)
-    await engine.dispose()
+    database = Database(url(tmp_path / "t.db"))
+    await schema.upgrade(database)
+    old = await timetable.prepare(database)
+    assert await timetable.prepare(database) == old
+    monkeypatch.setattr(timetable, "RULES", timetable.RULES + 1)
+    new = await timetable.prepare(database)
+    await database.close()
     assert new.version != old.version
     assert query(tmp_path / "t.db", "SELECT version FROM timetable") == [(new.version,)]
     assert query(tmp_path / "t.db", "SELECT count(*) FROM flight") == [(1000,)]

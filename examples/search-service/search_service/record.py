@@ -1,0 +1,47 @@
+"""The start of whatever service offers the record: the database, its schema, the timetable in it, and the airports."""
+
+from collections.abc import AsyncIterator
+
+from starlette.datastructures import State
+
+from lmservice import Service
+from search_service import airports, schema, timetable
+from search_service.airports import Airports
+from search_service.database import Database
+from search_service.timetable import Timetable
+
+ATTEMPTS = 6
+"""How often a start tries what the database may refuse for a moment: some ten seconds altogether."""
+
+
+def start(service: Service) -> None:
+    """Gives a service the start-up jobs that make its `database`, `timetable` and `airports`."""
+
+    @service.startup_job(name="database", attempts=ATTEMPTS)
+    async def connected_database(state: State) -> AsyncIterator[Database]:
+        """The database, for as long as the service lives."""
+        settings = state.settings
+        database = Database(settings.database_url, settings.database_pool_size, settings.database_timeout)
+        try:
+            await database.reach()
+            database.observed(service.metrics)
+            yield database
+        finally:
+            await database.close()
+
+    @service.startup_job(name="schema", after=["database"], attempts=ATTEMPTS)
+    async def current_schema(state: State) -> None:
+        """The tables, as this version wants them."""
+        with state.database.explained():
+            await schema.upgrade(state.database)
+
+    @service.startup_job(name="timetable", after=["schema"], attempts=ATTEMPTS)
+    async def imported_timetable(state: State) -> Timetable:
+        """The timetable, imported by the first instance to start."""
+        with state.database.explained():
+            return await timetable.prepare(state.database)
+
+    @service.startup_job(name="airports", after=["timetable"])
+    async def known_airports(state: State) -> Airports:
+        """The airports, which are few enough to keep at hand."""
+        return await airports.load(state.database)

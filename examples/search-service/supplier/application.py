@@ -1,0 +1,67 @@
+"""The supplier, put together from the search service's own parts."""
+
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+
+from search_service import application, markets, record
+from search_service.answers import Answers, Counts
+from search_service.endpoints import search_flights, search_hotels
+from search_service.markets import Markets
+from starlette.datastructures import State
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from lmservice import Service
+from supplier.catalogue import SoldFlights, SoldHotels
+from supplier.settings import SupplierSettings
+from supplier.trouble import Troubled
+
+TROUBLED = [Middleware(Troubled)]
+
+service = Service(
+    "supplier",
+    routes=[
+        Route("/flights", search_flights, middleware=TROUBLED),
+        Route("/hotels", search_hotels, middleware=TROUBLED),
+    ],
+    settings=SupplierSettings,
+    version=version("search-service"),
+    exception_handlers=application.HANDLERS,
+)
+
+counts = Counts(service.metrics)
+
+record.start(service)
+
+
+@service.startup_job(name="cache")
+async def no_cache() -> None:
+    """None: that of the service that asks is enough."""
+
+
+service.health_check(name="database", interval=1, critical=True)(application.database_answers)
+
+
+@service.startup_job(name="flights", after=["timetable"])
+async def sold_flights(state: State) -> SoldFlights:
+    """The flights that it sells."""
+    return SoldFlights(state.settings.supplier_name, await application.local_flights(state))
+
+
+@service.startup_job(name="hotels", after=["airports"])
+def sold_hotels(state: State) -> SoldHotels:
+    """The hotels that it sells."""
+    return SoldHotels(state.settings.supplier_name, application.local_hotels(state))
+
+
+@service.startup_job(name="markets", after=["flights", "hotels"])
+async def opened_markets(state: State) -> AsyncIterator[Markets]:
+    """What it sells, as it is searched."""
+    async with markets.opened(state, counts, service.metrics.registry) as opened:
+        yield opened
+
+
+@service.startup_job(name="answers", after=["cache"])
+async def prompt_answers(state: State) -> Answers:
+    """What answers every search."""
+    return Answers(state.cache, state.settings.search_deadline, counts)

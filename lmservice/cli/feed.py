@@ -1,0 +1,102 @@
+"""What instances say of themselves by `GET /events`, each read on a thread of its own, over restarts too."""
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from lmservice.errors import UsageError
+
+SILENCE = 10.0
+"""How long an instance may say nothing before it counts as gone, in seconds."""
+AGAIN = 1.0
+"""When an instance that went away is asked again, in seconds."""
+
+
+class Feed:
+    """One instance, followed from its own thread.
+
+    Attributes:
+        hello: the last `hello` event; empty before the first.
+        picture: the last `picture` event; empty before the first.
+        ended: the `end` event, where that was the last.
+        problem: why nothing comes from it now; '' while something does.
+        heard: set once there is something to show: rates, which take two pictures, or a problem.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url if "//" in url else f"http://{url}"
+        try:
+            parts = urlsplit(self.url)
+            self._host, self._port = parts.hostname or "", parts.port or 80
+        except ValueError as error:
+            raise UsageError(f"{url!r} is no URL of a management listener: {error}") from None
+        if parts.scheme != "http" or not self._host:
+            raise UsageError(f"{url!r} is no URL of a management listener: give one like http://localhost:8002")
+        self.hello: dict[str, Any] = {}
+        self.picture: dict[str, Any] = {}
+        self.ended: dict[str, Any] | None = None
+        self.problem = "connecting"
+        self.heard = threading.Event()
+        self._done = threading.Event()
+
+    def start(self) -> None:
+        """Begins to follow."""
+        threading.Thread(target=self._follow, name=f"feed of {self.url}", daemon=True).start()
+
+    def stop(self) -> None:
+        """Ceases to, after what comes next."""
+        self._done.set()
+
+    def _follow(self) -> None:
+        while not self._done.is_set():
+            try:
+                self._read()
+                self.problem = "" if self.ended else "it ended the stream"
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                self.problem = " ".join(str(error).split()) or type(error).__name__
+            self.heard.set()
+            self._done.wait(AGAIN)
+
+    def _read(self) -> None:
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=SILENCE)
+        try:
+            connection.request("GET", "/events", headers={"Accept": "text/event-stream"})
+            response = connection.getresponse()
+            if response.status != http.client.OK:
+                raise ValueError(f"it answered {response.status}: {_detail(response.read())}")
+            for name, data in _events(response):
+                self._take(name, data)
+                if self._done.is_set():
+                    return
+        finally:
+            connection.close()
+
+    def _take(self, name: str, data: dict[str, Any]) -> None:
+        if name == "hello":
+            self.hello, self.ended = data, None
+        elif name == "picture":
+            if self.picture and not self.problem:
+                self.heard.set()
+            self.picture, self.problem = data, ""
+        elif name == "end":
+            self.ended = data
+
+
+def _detail(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return "no event stream"
+
+
+def _events(response: http.client.HTTPResponse) -> Iterator[tuple[str, dict[str, Any]]]:
+    name = ""
+    for line in response:
+        text = line.decode().rstrip("\r\n")
+        if text.startswith("event: "):
+            name = text.removeprefix("event: ")
+        elif text.startswith("data: "):
+            yield name, json.loads(text.removeprefix("data: "))

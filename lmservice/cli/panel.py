@@ -1,0 +1,218 @@
+"""What `lmservice top` draws, with rich: a line for each of many instances, and all of the first one in trouble."""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from lmservice.cli.feed import Feed
+
+NARROW = 76
+"""Below so many columns, what is least needed is left out."""
+_COLOURS = {"starting": "blue", "ready": "green", "draining": "yellow", "stopped": "bright_black", "failed": "red"}
+_BAR = 24
+
+
+def screen(feeds: Sequence[Feed], width: int, height: int | None) -> RenderableType:
+    """Everything, for a terminal of this size; lines past `height` are left out."""
+    parts: list[RenderableType] = []
+    if len(feeds) > 1:
+        parts.append(_overview(feeds, narrow=width < NARROW))
+        shown = next((feed for feed in feeds if _troubled(feed) and feed.picture), None)
+        shown = shown or next((feed for feed in feeds if feed.picture), feeds[0])
+    else:
+        shown = feeds[0]
+    parts += _instance(shown, width)
+    if height is not None:
+        parts.append(Text("q leaves", style="dim"))
+    return Group(*parts)
+
+
+def _troubled(feed: Feed) -> bool:
+    return bool(feed.problem) or state(feed) != "ready"
+
+
+def state(feed: Feed) -> str:
+    """What an instance is: its state, `not ready`, or `gone`."""
+    if feed.ended is not None:
+        return str(feed.ended["state"])
+    if feed.problem:
+        return "gone" if feed.picture else "no answer"
+    return "not ready" if feed.picture["unready_for"] else str(feed.picture["state"])
+
+
+def _said(feed: Feed) -> Text:
+    word = state(feed)
+    return Text(word, style=f"bold {_COLOURS.get(word, 'red')}")
+
+
+def _overview(feeds: Sequence[Feed], *, narrow: bool) -> Table:
+    table = _table(("instance", ""), ("state", ""), ("req/s", "n"), ("5xx", "n"), ("p99", "n"), ("in flight", "n"))
+    if not narrow:
+        table.add_column("lag", justify="right")
+        table.add_column("url", style="dim")
+    for feed in feeds:
+        name = feed.hello.get("info", {}).get("instance") or feed.url
+        row: list[str | Text] = [Text(name), _said(feed)]
+        row += _figures(feed.picture["traffic"]["all"]) if feed.picture and not feed.problem else ["", "", "", ""]
+        if not narrow:
+            row += [duration(feed.picture["event_loop"]["lag"]) if feed.picture else "", Text(feed.url)]
+        table.add_row(*row)
+    return table
+
+
+def _figures(found: dict[str, Any]) -> list[str | Text]:
+    errors = Text(percent(found["errors"]), style="red" if found["errors"] else "")
+    return [f"{found['rate']:.1f}", errors, duration(found["p99"]), str(found["in_flight"])]
+
+
+def _instance(feed: Feed, width: int) -> list[RenderableType]:
+    if not feed.picture:
+        return [Text.assemble(_said(feed), f"  {feed.url}: {feed.problem}")]
+    picture, narrow = feed.picture, width < NARROW
+    parts: list[RenderableType] = [_head(feed)]
+    if picture["drain"] is not None and feed.ended is None:
+        parts.append(_drain(picture))
+    if picture["state"] in ("starting", "failed"):
+        parts.append(_startup(picture["startup"], narrow=narrow))
+    parts += [_traffic(picture["traffic"], narrow=narrow), _event_loop(picture)]
+    parts += [part for part in (_checks(picture), _periodic(picture), _clients(picture)) if part.row_count]
+    if picture["slowest"]:
+        parts.append(_slowest(picture["slowest"][:5], narrow=narrow))
+    return parts
+
+
+def _head(feed: Feed) -> Text:
+    info, picture = feed.hello["info"], feed.picture
+    text = Text.assemble((info["name"], "bold"), f" {info['version']} {info['environment']} {info['instance']}  ")
+    text.append_text(_said(feed))
+    text.append(f" for {age(picture['at'] - picture['since'])}")
+    if picture["unready_for"]:
+        text.append(f": {', '.join(picture['unready_for'])} down", style="red")
+    if feed.ended is not None and feed.ended.get("report"):
+        report = feed.ended["report"]
+        text.append(f": exit code {report['exit_code']}; {'; '.join(report.get('problems', ()))}".rstrip("; "))
+    if feed.problem:
+        text.append(f"  {feed.problem}; this is from {age(max(0.0, time.time() - picture['at']))} ago", style="red")
+    return text
+
+
+def _drain(picture: dict[str, Any]) -> Text:
+    drain, traffic = picture["drain"], picture["traffic"]
+    text = Text(f"stop by {drain['reason']}: {drain['phase'].replace('_', ' ')}", style="yellow")
+    if drain["limit"]:
+        text.append(f", {age(picture['at'] - drain['phase_since'])} of at most {age(drain['limit'])}")
+    opened = (drain["connections"] or {}).get("open", 0)
+    jobs = ", ".join(drain["periodic_jobs"]) or "none"
+    text.append(
+        f"; {traffic['all']['in_flight']} requests, {opened} connections, {drain['background']} background tasks,"
+        f" periodic jobs: {jobs}"
+    )
+    for each in traffic["waiting"][:5]:
+        named = each.get("path") or each["route"]
+        text.append(
+            f"\n  {duration(each['seconds']):>8}  {each['method']} {named}  {each.get('request_id', '')}", "none"
+        )
+    return text
+
+
+def _startup(startup: dict[str, Any], *, narrow: bool) -> Table:
+    table = _table(("start-up", ""), ("", ""), ("", "n"))
+    end = max([0.001, *(job["began"] + job["seconds"] for job in startup["jobs"])])
+    bar = _BAR // 2 if narrow else _BAR
+    for job in startup["jobs"]:
+        before, length = round(bar * job["began"] / end), max(1, round(bar * job["seconds"] / end))
+        pending = job["status"] == "pending"
+        style = {"done": "green", "running": "blue", "failed": "red"}.get(job["status"], "dim")
+        drawn = Text(" " * before + "█" * length if not pending else "", style=style)
+        table.add_row(Text(job["name"]), drawn, "waits" if pending else duration(job["seconds"]))
+    return table
+
+
+def _traffic(traffic: dict[str, Any], *, narrow: bool) -> Table:
+    heads = [("route", ""), ("req/s", "n"), ("5xx", "n"), ("p99", "n"), ("in flight", "n")]
+    table = _table(*heads, *([] if narrow else [("p50", "n"), ("served", "n")]))
+    rows = [("all", traffic["all"]), *((f"{each['method']} {each['route']}", each) for each in traffic["routes"][:8])]
+    for name, each in rows:
+        more = [] if narrow else [duration(each["p50"]), f"{each['served']:,}"]
+        table.add_row(Text(name), *_figures(each), *more, style="bold" if name == "all" else "")
+    return table
+
+
+def _event_loop(picture: dict[str, Any]) -> Text:
+    refused = {name: count for name, count in picture["traffic"]["rejected"].items() if count}
+    text = Text(f"event-loop lag {duration(picture['event_loop']['lag'])}")
+    if not picture["event_loop"]["well"]:
+        text.append(" it stands still", style="red")
+    return text.append("".join(f", {count} refused by {name}" for name, count in refused.items()), style="red")
+
+
+def _checks(picture: dict[str, Any]) -> Table:
+    table = _table(("check", ""), ("", ""), ("last polls", ""), ("", ""))
+    for check in picture["checks"]:
+        polls = Text()
+        for _, _, error in check["polls"][-20:]:
+            polls.append("█" if error else "▂", style="red" if error else "green")
+        style = {"up": "green", "down": "red"}.get(check["status"], "")
+        table.add_row(Text(check["name"]), Text(check["status"], style), polls, Text(check.get("error", ""), "red"))
+    return table
+
+
+def _periodic(picture: dict[str, Any]) -> Table:
+    table = _table(("periodic job", ""), ("", ""), ("took", "n"), ("runs", "n"), ("failed", "n"))
+    for job in picture["periodic_jobs"]:
+        failed = Text(str(job["failures"]), "red" if job["failures"] else "")
+        table.add_row(Text(job["name"]), job["status"], duration(job["seconds"]), str(job["runs"]), failed)
+    return table
+
+
+def _clients(picture: dict[str, Any]) -> Table:
+    table = _table(("outbound", ""), ("breaker", ""), ("calls/s", "n"), ("failed", "n"), ("mean", "n"))
+    for each in picture["clients"]:
+        style = {"closed": "green", "open": "red"}.get(each["breaker"], "yellow")
+        breaker = Text(each["breaker"].replace("_", " "), style)
+        figures = f"{each['rate']:.1f}", percent(each["errors"]), duration(each["mean"])
+        table.add_row(Text(each["host"]), breaker, *figures)
+    return table
+
+
+def _slowest(slowest: Iterable[dict[str, Any]], *, narrow: bool) -> Table:
+    table = _table(("slowest", "n"), ("", "n"), ("request", ""), *([] if narrow else [("request id", "")]))
+    for each in slowest:
+        named = Text(f"{each['method']} {each.get('path') or each['route']}")
+        more = [] if narrow else [Text(each.get("request_id", ""), "dim")]
+        table.add_row(duration(each["seconds"]), str(each["status"]), named, *more)
+    return table
+
+
+def _table(*columns: tuple[str, str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for name, kind in columns:
+        table.add_column(name, justify="right" if kind else "left", no_wrap=True, overflow="ellipsis")
+    return table
+
+
+def duration(seconds: float | None) -> str:
+    """A time to answer, as a person reads it."""
+    if seconds is None:
+        return "-"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms" if seconds >= 0.01 or not seconds else f"{seconds * 1000:.1f} ms"  # noqa: PLR2004
+    return f"{seconds:.2f} s"
+
+
+def percent(share: float) -> str:
+    """A share of a whole."""
+    return f"{share:.1%}" if share else "0 %"
+
+
+def age(seconds: float) -> str:
+    """How long ago."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

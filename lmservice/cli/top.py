@@ -1,0 +1,90 @@
+"""`lmservice top`: the console for a terminal, of one instance or of many."""
+
+import contextlib
+import os
+import select
+import sys
+import termios
+import time
+import tty
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from lmservice.cli.feed import Feed
+from lmservice.errors import ExitCode, MissingExtraError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PERIOD = 0.5
+"""Between two frames, in seconds."""
+PATIENCE = 3.0
+"""How long `--once` waits for the first news of an instance, in seconds."""
+
+
+def top(urls: Sequence[str], *, once: bool) -> ExitCode:
+    """Watches instances until `q` or Ctrl-C; with `once`, prints what they are at, and gives 1 where one is missing.
+
+    Raises:
+        UsageError: a URL is none.
+        MissingExtraError: rich is not installed.
+    """
+    feeds = [Feed(url) for url in urls or [f"http://localhost:{os.environ.get('LM_MANAGEMENT_PORT') or 8002}"]]
+    try:
+        from rich.console import Console  # noqa: PLC0415 - it comes with an extra
+
+        from lmservice.cli.panel import screen  # noqa: PLC0415 - the same
+    except ImportError:
+        raise MissingExtraError("lmservice top needs rich: install lmservice[top]") from None
+    for feed in feeds:
+        feed.start()
+    console = Console()
+    if once:
+        _wait(feeds)
+        console.print(screen(feeds, console.width, height=None))
+        return ExitCode.FINDINGS if any(feed.problem for feed in feeds) else ExitCode.CLEAN
+    with contextlib.suppress(KeyboardInterrupt):
+        _watch(console, feeds)
+    return ExitCode.CLEAN
+
+
+def _wait(feeds: Sequence[Feed]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    for feed in feeds:
+        feed.heard.wait(max(0.0, deadline - time.monotonic()))
+
+
+def _watch(console: "Console", feeds: Sequence[Feed]) -> None:
+    from rich.live import Live  # noqa: PLC0415 - as in top
+
+    from lmservice.cli.panel import screen  # noqa: PLC0415 - the same
+
+    with _keys() as keys, Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
+        while True:
+            live.update(screen(feeds, console.width, console.height), refresh=True)
+            if _asked_to_leave(keys):
+                return
+
+
+@contextlib.contextmanager
+def _keys() -> Iterator[int | None]:
+    """Gives each key at once; None where there is no keyboard."""
+    if not sys.stdin.isatty():
+        yield None
+        return
+    keyboard = sys.stdin.fileno()
+    before = termios.tcgetattr(keyboard)
+    try:
+        tty.setcbreak(keyboard)
+        yield keyboard
+    finally:
+        termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
+
+
+def _asked_to_leave(keys: int | None) -> bool:
+    """Waits for the next frame's time, or a key."""
+    if keys is None:
+        time.sleep(PERIOD)
+        return False
+    ready, _, _ = select.select([keys], [], [], PERIOD)
+    return bool(ready) and os.read(keys, 64)[:1] in (b"q", b"Q", b"")

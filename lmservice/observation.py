@@ -1,0 +1,199 @@
+"""What a person is shown of an instance: one picture of all that can be read from memory, drawn while somebody watches.
+
+It is drawn on the management listener's thread. The service's own thread gives nothing for it but the few instructions
+by which the slowest requests are kept, and those only while somebody watches.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from lmservice.connections import Listener
+from lmservice.health import Watch
+from lmservice.heartbeat import Heartbeat
+from lmservice.lifecycle import Lifecycle, State
+from lmservice.metrics import Metrics
+from lmservice.periodic import Timetable
+from lmservice.request import RequestLayer
+from lmservice.service import Service
+from lmservice.settings import Settings
+from lmservice.slowest import Slowest
+from lmservice.startup import Startup
+from lmservice.timestamps import rfc3339
+from lmservice.traffic import Traffic
+
+MOST_WAITING = 30
+"""How many requests in flight are told apart, the oldest first, and how many connections."""
+PRIVATE = frozenset(("path", "request_id", "peer"))
+"""What comes from clients: for those alone who may look inside."""
+
+
+class Observed(Protocol):
+    """What is asked of the instance itself."""
+
+    service: Service
+    settings: Settings
+    lifecycle: Lifecycle
+    heartbeat: Heartbeat
+    metrics: Metrics
+    started_at: float
+    phase: str
+    phase_since: float
+
+    @property
+    def startup(self) -> Startup | None:
+        """The start-up jobs; None before they begin."""
+
+    @property
+    def listener(self) -> Listener | None:
+        """The service's listener; None before it is open."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests should come."""
+
+
+class Observation:
+    """Draws the picture of one instance; `begin` when the first observer has come, `end` when the last has left."""
+
+    def __init__(self, instance: Observed, layer: RequestLayer, watches: Sequence[Watch], timetable: Timetable) -> None:
+        self._instance = instance
+        self._layer = layer
+        self._watches = watches
+        self._timetable = timetable
+        self._traffic = Traffic(instance.metrics.request_duration, time.monotonic)
+        self._calls: dict[tuple[str, str], tuple[float, int, int, float]] = {}
+
+    def begin(self) -> None:
+        """Begins to collect what is collected for observers alone."""
+        self._traffic.begin()
+        self._calls.clear()
+        self._layer.slowest = Slowest()
+
+    def end(self) -> None:
+        """Ceases to."""
+        self._layer.slowest = None
+
+    def picture(self) -> dict[str, Any]:
+        """Everything, now; times are seconds, moments seconds since the epoch."""
+        instance, slowest = self._instance, self._layer.slowest
+        return {
+            "at": round(time.time(), 3),
+            **self._life(),
+            "startup": self._startup(),
+            "checks": [_check(watch) for watch in self._watches],
+            "traffic": self._traffic_now(),
+            "event_loop": {"lag": self._lag(), "well": instance.heartbeat.well},
+            "slowest": slowest.report() if slowest is not None else [],
+            "periodic_jobs": [_job(schedule) for schedule in self._timetable.schedules],
+            "clients": self._clients(),
+            "drain": self._drain(),
+        }
+
+    def _lag(self) -> float:
+        heartbeat = self._instance.heartbeat
+        return round(max(heartbeat.lag, heartbeat.still_for()), 4)
+
+    def _life(self) -> dict[str, Any]:
+        instance, lifecycle = self._instance, self._instance.lifecycle
+        down = [watch.check.name for watch in self._watches if watch.takes_down]
+        return {
+            "state": lifecycle.state.value,
+            "since": lifecycle.since,
+            "ready": instance.ready,
+            "unready_for": down if lifecycle.state is State.READY else [],
+        }
+
+    def _startup(self) -> dict[str, Any]:
+        startup = self._instance.startup
+        if startup is None:
+            pending = {"status": "pending", "attempts": 0, "seconds": 0.0, "began": 0.0}
+            jobs = [{"name": job.name, **pending, "after": list(job.after)} for job in self._instance.service.jobs]
+            return {"jobs": jobs, "critical_path": [], "limit": self._instance.settings.startup_timeout}
+        jobs = startup.chart()
+        done = all(job["status"] == "done" for job in jobs)
+        path = startup.critical_path() if done else []
+        return {"jobs": jobs, "critical_path": path, "limit": self._instance.settings.startup_timeout}
+
+    def _traffic_now(self) -> dict[str, Any]:
+        report = self._traffic.report()
+        waiting = self._layer.waiting()
+        for each in report["routes"]:
+            each["in_flight"] = sum(
+                other["route"] == each["route"] and other["method"] == each["method"] for other in waiting
+            )
+        report["all"]["in_flight"] = len(waiting)
+        report["waiting"] = waiting[:MOST_WAITING]
+        report["rejected"] = dict(self._layer.rejected)
+        report["limit"] = self._instance.settings.max_concurrency
+        return report
+
+    def _clients(self) -> list[dict[str, Any]]:
+        return [self._host(host) for client in self._instance.service.clients for host in client.report()]
+
+    def _host(self, host: dict[str, Any]) -> dict[str, Any]:
+        """A host's attempts since it was last looked at, as rates."""
+        key = host["client"], host["host"]
+        now = time.monotonic(), host["calls"], host["failed"], host.pop("seconds")
+        before = self._calls.get(key, now)
+        self._calls[key] = now
+        passed, calls, failed, seconds = (b - a for a, b in zip(before, now, strict=True))
+        return {
+            **host,
+            "rate": round(calls / passed, 2) if passed else 0.0,
+            "errors": round(failed / calls, 4) if calls else 0.0,
+            "mean": round(seconds / calls, 6) if calls else None,
+        }
+
+    def _drain(self) -> dict[str, Any] | None:
+        """What a stop is at, and what still holds it up; None where nobody has asked for one."""
+        cause, listener = self._instance.lifecycle.cause, self._instance.listener
+        if cause is None:
+            return None
+        settings, phase = self._instance.settings, self._instance.phase
+        limits = {
+            "drain_delay": settings.drain_delay_max,
+            "drain": settings.drain_timeout,
+            "cleanup": settings.cleanup_timeout,
+        }
+        running = [schedule.job.name for schedule in self._timetable.schedules if schedule.running]
+        return {
+            "reason": cause.reason,
+            "failure": cause.failure,
+            "phase": phase,
+            "phase_since": self._instance.phase_since,
+            "limit": limits.get(phase),
+            "served": self._layer.drained.total(),
+            "periodic_jobs": running,
+            **(self._holding(listener) if listener is not None else {"connections": None, "background": 0}),
+        }
+
+    def _holding(self, listener: Listener) -> dict[str, Any]:
+        connections = listener.report()
+        connections["each"] = connections["each"][:MOST_WAITING]
+        requests = {exchange.task for exchange in list(self._layer.in_flight)}
+        background = _unfinished(set(listener.tasks) - requests)
+        return {"connections": connections, "background": background}
+
+
+def without_private(found: Any) -> Any:
+    """The same picture without what comes from clients: paths, request ids, addresses."""
+    if isinstance(found, dict):
+        return {name: without_private(each) for name, each in found.items() if name not in PRIVATE}
+    return [without_private(each) for each in found] if isinstance(found, list) else found
+
+
+def _unfinished(tasks: set[asyncio.Task[None]]) -> int:
+    return sum(not task.done() for task in tasks)
+
+
+def _check(watch: Watch) -> dict[str, Any]:
+    polls = [[round(poll.at, 1), round(poll.seconds, 4), poll.error] for poll in list(watch.polls)]
+    return {"name": watch.check.name, **watch.report(), "since": watch.since, "polls": polls}
+
+
+def _job(schedule: Any) -> dict[str, Any]:
+    report = schedule.report()
+    began = rfc3339(schedule.began) if schedule.began is not None else None
+    return {"name": schedule.job.name, "every": schedule.job.every, **report, "began": began}
