@@ -1,0 +1,201 @@
+"""The processes of one node, control plane included, in a network namespace of their own."""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import binaries
+import configuration
+import images
+import network
+
+STATE = Path(os.environ.get("LMSERVICE_CLUSTER") or "/run/lmservice-cluster")
+SYSCTLS = ("kernel/panic", "kernel/panic_on_oops", "vm/overcommit_memory")
+CGROUPS = Path("/sys/fs/cgroup")
+START_LIMIT = 120.0
+STOP_LIMIT = 20.0
+
+
+def up() -> str:
+    """Starts the cluster, if it is not running, and gives the path of its kubeconfig."""
+    if (STATE / "pids").exists():
+        return str(STATE / "kubeconfig")
+    if os.getuid():
+        raise SystemExit("a cluster of our own needs root")
+    binaries.build()
+    STATE.mkdir(parents=True, exist_ok=True)
+    (STATE / "sysctls.json").write_text(json.dumps({name: _sysctl(name).read_text() for name in SYSCTLS}))
+    network.make()
+    try:
+        _start()
+    except BaseException:
+        down()
+        raise
+    return str(STATE / "kubeconfig")
+
+
+def down() -> None:
+    """Ends the cluster and removes what it made; nothing happens where there is none."""
+    if not STATE.exists():
+        return
+    _end_containers()
+    for pid in reversed(_pids()):
+        _end(pid)
+    for mounted in _mounts():
+        subprocess.run(["umount", "--lazy", mounted], check=False)
+    network.remove()
+    for name, value in json.loads((STATE / "sysctls.json").read_text()).items():
+        _sysctl(name).write_text(value)
+    _remove_cgroups()
+    shutil.rmtree(STATE)
+
+
+def _start() -> None:
+    token = secrets.token_hex(16)
+    configuration.write(STATE, token)
+    _spawn("etcd", configuration.etcd(STATE))
+    _spawn("containerd", ["containerd", "--config", str(STATE / "containerd.toml")])
+    _spawn("kube-apiserver", configuration.api_server(STATE))
+    _wait("the API server", lambda: _api_ready(token))
+    configuration.write_kubeconfig(STATE, token)
+    _spawn("kube-controller-manager", configuration.controller_manager(STATE))
+    _spawn("kube-scheduler", configuration.scheduler(STATE))
+    _wait("containerd", lambda: _runs("ctr", "--address", str(STATE / "containerd.sock"), "version"))
+    images.load(images.pause(STATE), STATE)
+    _spawn("kubelet", configuration.kubelet(STATE))
+    _wait("the node", lambda: "True" in kubectl("get", "node", "node1", "-o", configuration.READY_PATH))
+    _spawn("traefik", configuration.traefik(STATE))
+    kubectl("apply", "-f", str(STATE / "ingress-class.yaml"))
+
+
+def kubectl(*words: str) -> str:
+    """What kubectl says of this cluster."""
+    command = network.inside([binaries.binary("kubectl"), "--kubeconfig", str(STATE / "kubeconfig"), *words])
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout
+
+
+def restart(name: str, pause: float) -> None:
+    """Kills one of the cluster's processes and starts it again after so many seconds."""
+    commands = json.loads((STATE / "commands.json").read_text())
+    _end(int((STATE / f"{name}.pid").read_text()), signal.SIGKILL)
+    time.sleep(pause)
+    _spawn(name, commands[name])
+
+
+def _spawn(name: str, command: Sequence[str]) -> None:
+    environment = {**os.environ, "AWS_EC2_METADATA_DISABLED": "true", "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
+    with (STATE / f"{name}.log").open("ab") as log:
+        started = subprocess.Popen(
+            network.inside(command),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={key: value for key, value in environment.items() if not key.lower().endswith("_proxy")},
+        )
+    (STATE / f"{name}.pid").write_text(str(started.pid))
+    with (STATE / "pids").open("a") as pids:
+        pids.write(f"{started.pid}\n")
+    kept = STATE / "commands.json"
+    commands = json.loads(kept.read_text()) if kept.exists() else {}
+    kept.write_text(json.dumps({**commands, name: list(command)}))
+
+
+def _wait(what: str, ready: Callable[[], bool]) -> None:
+    end = time.monotonic() + START_LIMIT
+    while not ready():
+        if time.monotonic() > end:
+            tails = "\n".join(f"{log.name}: {log.read_text(errors='replace')[-600:]}" for log in STATE.glob("*.log"))
+            raise SystemExit(f"{what} did not come up within {START_LIMIT:g} s\n{tails}")
+        time.sleep(0.5)
+
+
+def _api_ready(token: str) -> bool:
+    command = ["curl", "-skf", "-H", f"Authorization: Bearer {token}", f"{configuration.API}/readyz"]
+    return _runs(*network.inside(command))
+
+
+def _runs(*command: str) -> bool:
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def _pids() -> list[int]:
+    """The processes that were started; a number that belongs to another one by now is left out."""
+    file = STATE / "pids"
+    numbers = [int(line) for line in file.read_text().split()] if file.exists() else []
+    return [pid for pid in numbers if _is_ours(pid)]
+
+
+def _is_ours(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return str(STATE).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
+def _end_containers() -> None:
+    """Ends the pods' processes, which outlive kubelet and containerd: each hangs below a shim of this containerd."""
+    kubelet = STATE / "kubelet.pid"
+    if kubelet.exists():
+        _end(int(kubelet.read_text()), signal.SIGKILL)
+    address = str(STATE / "containerd.sock")
+    for word in ("tasks", "containers"):
+        listed = subprocess.run(
+            ["ctr", "--address", address, "-n", "k8s.io", word, "list", "-q"],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        for name in listed.stdout.split():
+            action = ["delete", "--force", name] if word == "tasks" else ["delete", name]
+            _runs("ctr", "--address", address, "-n", "k8s.io", word, *action)
+    for entry in Path("/proc").glob("[0-9]*"):
+        if _is_shim(entry):
+            _end(int(entry.name), signal.SIGKILL)
+
+
+def _is_shim(entry: Path) -> bool:
+    with contextlib.suppress(OSError):
+        words = (entry / "cmdline").read_bytes().split(b"\0")
+        return b"containerd-shim" in words[0] and str(STATE / "containerd.sock").encode() in words
+    return False
+
+
+def _end(pid: int, number: signal.Signals = signal.SIGTERM) -> None:
+    if not _is_ours(pid):
+        return
+    os.kill(pid, number)
+    end = time.monotonic() + STOP_LIMIT
+    while _is_ours(pid):
+        if time.monotonic() > end:
+            os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.1)
+
+
+def _mounts() -> list[str]:
+    listed = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    return sorted((each for each in listed if each.startswith(f"{STATE}/")), reverse=True)
+
+
+def _remove_cgroups() -> None:
+    for root in (
+        *CGROUPS.glob("*/kubepods"),
+        *CGROUPS.glob("kubepods"),
+        *CGROUPS.glob("*/k8s.io"),
+        *CGROUPS.glob("k8s.io"),
+    ):
+        for folder, _, _ in os.walk(root, topdown=False):
+            with contextlib.suppress(OSError):
+                Path(folder).rmdir()
+
+
+def _sysctl(name: str) -> Path:
+    return Path("/proc/sys") / name
