@@ -25,6 +25,7 @@ address = "{state}/containerd.sock"
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "{pause}"
 restrict_oom_score_adj = true
+netns_mounts_under_state_dir = true
 
 [plugins."io.containerd.grpc.v1.cri".containerd]
 snapshotter = "overlayfs"
@@ -110,7 +111,10 @@ def api_server(state: Path) -> list[str]:
         "--endpoint-reconciler-type=none",
         "--disable-admission-plugins=ServiceAccount",
         "--kubelet-preferred-address-types=InternalIP",
-        "--feature-gates=SizeBasedListCostEstimate=false",  # its log fills where etcd is as old as Debian's
+        # Debian's etcd is too old to tell how far a watch is, without which lists from the cache wait for a minute
+        "--watch-cache=false",
+        "--feature-gates=SizeBasedListCostEstimate=false,DetectCacheInconsistency=false",
+        "--etcd-compaction-interval=0",
     ]
 
 

@@ -20,7 +20,7 @@ STATE = Path(os.environ.get("LMSERVICE_CLUSTER") or "/run/lmservice-cluster")
 SYSCTLS = ("kernel/panic", "kernel/panic_on_oops", "vm/overcommit_memory")
 CGROUPS = Path("/sys/fs/cgroup")
 START_LIMIT = 120.0
-STOP_LIMIT = 20.0
+_started: list[subprocess.Popen[bytes]] = []  # they outlive this process, which is not to wait for them
 
 
 def up() -> str:
@@ -45,9 +45,8 @@ def down() -> None:
     """Ends the cluster and removes what it made; nothing happens where there is none."""
     if not STATE.exists():
         return
-    _end_containers()
-    for pid in reversed(_pids()):
-        _end(pid)
+    for pid in [*_pids(), *_pods()]:  # nothing of it is kept, so nothing needs to end in order
+        _kill(pid)
     for mounted in _mounts():
         subprocess.run(["umount", "--lazy", mounted], check=False)
     network.remove()
@@ -84,7 +83,7 @@ def kubectl(*words: str) -> str:
 def restart(name: str, pause: float) -> None:
     """Kills one of the cluster's processes and starts it again after so many seconds."""
     commands = json.loads((STATE / "commands.json").read_text())
-    _end(int((STATE / f"{name}.pid").read_text()), signal.SIGKILL)
+    _kill(int((STATE / f"{name}.pid").read_text()))
     time.sleep(pause)
     _spawn(name, commands[name])
 
@@ -100,6 +99,7 @@ def _spawn(name: str, command: Sequence[str]) -> None:
             start_new_session=True,
             env={key: value for key, value in environment.items() if not key.lower().endswith("_proxy")},
         )
+    _started.append(started)
     (STATE / f"{name}.pid").write_text(str(started.pid))
     with (STATE / "pids").open("a") as pids:
         pids.write(f"{started.pid}\n")
@@ -139,25 +139,16 @@ def _is_ours(pid: int) -> bool:
     return False
 
 
-def _end_containers() -> None:
-    """Ends the pods' processes, which outlive kubelet and containerd: each hangs below a shim of this containerd."""
-    kubelet = STATE / "kubelet.pid"
-    if kubelet.exists():
-        _end(int(kubelet.read_text()), signal.SIGKILL)
-    address = str(STATE / "containerd.sock")
-    for word in ("tasks", "containers"):
-        listed = subprocess.run(
-            ["ctr", "--address", address, "-n", "k8s.io", word, "list", "-q"],
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        for name in listed.stdout.split():
-            action = ["delete", "--force", name] if word == "tasks" else ["delete", name]
-            _runs("ctr", "--address", address, "-n", "k8s.io", word, *action)
-    for entry in Path("/proc").glob("[0-9]*"):
-        if _is_shim(entry):
-            _end(int(entry.name), signal.SIGKILL)
+def _pods() -> list[int]:
+    """The pods' processes, which outlive kubelet and containerd: the children of this containerd's shims, and those."""
+    shims = [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _is_shim(entry)]
+    return [*(int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _parent(entry) in shims), *shims]
+
+
+def _parent(entry: Path) -> int:
+    with contextlib.suppress(OSError):
+        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    return 0
 
 
 def _is_shim(entry: Path) -> bool:
@@ -167,17 +158,9 @@ def _is_shim(entry: Path) -> bool:
     return False
 
 
-def _end(pid: int, number: signal.Signals = signal.SIGTERM) -> None:
-    if not _is_ours(pid):
-        return
-    os.kill(pid, number)
-    end = time.monotonic() + STOP_LIMIT
-    while _is_ours(pid):
-        if time.monotonic() > end:
-            os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-        time.sleep(0.1)
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _mounts() -> list[str]:
