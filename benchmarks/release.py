@@ -31,7 +31,7 @@ from strict_client import Load, request_bytes
 INSTANCES = 100
 CLIENTS = 20
 PAUSE = 0.2
-STARTING = 4
+STARTING = 6
 SLEEP = 5.0
 LIMIT = 90.0
 EXIT_LIMIT = 60.0
@@ -67,8 +67,8 @@ SETTING = (
     " old instance is stopped for each that HAProxy takes as up; the seconds are from the first start to the last exit."
     " *lmservice* runs the search service on one shared SQLite file with default settings in the environment `qa`,"
     " asked for flights, and is stopped by `/stop`; *uvicorn* runs a bare starlette app of one route, and is"
-    f" stopped by the hook that most deploy: sleep {SLEEP:g}, then SIGTERM. A failure is a connection refused, reset or cut short, an"
-    " answer of 400 or more, or a timeout."
+    f" stopped by the hook that most deploy: sleep {SLEEP:g}, then SIGTERM. A failure is a connection refused, reset or"
+    " cut short, an answer of 400 or more, or a timeout."
 )
 
 
@@ -140,12 +140,15 @@ class Balancer:
         self._process.kill()
         self._process.wait()
 
-    def wait_up(self, slot: Slot) -> None:
-        """Returns once the slot gets traffic."""
+    def wait_checked(self, slots: Sequence[Slot], status: str) -> None:
+        """Returns once the last checks of all of these found them so: UP gets traffic, DOWN gets none.
+
+        HAProxy begins with every server up, before it has asked any.
+        """
         end = time.monotonic() + UP_LIMIT
-        while not self._states().get(slot.name, "").startswith("UP"):
+        while not all(self._states().get(slot.name, "").startswith(status) for slot in slots):
             if time.monotonic() > end:
-                raise SystemExit(f"{slot.name} is not up after {UP_LIMIT:g} s")
+                raise SystemExit(f"{len(slots)} instances are not all {status} after {UP_LIMIT:g} s")
             time.sleep(0.2)
 
     def _states(self) -> dict[str, str]:
@@ -157,7 +160,8 @@ class Balancer:
             asked.sendall(b"show stat\n")
             table = asked.makefile().read()
         rows = csv.DictReader(io.StringIO(table.lstrip("# ")))
-        return {row["svname"]: row["status"] for row in rows if row["pxname"] == "instances"}
+        checked = [row for row in rows if row["pxname"] == "instances" and row["check_status"] not in {"", "INI"}]
+        return {row["svname"]: row["status"] for row in checked}
 
 
 @dataclass
@@ -192,7 +196,7 @@ class Fleet:
         process.first_answer(self.kind.path)
         answering = time.monotonic()
         if self.balancer:
-            self.balancer.wait_up(slot)
+            self.balancer.wait_checked([slot], "UP")
         self.phases["start"].append(answering - began)
         self.phases["noticed up"].append(time.monotonic() - answering)
         return process, slot
@@ -235,8 +239,8 @@ def fleet_of(kind: Kind, instances: int, folder: Path) -> Iterator[tuple[Fleet, 
             old = [first, *starting.map(fleet.start, slots[1:instances])]
         fleet.balancer = Balancer(folder, entrance, slots, kind)
         running.callback(fleet.balancer.close)
-        for slot in slots[:instances]:
-            fleet.balancer.wait_up(slot)
+        fleet.balancer.wait_checked(slots[:instances], "UP")
+        fleet.balancer.wait_checked(slots[instances:], "DOWN")
         for slot in slots[instances:]:
             fleet.free.put(slot)
         for seconds in fleet.phases.values():

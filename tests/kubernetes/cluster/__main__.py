@@ -1,8 +1,9 @@
-"""`python tests/kubernetes/cluster build|up|down`: a real single-node Kubernetes, as CI brings it up for itself.
+"""`python tests/kubernetes/cluster build|up|down|path`: a real single-node Kubernetes, as CI brings it up for itself.
 
-`build` fills the cache with the programs; `up` starts the cluster inside one network namespace without a route out and
-prints its kubeconfig's path; `down` ends what `up` started, by process id, and puts back what it changed. Both need
-root. Inside the namespace: `nsenter --net=/run/netns/lmservice-cluster COMMAND`, with the ingress on port 8080.
+`build` fills the cache with the programs, whose folder `path` tells; `up` starts the cluster inside one network
+namespace without a route out and prints its kubeconfig's path; `down` ends what `up` started, by process id, and puts
+back what it changed. Both need root. Inside the namespace, with the ingress on port 8080:
+`nsenter --net=/run/netns/lmservice-cluster COMMAND`.
 """
 
 import sys
@@ -10,7 +11,7 @@ import sys
 import binaries
 import node
 
-COMMANDS = {"build": binaries.build, "up": node.up, "down": node.down}
+COMMANDS = {"build": binaries.build, "up": node.up, "down": node.down, "path": binaries.folder}
 
 
 def main() -> int:

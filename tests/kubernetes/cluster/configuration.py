@@ -62,9 +62,11 @@ def write(state: Path, token: str) -> None:
     (state / "cni").mkdir(exist_ok=True)
     (state / "cni" / "pods.conflist").write_text(json.dumps(_cni(state)))
     (state / "kubelet.json").write_text(json.dumps(_kubelet(state)))
+    (state / "traefik.yaml").write_text(json.dumps(_traefik(state, token)))
+    _write_kubeconfig(state, token)
 
 
-def write_kubeconfig(state: Path, token: str) -> None:
+def _write_kubeconfig(state: Path, token: str) -> None:
     """For people, tests and the node."""
     authority = base64.b64encode((state / "certificates" / "apiserver.crt").read_bytes()).decode()
     kubeconfig = {
@@ -77,7 +79,6 @@ def write_kubeconfig(state: Path, token: str) -> None:
     }
     (state / "kubeconfig").write_text(json.dumps(kubeconfig))
     (state / "kubeconfig").chmod(0o600)
-    (state / "traefik.yaml").write_text(json.dumps(_traefik(state, token)))
 
 
 def etcd(state: Path) -> list[str]:

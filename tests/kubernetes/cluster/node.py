@@ -57,13 +57,11 @@ def down() -> None:
 
 
 def _start() -> None:
-    token = secrets.token_hex(16)
-    configuration.write(STATE, token)
+    configuration.write(STATE, secrets.token_hex(16))
     _spawn("etcd", configuration.etcd(STATE))
     _spawn("containerd", ["containerd", "--config", str(STATE / "containerd.toml")])
     _spawn("kube-apiserver", configuration.api_server(STATE))
-    _wait("the API server", lambda: _api_ready(token))
-    configuration.write_kubeconfig(STATE, token)
+    _wait("the API server", lambda: kubectl("get", "--raw", "/readyz") == "ok")
     _spawn("kube-controller-manager", configuration.controller_manager(STATE))
     _spawn("kube-scheduler", configuration.scheduler(STATE))
     _wait("containerd", lambda: _runs("ctr", "--address", str(STATE / "containerd.sock"), "version"))
@@ -72,6 +70,9 @@ def _start() -> None:
     _wait("the node", lambda: "True" in kubectl("get", "node", "node1", "-o", configuration.READY_PATH))
     _spawn("traefik", configuration.traefik(STATE))
     kubectl("apply", "-f", str(STATE / "ingress-class.yaml"))
+    images.load(images.trial(STATE), STATE)
+    for version in images.VERSIONS[1:]:
+        images.tag(version, STATE)
 
 
 def kubectl(*words: str) -> str:
@@ -115,11 +116,6 @@ def _wait(what: str, ready: Callable[[], bool]) -> None:
             tails = "\n".join(f"{log.name}: {log.read_text(errors='replace')[-600:]}" for log in STATE.glob("*.log"))
             raise SystemExit(f"{what} did not come up within {START_LIMIT:g} s\n{tails}")
         time.sleep(0.5)
-
-
-def _api_ready(token: str) -> bool:
-    command = ["curl", "-skf", "-H", f"Authorization: Bearer {token}", f"{configuration.API}/readyz"]
-    return _runs(*network.inside(command))
 
 
 def _runs(*command: str) -> bool:
