@@ -57,6 +57,7 @@ def trial(state: Path) -> Path:
         shutil.copytree(ROOT / "tests" / "kubernetes" / "trial", context, dirs_exist_ok=True)
         _install(context / "lib")
         _buildah(state, "build", "--pull=never", "--isolation=chroot", "--quiet", "-t", f"{TRIAL}:1", str(context))
+    archive.unlink(missing_ok=True)
     _buildah(state, "push", "--quiet", f"{TRIAL}:1", f"docker-archive:{archive}:{TRIAL}:1")
     return archive
 
@@ -90,7 +91,9 @@ def _install(folder: Path) -> None:
     uv = Path(sys.executable).with_name("uv")
     target = ["--target", str(folder), "--python-version", "3.11", "--constraint", str(ROOT / "requirements.lock")]
     packages = [str(ROOT), str(ROOT / "examples" / "search-service")]
-    subprocess.run([str(uv), "pip", "install", "--quiet", *target, *packages], check=True, cwd=folder.parent)
+    subprocess.run(
+        [str(uv), "pip", "install", "--quiet", "--no-sources", *target, *packages], check=True, cwd=folder.parent
+    )
 
 
 def _buildah(state: Path, *words: str) -> str:
