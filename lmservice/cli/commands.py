@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_new_environment(commands)
     _add_top(commands)
     _add_verify_drain(commands)
+    _add_deploy(commands)
     _add_worker(commands)
     return parser
 
@@ -128,6 +129,12 @@ def _add_verify_drain(commands: "Commands") -> None:
     parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of load before the stop (default: 2)")
     parser.add_argument("--signal", action="store_true", help="stop it by SIGTERM instead of /stop")
     parser.set_defaults(command=_verify_drain)
+
+
+def _add_deploy(commands: "Commands") -> None:
+    parser = commands.add_parser("deploy", help="release a service to an environment", add_help=False)
+    parser.add_argument("words", nargs=argparse.REMAINDER)
+    parser.set_defaults(command=_deploy)
 
 
 def _add_worker(commands: "Commands") -> None:
@@ -217,3 +224,9 @@ def _verify_drain(options: argparse.Namespace) -> int:
     settings = target.load(options.target).settings_class.load()
     asked = verify_drain.Options(options.target, options.path, options.clients, options.seconds, options.signal)
     return int(verify_drain.verify(asked, settings))
+
+
+def _deploy(options: argparse.Namespace) -> int:
+    from lmservice.cli import deploy  # noqa: PLC0415
+
+    return int(deploy.deploy(options.words))

@@ -1,0 +1,123 @@
+"""The comparison of a canary with the stable version, over the same window.
+
+A canary is worse where the difference is more than chance: the share of its bad answers is taken at the lower end of
+Wilson's 95 % interval, so that one failure in fifty requests condemns nobody, and five in a hundred do. An answer is
+bad as an error (5xx), and as a slow one, where it took longer than the stable's p99 allows; of the slow ones, one in a
+hundred is every version's due.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from lmservice.deploy.pods import Pod
+from lmservice.deploy.samples import Counts, Metrics
+from lmservice.deploy.settings import DeploySettings
+
+Z = 1.96
+SLOWEST = 0.01
+SAMPLED = 10
+"""How many pods of a version are read at the most; those that are, are read throughout the window."""
+
+
+class Outcome(StrEnum):
+    """What a comparison says."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An outcome and why."""
+
+    outcome: Outcome
+    reason: str
+
+
+@dataclass
+class Window:
+    """What both versions have answered since the window began.
+
+    Attributes:
+        canary: the canary's counts so far.
+        stable: the stable version's.
+    """
+
+    metrics: Metrics
+    namespace: str
+    canary: Counts = field(default_factory=Counts)
+    stable: Counts = field(default_factory=Counts)
+    _last: dict[str, Counts] = field(default_factory=dict)
+
+    def read(self, pods: Sequence[Pod]) -> None:
+        """Adds what came since the last reading; a pod's first one only begins its part of the window."""
+        chosen = [*self._chosen(pods, canary=True), *self._chosen(pods, canary=False)]
+        canaries = {each.name for each in chosen if each.canary}
+        for name, now in self.metrics.read(self.namespace, [each.name for each in chosen]).items():
+            came = now.since(self._last.get(name, now))
+            if name in canaries:
+                self.canary += came
+            else:
+                self.stable += came
+            self._last[name] = now
+
+    def _chosen(self, pods: Sequence[Pod], *, canary: bool) -> list[Pod]:
+        """Those read before come first, so that a pod's part of the window is as long as it can be."""
+        running = [each for each in pods if each.canary == canary and not each.ending]
+        return sorted(running, key=lambda each: (each.name not in self._last, each.name))[:SAMPLED]
+
+
+def judge(canary: Counts, stable: Counts, pods: Sequence[Pod], settings: DeploySettings) -> Verdict:
+    """What the figures and the canary's pods say so far."""
+    if reason := _unwell(pods, settings) or _erring(canary, stable, settings) or _slow(canary, stable, settings):
+        return Verdict(Outcome.FAILED, reason)
+    for name, counts in (("canary", canary), ("stable version", stable)):
+        if counts.requests < settings.min_requests:
+            few = f"the {name} had {counts.requests:.0f} requests, {settings.min_requests} are needed"
+            return Verdict(Outcome.INCONCLUSIVE, f"too little traffic to judge: {few} (LM_DEPLOY_MIN_REQUESTS)")
+    return Verdict(Outcome.PASSED, "no worse than the stable version")
+
+
+def certainly(bad: float, total: float) -> float:
+    """The least share of bad ones that is likely: the lower end of Wilson's interval."""
+    if total <= 0:
+        return 0.0
+    share = min(1.0, max(0.0, bad / total))
+    centre = share + Z * Z / (2 * total)
+    spread = Z * math.sqrt(share * (1 - share) / total + Z * Z / (4 * total * total))
+    return max(0.0, (centre - spread) / (1 + Z * Z / total))
+
+
+def _unwell(pods: Sequence[Pod], settings: DeploySettings) -> str:
+    for each in pods:
+        if each.canary and not each.ending:
+            if each.restarts > settings.max_restarts:
+                return f"pod {each.name} restarted {each.restarts} times"
+            if not each.ready:
+                return f"pod {each.name} is not ready: {each.problem or each.waiting}"
+    return ""
+
+
+def _erring(canary: Counts, stable: Counts, settings: DeploySettings) -> str:
+    allowed = stable.error_ratio + settings.error_ratio_allowance
+    if certainly(canary.errors, canary.requests) <= allowed:
+        return ""
+    return (
+        f"{canary.error_ratio:.1%} of the canary's {canary.requests:.0f} answers were errors,"
+        f" {stable.error_ratio:.1%} of the stable version's {stable.requests:.0f}"
+    )
+
+
+def _slow(canary: Counts, stable: Counts, settings: DeploySettings) -> str:
+    if stable.requests < settings.min_requests:
+        return ""
+    limit = stable.quantile(1 - SLOWEST) * settings.latency_factor + settings.latency_allowance
+    if certainly(canary.slower(limit), canary.requests) <= SLOWEST:
+        return ""
+    return (
+        f"the canary's p99 was {canary.quantile(1 - SLOWEST):.3f} s,"
+        f" the stable version's {stable.quantile(1 - SLOWEST):.3f} s ({limit:.3f} s is allowed)"
+    )

@@ -1,0 +1,222 @@
+"""The API server of one cluster: patient where it does not answer, plain where it refuses."""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from lmservice.deploy.errors import ClusterUnreachableError, DeployUsageError, ReleaseFailedError
+from lmservice.deploy.manifests import Object
+from lmservice.errors import MissingExtraError
+
+MANAGER = "lmservice-deploy"
+"""The field manager of everything that a release applies."""
+CONFLICT = 409
+NOT_FOUND = 404
+_CALL_TIMEOUT = (5.0, 30.0)
+_PASSING = {429, 500, 502, 503, 504}
+_WAIT_MAX = 2.0
+T = TypeVar("T")
+
+
+class ApiRefusalError(ReleaseFailedError):
+    """The API server said no; `status` is HTTP's."""
+
+    def __init__(self, reason: str, status: int) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class Cluster:
+    """A connection to the cluster of a kubeconfig's context; what is asked of it is asked again while it is away.
+
+    Args:
+        context: the context's name; empty for the current one, or the pod's own service account.
+        patience: how long the API server may be unreachable, in seconds.
+
+    Raises:
+        MissingExtraError: the Kubernetes client is not installed.
+        DeployUsageError: there is no such context.
+    """
+
+    def __init__(self, context: str, patience: float) -> None:
+        self.context = context
+        self.patience = patience
+        self.namespace, self._api = _connected(context)
+        self._dynamic: Any = None
+
+    def another(self) -> "Cluster":
+        """One more connection to the same cluster, for another thread."""
+        return Cluster(self.context, self.patience)
+
+    @contextmanager
+    def patient(self, patience: float) -> Iterator[None]:
+        """Another patience for as long as the `with` lasts."""
+        before, self.patience = self.patience, patience
+        try:
+            yield
+        finally:
+            self.patience = before
+
+    def apply(self, item: Object, *, dry_run: bool = False) -> Object:
+        """Server-side apply: every field that the object has is this field manager's from now on."""
+        options: dict[str, Any] = {"field_manager": MANAGER, "force_conflicts": True}
+        if dry_run:
+            options["dry_run"] = "All"
+        kind = "application/apply-patch+yaml"
+        return self._call("patch", item, body=item, content_type=kind, **options)
+
+    def get(self, item: Object) -> Object | None:
+        """What the cluster has of this object."""
+        try:
+            return self._call("get", item)
+        except ApiRefusalError as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+
+    def create(self, item: Object) -> Object:
+        """Makes it; refused with 409 where it exists."""
+        return self._call("post", item, named=False, body=item, field_manager=MANAGER)
+
+    def replace(self, item: Object) -> Object:
+        """Overwrites it; refused with 409 where its resourceVersion is not the last any more."""
+        return self._call("put", item, body=item, field_manager=MANAGER)
+
+    def delete(self, item: Object) -> None:
+        """Deletes it, and what it owns after it; nothing happens where it is gone."""
+        try:
+            self._call("delete", item, propagation_policy="Background")
+        except ApiRefusalError as error:
+            if error.status != NOT_FOUND:
+                raise
+
+    def list(self, item: Object, labels: str) -> Object:
+        """Those of the object's kind and namespace that have these labels; `metadata.resourceVersion` says when."""
+        return self._call("get", item, named=False, label_selector=labels)
+
+    def wait_change(self, item: Object, labels: str, version: str, seconds: int) -> None:
+        """Returns as soon as one of them differs from what `list` gave, after `seconds` at the latest."""
+        options = {"label_selector": labels, "resource_version": version, "timeout_seconds": seconds, "watch": True}
+        began = time.monotonic()
+        try:
+            response = self._request("get", self._path(item, named=False), _request_timeout=(5, seconds + 5), **options)
+            try:
+                response.readline()  # of urllib3: a line for an event, or the end
+            finally:
+                response.close()
+        except Exception:  # noqa: BLE001 - the next look says what is wrong, with its patience
+            time.sleep(max(0.0, min(1.0, began + seconds - time.monotonic())))
+
+    def proxied(self, namespace: str, pod: str, port: int, path: str) -> str:
+        """What a pod's port answers with, by way of the API server; refused where it does not answer 200."""
+        place = f"/api/v1/namespaces/{namespace}/pods/{quote(pod)}:{port}/proxy{path}"
+        response = self._once(lambda: self._request("get", place, header_params={"Accept": "*/*"}))
+        return str(response.data.decode("utf-8", "replace"))
+
+    def _call(self, method: str, item: Object, *, named: bool = True, **options: Any) -> Object:
+        def attempt() -> Object:
+            response = self._request(method, self._path(item, named=named), **options)
+            loaded: Object = json.loads(response.data)
+            return loaded
+
+        return self._patiently(attempt)
+
+    def _request(self, method: str, path: str, **options: Any) -> Any:
+        given = {"_request_timeout": _CALL_TIMEOUT, "header_params": {}, "query_params": [], **options}
+        return self._client.request(method, path, serialize=False, **given)
+
+    def _path(self, item: Object, *, named: bool) -> str:
+        kind = self._kind(item)
+        metadata = item["metadata"]
+        namespace = (metadata.get("namespace") or self.namespace) if kind.namespaced else None
+        return str(kind.path(name=metadata["name"] if named else None, namespace=namespace))
+
+    def _kind(self, item: Object) -> Any:
+        from kubernetes.dynamic.exceptions import ResourceNotFoundError  # noqa: PLC0415 - of the extra
+
+        try:
+            return self._client.resources.get(api_version=item["apiVersion"], kind=item["kind"])
+        except ResourceNotFoundError:
+            raise ApiRefusalError(f"the cluster knows no {item['kind']} of {item['apiVersion']}", NOT_FOUND) from None
+
+    @property
+    def _client(self) -> Any:
+        """Made when first needed, as making it asks the API server what it has."""
+        from kubernetes.dynamic import DynamicClient  # noqa: PLC0415 - of the extra
+
+        if self._dynamic is None:
+            self._dynamic = DynamicClient(self._api)  # type: ignore[no-untyped-call]
+        return self._dynamic
+
+    def _patiently(self, attempt: Callable[[], T]) -> T:
+        trying = Retrying(
+            retry=retry_if_exception(_passes),
+            stop=stop_after_delay(self.patience),
+            wait=wait_random_exponential(multiplier=0.2, max=_WAIT_MAX),
+            retry_error_callback=self._gave_up,
+        )
+        answer: T = trying(self._once, attempt)
+        return answer
+
+    def _once(self, attempt: Callable[[], T]) -> T:
+        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415 - of the extra
+
+        try:
+            return attempt()
+        except ApiException as error:
+            if error.status in _PASSING or not error.status:
+                raise
+            raise ApiRefusalError(_said(error.body) or str(error.reason), int(error.status)) from None
+
+    def _gave_up(self, state: RetryCallState) -> Any:
+        cause = state.outcome.exception() if state.outcome else None
+        raise ClusterUnreachableError(
+            f"the API server has not answered for {self.patience:g} s ({type(cause).__name__})"
+        ) from None
+
+
+def _passes(error: BaseException) -> bool:
+    """Whether the same call may do later: the server is away, overloaded or starting."""
+    from kubernetes.client.exceptions import ApiException  # noqa: PLC0415 - of the extra
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415 - of the extra
+
+    return isinstance(error, (ApiException, HTTPError, OSError))
+
+
+def _said(body: Any) -> str:
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        text = str(json.loads(text)["message"])
+    return " ".join(text.split())[:300]
+
+
+def _connected(context: str) -> tuple[str, Any]:
+    """The context's namespace, and a client that tries each call once."""
+    try:
+        from kubernetes import client, config  # noqa: PLC0415 - of the extra
+    except ImportError:
+        raise MissingExtraError("releases need the Kubernetes client: install lmservice[deploy]") from None
+    configuration = client.Configuration()
+    try:
+        config.load_config(context=context or None, client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except (config.ConfigException, FileNotFoundError) as error:
+        raise DeployUsageError(f"no cluster to release to: {' '.join(str(error).split())}") from None
+    configuration.retries = False
+    return _namespace(context), client.ApiClient(configuration)
+
+
+def _namespace(context: str) -> str:
+    from kubernetes import config  # noqa: PLC0415 - of the extra
+
+    try:
+        contexts, active = config.list_kube_config_contexts()  # type: ignore[no-untyped-call]
+    except config.ConfigException:
+        return "default"
+    named = next((each for each in contexts if each["name"] == context), active)
+    return str(named["context"].get("namespace") or "default")

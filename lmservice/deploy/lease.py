@@ -1,0 +1,150 @@
+"""The lock of a service in an environment: a Lease, so that two pipelines never release at once.
+
+It is held by renewing it. A holder that was killed stops renewing, and after the lease's duration, by the waiting
+pipeline's own clock as clocks differ, the next one takes it over.
+"""
+
+import contextlib
+import getpass
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+from lmservice.deploy.cluster import CONFLICT, ApiRefusalError, Cluster
+from lmservice.deploy.errors import ClusterUnreachableError, LockLostError, RefusedError
+from lmservice.deploy.manifests import Object
+
+_LOOK = 1.0
+_RENEWALS = 3  # per duration
+
+
+class Lock:
+    """Held from the start to the end of its `with`.
+
+    Args:
+        cluster: where it is.
+        namespace: the service's.
+        name: the Lease's name.
+        duration: how long it is held without being renewed, in seconds.
+        wait: how long to wait for another holder, in seconds.
+        waiting: called once with the other holder's name, where there is one.
+
+    Raises:
+        RefusedError: on entering: another pipeline still holds it.
+    """
+
+    def __init__(
+        self, cluster: Cluster, namespace: str, name: str, *, duration: int, wait: float, waiting: Callable[[str], None]
+    ) -> None:
+        self._cluster, self._duration, self._wait, self._waiting = cluster, duration, wait, waiting
+        self._lease: Object = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": name, "namespace": namespace},
+        }
+        self.holder = f"{_user()}@{socket.gethostname()}:{os.getpid()}-{secrets.token_hex(4)}"
+        self._lost = ""
+        self._ended = threading.Event()
+        self._renewing = threading.Thread(target=self._renew, name="lmservice.lease", daemon=True)
+
+    def __enter__(self) -> Self:
+        end = time.monotonic() + self._wait
+        seen: tuple[object, float] = (None, 0.0)
+        told = False
+        while not self._taken(seen):
+            held = self._cluster.get(self._lease) or {"spec": {}}
+            version = held["spec"].get("holderIdentity"), held["spec"].get("renewTime")
+            if version != seen[0]:
+                seen = version, time.monotonic()
+            if version[0] and not told:
+                self._waiting(str(version[0]))
+                told = True
+            if time.monotonic() > end:
+                raise RefusedError(f"another pipeline is releasing: {version[0]} holds the lock, since {_since(held)}")
+            time.sleep(_LOOK)
+        self._renewing.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._renewing.join(self._duration)
+        if not self._lost:
+            with contextlib.suppress(ApiRefusalError, ClusterUnreachableError):
+                self._write("", 1)
+
+    def check(self) -> None:
+        """Nothing, while it is held.
+
+        Raises:
+            LockLostError: another pipeline has taken it over.
+        """
+        if self._lost:
+            raise LockLostError(f"{self._lost} has taken over the lock; what was begun is its to end")
+
+    def _taken(self, seen: tuple[object, float]) -> bool:
+        """Takes it where it is free, or has not been renewed for its duration since it was first seen so."""
+        held = self._cluster.get(self._lease)
+        if held is None:
+            return self._won(lambda: self._cluster.create({**self._lease, "spec": self._spec()}))
+        spec = held["spec"]
+        version = spec.get("holderIdentity"), spec.get("renewTime")
+        duration = float(spec.get("leaseDurationSeconds") or self._duration)
+        expired = version == seen[0] and time.monotonic() - seen[1] > duration
+        if spec.get("holderIdentity") and not expired:
+            return False
+        return self._won(lambda: self._cluster.replace({**held, "spec": self._spec()}))
+
+    def _won(self, write: Callable[[], object]) -> bool:
+        try:
+            write()
+        except ApiRefusalError as error:
+            if error.status == CONFLICT:
+                return False
+            raise
+        return True
+
+    def _renew(self) -> None:
+        cluster = self._cluster.another()
+        while not self._ended.wait(self._duration / _RENEWALS):
+            with contextlib.suppress(ApiRefusalError, ClusterUnreachableError):
+                held = cluster.get(self._lease)
+                holder = held["spec"].get("holderIdentity") if held else None
+                if holder != self.holder:
+                    self._lost = holder or "somebody"
+                    return
+                cluster.replace({**(held or {}), "spec": self._spec()})
+
+    def _write(self, holder: str, duration: int) -> None:
+        held = self._cluster.get(self._lease)
+        if held and held["spec"].get("holderIdentity") == self.holder:
+            self._cluster.replace(
+                {**held, "spec": {**self._spec(), "holderIdentity": holder, "leaseDurationSeconds": duration}}
+            )
+
+    def _spec(self) -> Object:
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return {
+            "holderIdentity": self.holder,
+            "leaseDurationSeconds": self._duration,
+            "acquireTime": now,
+            "renewTime": now,
+        }
+
+
+def _since(held: Object) -> str:
+    return str(held["spec"].get("acquireTime", "")).partition(".")[0]
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        return str(os.getuid())

@@ -1,0 +1,144 @@
+"""What a release shows while it goes on: a live table on a terminal, a line for each event elsewhere, or JSON."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TextIO
+
+from lmservice.deploy.release import Observer
+from lmservice.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+_SENTENCES = {
+    "begin": "releasing {artifact} as {service} to {environment}",
+    "step": "step {number} of {of}: {step}",
+    "note": "{text}",
+    "rollback": "rolling back: {reason}",
+    "released": "release {release}: {artifact} serves",
+}
+
+
+@contextmanager
+def shown(form: str = "live", out: TextIO | None = None) -> Iterator[Observer]:
+    """An observer that shows what it is told, on stderr unless `out` says otherwise.
+
+    Args:
+        form: `live` (a table on a terminal, lines elsewhere) or `json` (one object a line).
+        out: where to.
+    """
+    stream = out or sys.stderr
+    if form == "json":
+        yield lambda name, details: _print_json(stream, name, details)
+    elif not stream.isatty():
+        yield Lines(stream)
+    else:
+        with _table(stream) as observer:
+            yield observer
+
+
+class Lines:
+    """One line an event; what has not changed is not said again."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._last = ""
+
+    def __call__(self, name: str, details: Mapping[str, Any]) -> None:
+        """Writes the line."""
+        line = sentence(name, details)
+        if line != self._last:
+            self._stream.write(f"{datetime.now(UTC):%H:%M:%S} {line}\n")
+            self._stream.flush()
+        self._last = line
+
+
+def sentence(name: str, details: Mapping[str, Any]) -> str:
+    """An event in words."""
+    if name == "pods":
+        counted = Counter((each["image"], each["state"]) for each in details["pods"])
+        return "pods: " + ", ".join(f"{count} {state} ({image})" for (image, state), count in sorted(counted.items()))
+    if name == "analysis":
+        figures = f"{_figures('canary', details)}; {_figures('stable', details)}"
+        return f"{figures}: {details['verdict']}, {details['reason']}"
+    return _SENTENCES[name].format(**details)
+
+
+def _figures(version: str, details: Mapping[str, Any]) -> str:
+    counts = details[version]
+    return (
+        f"{version}: {counts['requests']:.0f} requests, {counts['error_ratio']:.2%} errors,"
+        f" p99 {counts['p99'] * 1000:.0f} ms"
+    )
+
+
+def _print_json(stream: TextIO, name: str, details: Mapping[str, Any]) -> None:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    stream.write(json.dumps({"timestamp": now, "event": name, **details}) + "\n")
+    stream.flush()
+
+
+@contextmanager
+def _table(stream: TextIO) -> Iterator[Observer]:
+    try:
+        from rich.console import Console  # noqa: PLC0415 - of the extra
+        from rich.live import Live  # noqa: PLC0415
+    except ImportError:
+        raise MissingExtraError("to show a release live needs rich: install lmservice[deploy]") from None
+    view = Table()
+    with Live(console=Console(file=stream), get_renderable=view.render, refresh_per_second=4) as live:
+
+        def observe(name: str, details: Mapping[str, Any]) -> None:
+            view.observe(name, details)
+            if name not in {"pods", "analysis"}:
+                live.console.print(sentence(name, details), highlight=False)
+
+        yield observe
+
+
+class Table:
+    """The last of each kind of event, as two small tables."""
+
+    def __init__(self) -> None:
+        self._pods: list[dict[str, Any]] = []
+        self._analysis: Mapping[str, Any] = {}
+
+    def observe(self, name: str, details: Mapping[str, Any]) -> None:
+        """Keeps what the tables show."""
+        if name == "pods":
+            self._pods = details["pods"]
+        elif name == "analysis":
+            self._analysis = details
+        elif name == "step":
+            self._analysis = {}
+
+    def render(self) -> "RenderableType":
+        """The tables as they are now."""
+        from rich.console import Group  # noqa: PLC0415
+        from rich.table import Table as Grid  # noqa: PLC0415
+
+        pods = Grid("version", "role", "state", "pods", box=None)
+        counted = Counter((each["image"], _role(each), each["state"]) for each in self._pods)
+        for (image, role, state), count in sorted(counted.items()):
+            pods.add_row(image, role, f"[{_colour(state)}]{state}", str(count))
+        if not self._analysis:
+            return pods
+        figures = Grid("", "requests", "errors", "p99", box=None)
+        for version in ("canary", "stable"):
+            counts = self._analysis[version]
+            p99 = f"{counts['p99'] * 1000:.0f} ms"
+            figures.add_row(version, f"{counts['requests']:.0f}", f"{counts['error_ratio']:.2%}", p99)
+        return Group(pods, figures, f"{self._analysis['verdict']}: {self._analysis['reason']}")
+
+
+def _role(pod: Mapping[str, Any]) -> str:
+    return "canary" if pod["canary"] else "stable"
+
+
+def _colour(state: str) -> str:
+    return {"ready": "green", "starting": "yellow", "ending": "dim"}.get(state, "red")

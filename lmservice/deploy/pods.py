@@ -1,0 +1,117 @@
+"""A pod as a release sees it: which version, ready or not, and what keeps it from getting ready."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lmservice.deploy.manifests import CANARY, TRACK, Object
+
+_HASH = "pod-template-hash"
+_HOPELESS = {
+    "ImagePullBackOff": "its image cannot be pulled",
+    "ErrImageNeverPull": "its image is not on the node, and may not be pulled",
+    "InvalidImageName": "its image's name is invalid",
+    "CreateContainerConfigError": "its container cannot be configured",
+    "CreateContainerError": "its container cannot be created",
+    "RunContainerError": "its container cannot be run",
+    "CrashLoopBackOff": "it crashes again and again",
+}
+
+
+@dataclass(frozen=True)
+class Pod:
+    """What matters of a pod.
+
+    Attributes:
+        template: the hash of the pod template that it was made from.
+        image: what its first container runs, as the manifest says.
+        digest: the same as the node found it; empty until it runs.
+        problem: why it will not get ready by waiting; empty where it may.
+        waiting: why it is not ready yet.
+    """
+
+    name: str
+    template: str
+    canary: bool
+    image: str
+    digest: str
+    ready: bool
+    ending: bool
+    restarts: int
+    problem: str
+    waiting: str
+
+    @property
+    def state(self) -> str:
+        """One word or two, for people."""
+        if self.ending:
+            return "ending"
+        return "ready" if self.ready else self.problem or "starting"
+
+
+def pod(item: Object) -> Pod:
+    """The pod of the API's object."""
+    metadata, spec, status = item["metadata"], item["spec"], item.get("status", {})
+    containers = status.get("containerStatuses", [])
+    labels = metadata.get("labels", {})
+    restarts = sum(each["restartCount"] for each in containers)
+    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions", []))
+    return Pod(
+        name=metadata["name"],
+        template=labels.get(_HASH, ""),
+        canary=labels.get(TRACK) == CANARY,
+        image=spec["containers"][0]["image"],
+        digest=_digest(containers),
+        ready=ready,
+        ending="deletionTimestamp" in metadata,
+        restarts=restarts,
+        problem=_problem(containers, status),
+        waiting=_waiting(status, containers),
+    )
+
+
+def template_of(replica_sets: Iterable[Object], deployment: Object) -> str:
+    """The hash of the Deployment's newest pod template; empty until its ReplicaSet is there."""
+    owner = deployment["metadata"]["uid"]
+    owned = [
+        each
+        for each in replica_sets
+        if owner in {reference["uid"] for reference in each["metadata"].get("ownerReferences", [])}
+    ]
+    newest = max(owned, key=_revision, default=None)
+    wanted = _revision(deployment)
+    return str(newest["metadata"]["labels"].get(_HASH, "")) if newest and _revision(newest) == wanted else ""
+
+
+def _revision(item: Object) -> int:
+    return int(item["metadata"].get("annotations", {}).get("deployment.kubernetes.io/revision", 0))
+
+
+def _digest(containers: list[Object]) -> str:
+    return str(containers[0].get("imageID", "")).rpartition("@")[2] if containers else ""
+
+
+def _problem(containers: list[Object], status: Object) -> str:
+    for each in containers:
+        waiting = each.get("state", {}).get("waiting") or {}
+        if waiting.get("reason") in _HOPELESS:
+            return _detailed(_HOPELESS[waiting["reason"]], each, waiting)
+    if status.get("phase") == "Failed":
+        return f"it ended: {status.get('reason') or 'failed'}"
+    return ""
+
+
+def _detailed(text: str, container: Object, waiting: Object) -> str:
+    ended = container.get("lastState", {}).get("terminated") or {}
+    if ended:
+        return f"{text} (exit code {ended.get('exitCode')})"
+    message = " ".join(str(waiting.get("message", "")).split())[:160]
+    return f"{text} ({container['image']}{': ' + message if message else ''})"
+
+
+def _waiting(status: Object, containers: list[Object]) -> str:
+    for condition in status.get("conditions", []):
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return f"not scheduled: {condition.get('message', '')}"
+    if any("running" in each.get("state", {}) for each in containers):
+        return "it runs, but its readiness probe does not pass"
+    return "its container has not started"

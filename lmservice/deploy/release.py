@@ -1,0 +1,227 @@
+"""One release from its first look to its end: the plan's steps, and the way back whenever one of them fails.
+
+Whatever happens, the old version serves whole. Until the last step nothing of it is touched: the canary is a Deployment
+of its own, and only objects that did not exist before are made. What the last step applies is undone by applying what
+the history kept of the release before.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeAlias
+
+from lmservice.deploy import history
+from lmservice.deploy.analysis import Outcome, Verdict, Window, judge
+from lmservice.deploy.cluster import Cluster
+from lmservice.deploy.errors import (
+    InterruptedReleaseError,
+    LockLostError,
+    ReleaseFailedError,
+)
+from lmservice.deploy.history import History, Kept
+from lmservice.deploy.lease import Lock
+from lmservice.deploy.manifests import Manifests, Object, key, selector
+from lmservice.deploy.plan import WHOLE, Analysis, CanaryPods, Pause, Plan, Promote
+from lmservice.deploy.rollout import Look, follow, look
+from lmservice.deploy.samples import Metrics
+from lmservice.deploy.settings import DeploySettings
+
+Observer: TypeAlias = Callable[[str, Mapping[str, Any]], None]
+"""Called with an event's name and its details, from the release's own thread."""
+
+_TURN = 0.5
+_KEPT_KINDS = {"Namespace", "PersistentVolumeClaim", "CustomResourceDefinition"}
+
+
+@dataclass
+class Release:
+    """One plan for one service in one environment.
+
+    Attributes:
+        kept: this release's record; written before anything is touched, so that a next run knows what to clean up.
+        old: the release before, to which it goes back; None for the first one.
+    """
+
+    cluster: Cluster
+    history: History
+    lock: Lock
+    metrics: Metrics
+    settings: DeploySettings
+    observer: Observer
+    kept: Kept
+    old: Kept | None
+    expected_digest: str = ""
+    _touched: bool = False
+
+    def run(self, plan: Plan) -> None:
+        """Every step, or the way back.
+
+        Raises:
+            ReleaseFailedError: a step failed, and the old version serves whole again.
+            LockLostError: another pipeline has taken over; nothing more was touched.
+        """
+        try:
+            self._prepare()
+            for number, step in enumerate(plan.steps, 1):
+                self._step(step, number, len(plan.steps))
+        except LockLostError:
+            raise
+        except (Exception, KeyboardInterrupt) as error:  # whatever it is, the old version is to serve whole
+            raise self._failed(_reason(error), interrupted=isinstance(error, KeyboardInterrupt)) from error
+        self.kept = self.history.end(self.kept, history.RELEASED)
+
+    def restore(self) -> None:
+        """Goes back to the old version, whole: what the release made is deleted, what it changed is applied again."""
+        with self.cluster.patient(self.settings.rollback_patience):
+            self.cluster.delete(self._canary(1))
+            if self.old is None:
+                self._delete(self.kept.made)
+                return
+            for item in [*self.old.manifests.others, self._at_size(self.old.manifests)] if self._touched else []:
+                self.cluster.apply(item)
+            known = {key(each) for each in self.old.manifests.objects}
+            self._delete([each for each in self.kept.made if key(each) not in known])
+            self._follow(self.old.manifests.deployment)
+
+    def touched(self) -> None:
+        """Says that the stable version may have been changed, as by a run that was killed."""
+        self._touched = True
+
+    def _failed(self, reason: str, *, interrupted: bool) -> ReleaseFailedError:
+        self.observer("rollback", {"reason": reason})
+        kind = InterruptedReleaseError if interrupted else ReleaseFailedError
+        try:
+            self.restore()
+        except KeyboardInterrupt:
+            return InterruptedReleaseError(f"{reason}; the rollback was interrupted too: run this again to end it")
+        except ReleaseFailedError as error:
+            return kind(f"{reason}; rolling back did not end ({error}): run this again to end it")
+        outcome = history.INTERRUPTED if interrupted else history.FAILED
+        with self.cluster.patient(self.settings.rollback_patience):
+            self.kept = self.history.end(self.kept, outcome, reason)
+        left = f"{self.old.record.artifact} serves" if self.old else "what it had made is deleted"
+        return kind(f"{reason}; rolled back, {left}")
+
+    def _prepare(self) -> None:
+        """Applies what did not exist before, as the canary may need it: a new ConfigMap, a first Service."""
+        made = {key(each) for each in self.kept.made}
+        for item in self.kept.manifests.others:
+            if key(item) in made:
+                self.cluster.apply(item)
+
+    def _step(self, step: object, number: int, count: int) -> None:
+        self.lock.check()
+        self.observer("step", {"step": str(step), "number": number, "of": count})
+        self.kept = self.history.write(replace(self.kept, record=replace(self.kept.record, stage=str(step))))
+        match step:
+            case Promote(percent) if percent == WHOLE:
+                self._promote()
+            case _ if self.old is None:
+                self.observer("note", {"text": "nothing runs yet to compare with: this step is left out"})
+            case CanaryPods(pods):
+                self._grow(pods)
+            case Promote():
+                self._grow(max(step.canary_pods(self._stable_pods()), 1))
+            case Pause(seconds):
+                self._wait(seconds)
+            case Analysis(seconds):
+                self._analyse(seconds)
+
+    def _grow(self, pods: int) -> None:
+        canary = self._canary(pods)
+        self.cluster.apply(canary)
+        self._notice(self._follow(canary))
+
+    def _promote(self) -> None:
+        """The new version becomes the stable one; the canary goes once it serves whole."""
+        self._touched = True
+        manifests = self.kept.manifests
+        for item in manifests.others:
+            self.cluster.apply(item)
+        self.cluster.apply(self._at_size(manifests))
+        self._notice(self._follow(manifests.deployment))
+        self.cluster.delete(self._canary(1))
+        known = {key(each) for each in manifests.objects}
+        if self.old:
+            gone = [each for each in self.old.manifests.objects if key(each) not in known]
+            self._delete([each for each in gone if each["kind"] not in _KEPT_KINDS])
+
+    def _analyse(self, seconds: float) -> None:
+        window, bad = Window(self.metrics, self.kept.manifests.namespace), 0
+        end = time.monotonic() + seconds
+        window.read(self._look().pods)
+        while (left := end - time.monotonic()) > 0:
+            self._wait(min(left, self.settings.analysis_interval))
+            pods = self._look().pods
+            window.read(pods)
+            verdict = judge(window.canary, window.stable, pods, self.settings)
+            self._measured(window, verdict)
+            bad = bad + 1 if verdict.outcome is Outcome.FAILED else 0
+            if bad > self.settings.failure_limit:
+                break
+        if verdict.outcome is not Outcome.PASSED:
+            raise ReleaseFailedError(verdict.reason)
+
+    def _measured(self, window: Window, verdict: Verdict) -> None:
+        figures = {
+            name: {"requests": counts.requests, "error_ratio": counts.error_ratio, "p99": counts.quantile(0.99)}
+            for name, counts in (("canary", window.canary), ("stable", window.stable))
+        }
+        self.observer("analysis", {**figures, "verdict": verdict.outcome.value, "reason": verdict.reason})
+
+    def _wait(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.lock.check()
+            time.sleep(min(left, _TURN))
+
+    def _look(self) -> Look:
+        now = look(self.cluster, self._canary(1), self._labels())
+        self._seen(now)
+        return now
+
+    def _follow(self, deployment: Object) -> Look:
+        return follow(self.cluster, deployment, self._labels(), settings=self.settings, seen=self._seen)
+
+    def _seen(self, now: Look) -> None:
+        self.lock.check()
+        self.observer("pods", {"pods": [{**asdict(each), "state": each.state} for each in now.pods]})
+
+    def _notice(self, now: Look) -> None:
+        """Remembers the digest that the nodes found behind the version, and refuses another than was tested before."""
+        digest = next((each.digest for each in now.new if each.digest), "")
+        if digest and self.expected_digest and digest != self.expected_digest:
+            raise ReleaseFailedError(
+                f"{self.kept.record.artifact} is another image ({digest}) than passed before ({self.expected_digest})"
+            )
+        self.kept = replace(self.kept, record=replace(self.kept.record, digest=digest))
+
+    def _canary(self, pods: int) -> Object:
+        return self.kept.manifests.canary(pods)
+
+    def _labels(self) -> str:
+        """Of all pods of the service: a Deployment's selector cannot change, so the old one's is the canary's too."""
+        return selector(self.kept.manifests.deployment)
+
+    def _stable_pods(self) -> int:
+        live = self.cluster.get(self.kept.manifests.deployment)
+        return int(live["spec"]["replicas"]) if live else 1
+
+    def _at_size(self, manifests: Manifests) -> Object:
+        """The Deployment, at the size that it has where an autoscaler decides it, or where its manifest names none."""
+        deployment = manifests.deployment
+        if manifests.scaled or "replicas" not in deployment["spec"]:
+            live = self.cluster.get(deployment)
+            if live:
+                return {**deployment, "spec": {**deployment["spec"], "replicas": live["spec"]["replicas"]}}
+        return deployment
+
+    def _delete(self, items: Sequence[Object]) -> None:
+        for item in items:
+            self.cluster.delete(item)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return str(error) if isinstance(error, ReleaseFailedError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,115 @@
+"""The rollout of one Deployment, which Kubernetes does and a watch follows, to its end or to what makes it hopeless."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lmservice.deploy.cluster import Cluster
+from lmservice.deploy.errors import ReleaseFailedError
+from lmservice.deploy.manifests import Object, selector
+from lmservice.deploy.pods import Pod, pod, template_of
+from lmservice.deploy.settings import DeploySettings
+
+_RESYNC = 2
+_CALM = 0.2
+
+
+@dataclass(frozen=True)
+class Look:
+    """A Deployment and its service's pods at one moment; `version` is the list's, for the watch that follows."""
+
+    deployment: Object
+    pods: Sequence[Pod]
+    template: str
+    version: str
+
+    @property
+    def new(self) -> list[Pod]:
+        """The Deployment's pods of its newest template."""
+        return [each for each in self.pods if self.template and each.template == self.template]
+
+    @property
+    def done(self) -> bool:
+        """Whether every pod is of the newest template, and ready."""
+        status, wanted = self.deployment.get("status", {}), self.deployment["spec"]["replicas"]
+        seen = status.get("observedGeneration", 0) >= self.deployment["metadata"]["generation"]
+        counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")]
+        return bool(seen and counts == [wanted] * 4)
+
+    @property
+    def refusal(self) -> str:
+        """Why Kubernetes cannot make the pods, or has given up; empty while it goes on."""
+        conditions = {each["type"]: each for each in self.deployment.get("status", {}).get("conditions", [])}
+        failure, progress = conditions.get("ReplicaFailure", {}), conditions.get("Progressing", {})
+        if failure.get("status") == "True":
+            return f"the cluster refuses its pods: {failure.get('message', '')}"
+        if progress.get("reason") == "ProgressDeadlineExceeded":
+            return f"it made no progress: {progress.get('message', '')}"
+        return ""
+
+
+def look(cluster: Cluster, deployment: Object, labels: str) -> Look:
+    """How things stand now.
+
+    Args:
+        cluster: where.
+        deployment: which; its name and namespace are enough.
+        labels: a selector of all pods of the service, the other version's included.
+
+    Raises:
+        ReleaseFailedError: the Deployment is gone.
+    """
+    found = cluster.get(deployment)
+    if found is None:
+        raise ReleaseFailedError(f"the Deployment {deployment['metadata']['name']} was deleted meanwhile")
+    namespace = found["metadata"]["namespace"]
+    sets = cluster.list(_kind("apps/v1", "ReplicaSet", namespace), selector(found))
+    listed = cluster.list(_kind("v1", "Pod", namespace), labels)
+    pods = [pod(each) for each in listed["items"]]
+    return Look(found, pods, template_of(sets["items"], found), listed["metadata"]["resourceVersion"])
+
+
+def follow(
+    cluster: Cluster, deployment: Object, labels: str, *, settings: DeploySettings, seen: Callable[[Look], None]
+) -> Look:
+    """Returns once the rollout is done; `seen` is called with every look, and may raise to end it.
+
+    Raises:
+        ReleaseFailedError: it cannot succeed, or did not within `ready_timeout`; the reason names a pod where it can.
+    """
+    name, end = deployment["metadata"]["name"], time.monotonic() + settings.ready_timeout
+    while True:
+        now = look(cluster, deployment, labels)
+        seen(now)
+        if now.done:
+            return now
+        if reason := now.refusal or _hopeless(now, settings):
+            raise ReleaseFailedError(f"{name}: {reason}")
+        if time.monotonic() > end:
+            raise ReleaseFailedError(f"{name}: {_late(now, settings)}")
+        cluster.wait_change(
+            _kind("v1", "Pod", deployment["metadata"].get("namespace", "")), labels, now.version, _RESYNC
+        )
+        time.sleep(_CALM)  # pods change by the dozen
+
+
+def _hopeless(now: Look, settings: DeploySettings) -> str:
+    for each in now.new:
+        if each.problem:
+            return f"pod {each.name}: {each.problem}"
+        if each.restarts > settings.max_restarts:
+            return (
+                f"pod {each.name}: it restarted {each.restarts} times (LM_DEPLOY_MAX_RESTARTS: {settings.max_restarts})"
+            )
+    return ""
+
+
+def _late(now: Look, settings: DeploySettings) -> str:
+    unready = [each for each in now.new if not each.ready]
+    ready, wanted = len(now.new) - len(unready), now.deployment["spec"]["replicas"]
+    first = f"; pod {unready[0].name}: {unready[0].waiting}" if unready else ""
+    return f"{ready} of {wanted} pods ready after {settings.ready_timeout:g} s (LM_DEPLOY_READY_TIMEOUT){first}"
+
+
+def _kind(version: str, kind: str, namespace: str) -> Object:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": "", "namespace": namespace}}

@@ -1,0 +1,86 @@
+"""A repository at a revision, by the real git."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lmservice.deploy import DeployUsageError, RefusedError
+from lmservice.deploy.git import checked_out, commit_of, url
+
+pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="not installed: git (Debian: apt-get install git)")
+
+
+def git(folder: Path, *words: str) -> str:
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *words]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Two commits; the first one is tagged v1."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    for version in ("1", "2"):
+        (folder / "version").write_text(version)
+        git(folder, "add", ".")
+        git(folder, "commit", "-q", "-m", version)
+        git(folder, "tag", f"v{version}")
+    return folder
+
+
+@pytest.mark.parametrize(("revision", "version"), [("HEAD", "2"), ("main", "2"), ("v1", "1")])
+def test_a_branch_or_a_tag_is_fetched_and_its_commit_told(repository: Path, revision: str, version: str) -> None:
+    with checked_out(str(repository), revision, timeout=30) as (folder, commit):
+        assert (folder / "version").read_text() == version
+        assert commit == git(repository, "rev-parse", f"v{version}")
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("length", [40, 10])
+def test_a_commit_is_fetched_by_its_id_whole_or_short(repository: Path, length: int) -> None:
+    first = git(repository, "rev-parse", "v1")
+    with checked_out(str(repository), first[:length], timeout=30) as (folder, commit):
+        assert ((folder / "version").read_text(), commit) == ("1", first)
+
+
+def test_what_cannot_be_fetched_is_named_in_one_line_without_its_credentials() -> None:
+    secret = "https://someone:hunter2@127.0.0.1:1/team/app"
+    with pytest.raises(RefusedError) as caught, checked_out(secret, "main", timeout=30):
+        pass
+    said = str(caught.value)
+    assert said.startswith("cannot fetch main of https://127.0.0.1:1/team/app: ")
+    assert "hunter2" not in said
+    assert "\n" not in said
+
+
+def test_a_revision_that_is_not_there_is_named(repository: Path) -> None:
+    with pytest.raises(RefusedError, match="cannot fetch v3"), checked_out(str(repository), "v3", timeout=30):
+        pass
+
+
+def test_a_git_that_hangs_is_given_up_and_names_its_setting(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "bin" / "git"
+    slow.parent.mkdir()
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", str(slow.parent), prepend=":")
+    with pytest.raises(RefusedError, match="LM_DEPLOY_GIT_TIMEOUT"), checked_out(str(repository), "v1", timeout=0.2):
+        pass
+
+
+def test_without_git_the_program_that_is_missing_is_named(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(DeployUsageError, match="no git on PATH"), checked_out(str(repository), "v1", timeout=5):
+        pass
+    assert commit_of(repository, timeout=5) == ""
+
+
+def test_a_host_and_path_mean_https_and_what_git_knows_stays() -> None:
+    assert url("git.intra/team/app") == "https://git.intra/team/app"
+    for known in ("https://git.intra/a", "ssh://git@git.intra/a", "git@git.intra:team/a"):
+        assert url(known) == known
