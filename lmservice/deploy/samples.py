@@ -16,8 +16,8 @@ from typing import Any, Protocol, TypeAlias
 
 from lmservice.deploy.cluster import Cluster
 from lmservice.deploy.errors import ReleaseFailedError
+from lmservice.names import REQUEST_DURATION
 
-HISTOGRAM = "http_server_request_duration_seconds"
 _SERVER_ERROR = 500
 _TIMEOUT = 10.0
 Sample: TypeAlias = tuple[str, Mapping[str, str], float]
@@ -98,7 +98,7 @@ class PrometheusMetrics:
     def read(self, namespace: str, pods: Sequence[str]) -> dict[str, Counts]:
         """One query for all of them."""
         names = "|".join(pods)  # of letters, digits and hyphens
-        query = f'{{__name__=~"{HISTOGRAM}_(count|bucket)",namespace="{namespace}",pod=~"{names}"}}'
+        query = f'{{__name__=~"{REQUEST_DURATION}_(count|bucket)",namespace="{namespace}",pod=~"{names}"}}'
         samples: dict[str, list[Sample]] = defaultdict(list)
         for each in self._query(query):
             labels = each["metric"]
@@ -123,7 +123,7 @@ def parsed(text: str) -> list[Sample]:
     """The histogram's samples of an exposition."""
     from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415 - only when analysing
 
-    lines = [line for line in text.splitlines() if line.startswith((HISTOGRAM, f"# TYPE {HISTOGRAM}"))]
+    lines = [line for line in text.splitlines() if line.startswith((REQUEST_DURATION, f"# TYPE {REQUEST_DURATION}"))]
     families = text_string_to_metric_families("\n".join([*lines, ""]))
     return [(sample.name, sample.labels, sample.value) for family in families for sample in family.samples]
 
@@ -133,9 +133,9 @@ def counted(samples: Iterable[Sample]) -> Counts:
     requests = errors = 0.0
     within: dict[float, float] = defaultdict(float)
     for name, labels, value in samples:
-        if name == f"{HISTOGRAM}_count":
+        if name == f"{REQUEST_DURATION}_count":
             requests += value
             errors += value if int(labels.get("http_response_status_code", 0)) >= _SERVER_ERROR else 0.0
-        elif name == f"{HISTOGRAM}_bucket":
+        elif name == f"{REQUEST_DURATION}_bucket":
             within[float(labels["le"])] += value
     return Counts(requests, errors, dict(sorted(within.items())))
