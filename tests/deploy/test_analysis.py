@@ -4,8 +4,9 @@ import pytest
 
 from lmservice.deploy.analysis import SAMPLED, Outcome, Window, certainly, judge
 from lmservice.deploy.pods import Pod
-from lmservice.deploy.samples import HISTOGRAM, Counts, counted, parsed
+from lmservice.deploy.samples import Counts, counted, parsed
 from lmservice.deploy.settings import DeploySettings
+from lmservice.names import REQUEST_DURATION as HISTOGRAM
 
 SETTINGS = DeploySettings()
 INF = float("inf")
