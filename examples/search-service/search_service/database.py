@@ -84,7 +84,8 @@ class Database:
         parsed = make_url(url)
         self.sqlite = parsed.get_backend_name() == "sqlite"
         self.engine = _open_engine(parsed, connections, timeout)
-        self._connections = connections
+        self._connections, self._timeout = connections, timeout
+        self._places = asyncio.Semaphore(connections)
         self._waiting = self._waits = 0
 
     async def reach(self) -> None:
@@ -124,7 +125,30 @@ class Database:
 
     async def _read(self, sql: str, arguments: Sequence[Any]) -> Rows:
         try:
-            checked_out = await self._connection()
+            await self._place()
+        except TimeoutError as error:
+            raise UnavailableError(f"all {self._connections} connections are in use") from error
+        try:
+            return await self._fetch(sql, arguments)
+        finally:
+            self._places.release()
+
+    async def _place(self) -> None:
+        """Waits in line for a connection; the pool itself would let those who come later go first."""
+        if not self._places.locked():
+            await self._places.acquire()
+            return
+        self._waits += 1
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._places.acquire()
+        finally:
+            self._waiting -= 1
+
+    async def _fetch(self, sql: str, arguments: Sequence[Any]) -> Rows:
+        try:
+            checked_out = await self.engine.raw_connection()
         except Exception as error:
             raise UnavailableError(f"no connection: {type(error).__name__}: {error}") from error
         driver: Any = checked_out.driver_connection
@@ -141,17 +165,6 @@ class Database:
         finally:
             checked_out.close()
         return found
-
-    async def _connection(self) -> Any:
-        pool: Any = self.engine.pool
-        if pool.checkedout() < self._connections:
-            return await self.engine.raw_connection()
-        self._waits += 1
-        self._waiting += 1
-        try:
-            return await self.engine.raw_connection()
-        finally:
-            self._waiting -= 1
 
     def observed(self, metrics: Metrics) -> None:
         """Lets the pool be seen, by the names of OpenTelemetry's semantic conventions."""
