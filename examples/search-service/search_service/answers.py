@@ -7,12 +7,14 @@ and refreshed by the same code.
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.responses import Response
 
 from lmservice.metrics import Metrics
-from search_service.cache import Cache
+
+if TYPE_CHECKING:
+    from search_service.cache import Cache
 
 POPULAR = 20
 """So many of the searches that are asked most are kept in the cache, by asking for them again in time."""
@@ -81,7 +83,7 @@ class Answers:
         deadline: until an answer is given or given up, in seconds.
     """
 
-    def __init__(self, cache: Cache | None, deadline: float, counts: Counts) -> None:
+    def __init__(self, cache: "Cache | None", deadline: float, counts: Counts) -> None:
         self._cache = cache
         self._deadline = deadline
         self._counts = counts
@@ -109,7 +111,7 @@ class Answers:
         if not results:
             self._counts.empty.labels(kind).inc()
 
-    async def _cached(self, cache: Cache, question: Question, find: Find) -> Answer:
+    async def _cached(self, cache: "Cache", question: Question, find: Find) -> Answer:
         self._remember(question, find)
         kept = await cache.get(cache.key(f"{question.kind}:{question.key}"))
         self._counts.cache.labels(question.kind, "miss" if kept is None else "hit").inc()
@@ -123,7 +125,7 @@ class Answers:
             task.add_done_callback(lambda done: self._finished(question, done))
         return await asyncio.shield(task)
 
-    async def _worked_out(self, cache: Cache, question: Question, find: Find) -> Answer:
+    async def _worked_out(self, cache: "Cache", question: Question, find: Find) -> Answer:
         """For everybody who asks the same meanwhile: goes on where the first of them leaves."""
         key = cache.key(f"{question.kind}:{question.key}")  # of the data as they are before they are read
         async with asyncio.timeout(self._deadline):

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 from sqlalchemy import select
@@ -13,7 +13,6 @@ from lmservice import Service
 from search_service import airports, flights, hotels, markets, openapi, problems, record, source, tables, trips
 from search_service.airports import search_airports
 from search_service.answers import Answers, Counts, DeadlineError
-from search_service.cache import Cache
 from search_service.database import Database, UnavailableError
 from search_service.days import Days
 from search_service.endpoints import TRIPS, search_flights, search_hotels, search_trips
@@ -28,6 +27,9 @@ from search_service.problems import InvalidParametersError
 from search_service.settings import SearchSettings
 from search_service.web import assets, page
 from search_service.web.page import Page
+
+if TYPE_CHECKING:
+    from search_service.cache import Cache
 
 HANDLERS: dict[Any, Any] = {
     InvalidParametersError: problems.invalid_parameters,
@@ -76,12 +78,17 @@ async def local_flights(state: State) -> LocalFlights:
     return LocalFlights(state.database)
 
 
-@service.startup_job(name="hotels", after=["airports"])
+@service.startup_job(name="places", after=["airports"])
+def known_places(state: State) -> dict[str, Place]:
+    """Where the airports lie that the timetable serves."""
+    published = source.read_airports()
+    return {code: Place(published[code]["lat"], published[code]["lon"]) for code in state.airports.served}
+
+
+@service.startup_job(name="hotels", after=["places"])
 def local_hotels(state: State) -> LocalHotels:
-    """The hotels around the airports that the timetable serves."""
-    served = state.airports.served
-    places = {code: Place(each["lat"], each["lon"]) for code, each in source.read_airports().items() if code in served}
-    return LocalHotels(Lodging(places))
+    """The hotels around them."""
+    return LocalHotels(Lodging(state.places))
 
 
 @service.startup_job(name="markets", after=["flights", "hotels"])
@@ -97,19 +104,21 @@ async def days_around(state: State) -> Days:
     return Days(state.database)
 
 
-@service.startup_job(name="page", after=["airports"])
+@service.startup_job(name="page", after=["places"])
 def prepared_page(state: State) -> Page:
     """What the web page is made of."""
-    return Page(state.airports, source.read_carriers(), source.read_airports())
+    return Page(state.airports, source.read_carriers(), state.places)
 
 
 @service.startup_job(name="cache", after=["timetable"])
-async def shared_cache(state: State) -> AsyncIterator[Cache | None]:
+async def shared_cache(state: State) -> "AsyncIterator[Cache | None]":
     """The cache, where there is to be one; whether it answers does not matter."""
     settings: SearchSettings = state.settings
     if not settings.redis_url:
         yield None
         return
+    from search_service.cache import Cache  # noqa: PLC0415 - Redis' client costs every start what only some need
+
     cache = Cache(settings.redis_url, settings.redis_timeout, settings.cache_ttl)
     _use(cache, state.timetable.version, settings)
     try:
@@ -146,7 +155,7 @@ async def popular_searches(state: State) -> None:
     await state.answers.refresh()
 
 
-def _use(cache: Cache, data: str, settings: SearchSettings) -> None:
+def _use(cache: "Cache", data: str, settings: SearchSettings) -> None:
     """Ties the cache to the data and the suppliers that answers are made of, and to the form that they have."""
     cache.use(data, _FORM, *settings.suppliers)
 

@@ -17,6 +17,7 @@ from search_service.database import UnavailableError
 from search_service.days import DayOnRoute, Days
 from search_service.flights import FlightSearch
 from search_service.hotels import HotelSearch
+from search_service.lodging import Place
 from search_service.market import NoAnswerError
 from search_service.markets import Markets, markets_for
 from search_service.offers import FlightPage, HotelPage, Outcome, TripPage
@@ -86,12 +87,12 @@ class Page:
 
     Args:
         carriers: names by codes.
-        published: airports by their codes, each with its `lat` and `lon`.
+        where: where each airport is, by its code.
     """
 
-    def __init__(self, airports: Airports, carriers: Mapping[str, str], published: Mapping[str, Any]) -> None:
+    def __init__(self, airports: Airports, carriers: Mapping[str, str], where: Mapping[str, Place]) -> None:
         self.places = Places(airports)
-        self.arcs = routes.draw(airports.served, published)
+        self.arcs = routes.draw(airports.served, where)
         self.forms = forms(carriers)
         self.template = _ENVIRONMENT.get_template("page.html")
 

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import cos, radians
-from typing import Any
+
+from search_service.lodging import Place
 
 ORIGIN = "JFK"
 WIDTH = 560
@@ -22,9 +23,9 @@ class Arc:
     path: str
 
 
-def draw(served: Collection[str], airports: Mapping[str, Any]) -> list[Arc]:
+def draw(served: Collection[str], places: Mapping[str, Place]) -> list[Arc]:
     """An arc to each airport served, on a map as wide as they need."""
-    points = {code: _flat(airports[code]) for code in sorted(served)}
+    points = {code: _flat(places[code]) for code in sorted(served)}
     xs, ys = zip(*points.values(), strict=True)
     scale = min((WIDTH - 2 * EDGE) / (max(xs) - min(xs)), (HEIGHT - 2 * EDGE) / (max(ys) - min(ys)))
     placed = {code: (EDGE + (x - min(xs)) * scale, EDGE + (y - min(ys)) * scale) for code, (x, y) in points.items()}
@@ -32,9 +33,9 @@ def draw(served: Collection[str], airports: Mapping[str, Any]) -> list[Arc]:
     return [_arc(start, end) for code, end in placed.items() if code != ORIGIN]
 
 
-def _flat(airport: Mapping[str, Any]) -> tuple[float, float]:
+def _flat(place: Place) -> tuple[float, float]:
     """East and south, in degrees as long as at the middle of the United States."""
-    return airport["lon"] * cos(radians(38)), -airport["lat"]
+    return place.longitude * cos(radians(38)), -place.latitude
 
 
 def _arc(start: tuple[float, float], end: tuple[float, float]) -> Arc:
