@@ -1,25 +1,17 @@
-"""The package as it is imported, built and installed."""
+"""The package as it is imported."""
 
-import json
 import os
-import signal
 import subprocess
 import sys
-import time
 import tomllib
-import zipfile
 from pathlib import Path
 
 import pytest
-from processes import TIMEOUT, Process, environment
-from strict_client import Connection
-from test_apps import HELLO
+from processes import environment
 
 import lmservice
 
 ROOT = Path(__file__).parents[1]
-UV = Path(sys.executable).with_name("uv")
-BUILDS = pytest.mark.skipif(not UV.exists(), reason="there is no uv beside this Python: ./dev test brings one")
 UNWANTED = (
     "httpx", "opentelemetry", "fastapi", "websockets", "wsproto", "rich", "watchfiles", "click", "typer", "yaml",
     "sqlalchemy", "email_validator", "pytest", "h2",
@@ -167,58 +159,3 @@ async def use() -> str:
     ]
     ran = subprocess.run([*command, program], cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dist")
-    command = [str(UV), "build", "--quiet", "--wheel", "--out-dir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, timeout=100, capture_output=True)
-    (built,) = folder.glob("lmservice-*.whl")
-    return built
-
-
-@BUILDS
-def test_the_wheel_has_the_package_and_nothing_beside_it(wheel: Path) -> None:
-    names = zipfile.ZipFile(wheel).namelist()
-    assert "lmservice/py.typed" in names
-    assert {name.split("/")[0].split("-")[0] for name in names} == {"lmservice"}
-    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "lmservice").rglob("*.py")}
-    assert sources <= set(names)
-    assert {f"lmservice/management/page/console.{kind}" for kind in ("html", "css", "js")} <= set(names)
-    assert not [name for name in names if name.endswith(".pyc")]
-    assert any(name.endswith("licenses/LICENSE") for name in names)
-    assert f"lmservice-{lmservice.__version__}" in wheel.name
-
-
-@BUILDS
-def test_the_wheel_installs_alone_and_runs_the_hello_program(wheel: Path, tmp_path: Path) -> None:
-    venv = tmp_path / "venv"
-    subprocess.run([str(UV), "venv", "--quiet", "--python", sys.executable, str(venv)], check=True, timeout=60)
-    install = [str(UV), "pip", "install", "--quiet", "--python", str(venv / "bin" / "python"), str(wheel)]
-    subprocess.run(install, check=True, timeout=100)
-    code = "from importlib.metadata import distributions as d; print(*(each.name for each in d()))"
-    installed = set(python(code, interpreter=venv / "bin" / "python").split())
-    assert {"lmservice", "starlette", "uvicorn", "structlog", "tenacity", "pydantic-settings"} <= installed
-    assert not installed & set(UNWANTED) - {"click"}  # uvicorn's own
-    (tmp_path / "hello.py").write_text(HELLO)
-    settings = {"LM_PORT": "0", "LM_MANAGEMENT_PORT": "0", "LM_LOG_FORMAT": "json"}
-    command = [str(venv / "bin" / "lmservice"), "run", "hello:service"]
-    with Process(command, folder=tmp_path, settings=settings) as process:
-        url = str(ready(process)["url"])
-        with Connection(int(url.rpartition(":")[2])) as connection:
-            assert connection.request("/hello/world").body == b'{"hello":"world"}'
-        process.signal(signal.SIGTERM)
-        assert process.wait() == 0
-
-
-def ready(process: Process) -> dict[str, object]:
-    """The event of a process that has got ready, waited for."""
-    end = time.monotonic() + TIMEOUT
-    while time.monotonic() < end:
-        for line in process.output:
-            if '"lmservice.ready"' in line:
-                event: dict[str, object] = json.loads(line)
-                return event
-        time.sleep(0.02)
-    raise TimeoutError("\n".join(process.output))

@@ -6,16 +6,16 @@ import time
 from pathlib import Path
 
 import pytest
+from distributions import BUILDS, build, environment_of
 from processes import Process, ServiceProcess
-from template.rendered import BIN, ROOT, configured, files, render, run
+from template.rendered import BIN, ROOT, configured, run
 from template.test_services import get
 
-UV = BIN / "uv"
 LIMIT = 30
 """What it may take with a warm cache of packages, in seconds."""
 
 pytestmark = [
-    pytest.mark.skipif(not UV.exists(), reason="there is no uv beside this Python: ./dev test brings one"),
+    BUILDS,
     pytest.mark.skipif(shutil.which("make") is None, reason="no make on this machine: .ci/run installs it"),
     pytest.mark.timeout(600),
     pytest.mark.alone,
@@ -35,31 +35,15 @@ class MakeServe(ServiceProcess):
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with lmservice's wheel."""
-    folder = tmp_path_factory.mktemp("wheels")
-    built = run([str(UV), "build", "--quiet", "--wheel", "--out-dir", str(folder), str(ROOT)], ROOT, {}, 300)
-    assert built.returncode == 0, built.stdout
-    return folder
+    return build(tmp_path_factory.mktemp("wheels"), "wheel").parent
 
 
 @pytest.fixture(scope="module")
 def installed(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of commands of an environment into which the wheel is installed, compiled as installers do."""
     place = tmp_path_factory.mktemp("user") / "venv"
-    variables = {"UV_FIND_LINKS": str(wheels), "UV_SYSTEM_CERTS": "1"}
     lock = str(ROOT / "requirements.lock")
-    install = ["pip", "install", "--quiet", "--compile-bytecode", "--python", str(place), "-c", lock, "lmservice[new]"]
-    for words in (["venv", "--quiet", str(place)], install):
-        done = run([str(UV), *words], ROOT, variables, 300)
-        assert done.returncode == 0, done.stdout
-    return place / "bin"
-
-
-def test_the_installed_wheel_makes_what_the_tree_makes(installed: Path, tmp_path: Path) -> None:
-    (tmp_path / "theirs").mkdir()
-    command = [str(installed / "lmservice"), "new", "theirs", "--no-input", "project_name=shop", "database=sqlite"]
-    made = run(command, tmp_path, configured(tmp_path))
-    assert made.returncode == 0, made.stdout
-    assert files(tmp_path / "theirs" / "shop") == files(render(tmp_path, "shop", "database=sqlite").folder)
+    return environment_of(place, "--compile-bytecode", "-c", lock, "--find-links", str(wheels), "lmservice[new]")
 
 
 def test_from_nothing_to_a_drained_service_takes_half_a_minute(
