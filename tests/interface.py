@@ -40,7 +40,7 @@ def render() -> str:
         "settings": _settings(Settings),
         "settings of releases": _settings(DeploySettings),
         "management endpoints": _endpoints(),
-        "metrics": sorted(value for name, value in vars(names).items() if name.isupper()),
+        "metrics": iter(sorted(value for name, value in vars(names).items() if name.isupper())),
     }
     return "\n".join(f"[{title}]\n" + "".join(f"{line}\n" for line in lines) for title, lines in sections.items())
 
@@ -115,7 +115,7 @@ def _shown(value: object) -> str:
         return f"{type(value).__name__}.{value.name}"
     if isinstance(value, frozenset | set):
         return f"{{{', '.join(sorted(map(repr, value)))}}}"
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return f"{type(value).__name__}({'' if value == type(value)() else '...'})"
     if callable(value):
         return str(getattr(value, "__name__", type(value).__name__))
