@@ -65,7 +65,7 @@ class Observation:
         self._traffic = Traffic(instance.metrics.request_duration, time.monotonic)
         self._calls: dict[tuple[str, str], tuple[float, int, int, float]] = {}
 
-    def begin(self) -> None:
+    async def begin(self) -> None:
         """Begins to collect what is collected for observers alone."""
         self._traffic.begin()
         self._calls.clear()
@@ -75,15 +75,19 @@ class Observation:
         """Ceases to."""
         self._layer.slowest = None
 
-    def picture(self) -> dict[str, Any]:
-        """Everything, now; times are seconds, moments seconds since the epoch."""
+    def picture(self, *, counts: bool = False) -> dict[str, Any]:
+        """Everything, now; times are seconds, moments seconds since the epoch.
+
+        Args:
+            counts: leaves the `counts` in the traffic, from which those of several processes are made one.
+        """
         instance, slowest = self._instance, self._layer.slowest
         return {
             "at": round(time.time(), 3),
             **self._life(),
             "startup": self._startup(),
             "checks": [_check(watch) for watch in self._watches],
-            "traffic": self._traffic_now(),
+            "traffic": self._traffic_now(counts=counts),
             "event_loop": {"lag": self._lag(), "well": instance.heartbeat.well},
             "slowest": slowest.report() if slowest is not None else [],
             "periodic_jobs": [_job(schedule) for schedule in self._timetable.schedules],
@@ -116,8 +120,10 @@ class Observation:
         path = startup.critical_path() if done else []
         return {"jobs": jobs, "critical_path": path, "limit": self._instance.settings.startup_timeout}
 
-    def _traffic_now(self) -> dict[str, Any]:
+    def _traffic_now(self, *, counts: bool) -> dict[str, Any]:
         report = self._traffic.report()
+        for each in () if counts else (report["all"], *report["routes"]):
+            del each["counts"]
         waiting = self._layer.waiting()
         for each in report["routes"]:
             each["in_flight"] = sum(

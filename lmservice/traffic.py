@@ -58,7 +58,10 @@ class Traffic:
         self._looks.append((self._clock(), self._tallies()))
 
     def report(self) -> dict[str, Any]:
-        """Requests per second, the share of 5xx, p50 and p99 in seconds: of all, and by route, the busiest first."""
+        """Requests per second, the share of 5xx, p50 and p99 in seconds: of all, and by route, the busiest first.
+
+        What they are drawn from, the answers by bucket, is there as `counts`, for whoever makes one of several reports.
+        """
         now, tallies = self._clock(), self._tallies()
         while len(self._looks) > 1 and self._looks[1][0] <= now - WINDOW:
             self._looks.popleft()
@@ -97,6 +100,7 @@ def _figures(tally: Tally, seconds: float) -> dict[str, Any]:
         "errors": round(tally.failed / count, 4) if count else 0.0,
         "p50": quantile(tally.counts, 0.5),
         "p99": quantile(tally.counts, 0.99),
+        "counts": tally.counts,
     }
 
 

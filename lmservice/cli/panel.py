@@ -112,10 +112,7 @@ def _drain(picture: dict[str, Any]) -> Text:
         f" periodic jobs: {jobs}"
     )
     for each in traffic["waiting"][:5]:
-        named = each.get("path") or each["route"]
-        text.append(
-            f"\n  {duration(each['seconds']):>8}  {each['method']} {named}  {each.get('request_id', '')}", "none"
-        )
+        text.append(f"\n  {duration(each['seconds']):>8}  {_named(each)}  {each.get('request_id', '')}", "none")
     return text
 
 
@@ -182,10 +179,15 @@ def _clients(picture: dict[str, Any]) -> Table:
 def _slowest(slowest: Iterable[dict[str, Any]], *, narrow: bool) -> Table:
     table = _table(("slowest", "n"), ("", "n"), ("request", ""), *([] if narrow else [("request id", "")]))
     for each in slowest:
-        named = Text(f"{each['method']} {each.get('path') or each['route']}")
         more = [] if narrow else [Text(each.get("request_id", ""), "dim")]
-        table.add_row(duration(each["seconds"]), str(each["status"]), named, *more)
+        table.add_row(duration(each["seconds"]), str(each["status"]), Text(_named(each)), *more)
     return table
+
+
+def _named(request: dict[str, Any]) -> str:
+    """What was asked for, and which of several workers was."""
+    worker = f" (worker {request['worker']})" if "worker" in request else ""
+    return f"{request['method']} {request.get('path') or request['route']}{worker}"
 
 
 def _table(*columns: tuple[str, str]) -> Table:

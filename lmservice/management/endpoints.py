@@ -30,8 +30,7 @@ from lmservice.timestamps import rfc3339
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from lmservice.management.events import Events
-    from lmservice.observation import Observation
+    from lmservice.management.events import Drawing, Events
 
 _MOST_BODY = 65_536
 
@@ -75,8 +74,8 @@ class Instance(Protocol):
     async def profile(self, wish: Wish) -> Profile:
         """Where the thread of the service's event loop spends its time."""
 
-    def observation(self) -> "Observation | None":
-        """What draws the pictures that the console shows; None where there is no one process to draw."""
+    def observation(self) -> "Drawing":
+        """What draws the pictures that the console shows."""
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -216,14 +215,12 @@ class Endpoints:
         if request.method == "HEAD":
             return Response(media_type="text/event-stream")
         if self._events is None:
-            observation = self._instance.observation()
-            if observation is None:
-                return _problem(501, "the console shows one process: set LM_WORKERS=1 to see this service in it")
-            self._events = Events(self._instance.lifecycle, observation, self._introduction)
-        if self._closed or self._events.full:
-            said = f"{MOST} observers watch, as many as there may be: close one, or try again later"
-            return _problem(503, said, {"retry-after": "5"})
-        return self._events.answer(allowed=self._guard.allows(request))
+            self._events = Events(self._instance.lifecycle, self._instance.observation(), self._introduction)
+        stream = None if self._closed else await self._events.answer(allowed=self._guard.allows(request))
+        if stream is not None:
+            return stream
+        said = f"{MOST} observers watch, as many as there may be: close one, or try again later"
+        return _problem(503, said, {"retry-after": "5"})
 
     def _asset(self, path: str) -> Response:
         from lmservice.management.console import ASSETS, asset  # noqa: PLC0415 - as in _config
@@ -268,7 +265,7 @@ class Endpoints:
 
     async def _index(self, request: Request) -> Response:
         """The console for a browser, the list of endpoints for everything else."""
-        if "text/html" in request.headers.get("accept", "") and self._instance.observation() is not None:
+        if "text/html" in request.headers.get("accept", ""):
             from lmservice.management.console import asset  # noqa: PLC0415 - as in _config
 
             return asset("console.html")

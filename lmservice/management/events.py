@@ -5,7 +5,7 @@ misses pictures, and holds up nobody. The events, each with a JSON object as its
 
 - `hello`: the first: `info` as `/info` has it, `allowed` (whether the peer is in `LM_MANAGEMENT_ALLOW`), `history`,
   a list of the `traffic` and `event_loop` of the last pictures, with the moment `at` of each;
-- `picture`: as `lmservice.observation` draws it;
+- `picture`: as `lmservice.observation` draws it, and of several workers `lmservice.workers.observation`;
 - `end`: the last, as the process ends: `state`, and the `report` of `/stop`.
 """
 
@@ -14,14 +14,14 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic_core import to_json
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from lmservice.lifecycle import Lifecycle
-from lmservice.observation import Observation, without_private
+from lmservice.observation import without_private
 
 MOST = 16
 """How many may watch at once."""
@@ -39,6 +39,19 @@ PATIENCE = 10.0
 _log = logging.getLogger("lmservice.management")
 
 
+class Drawing(Protocol):
+    """What draws the pictures."""
+
+    async def begin(self) -> None:
+        """The first observer comes."""
+
+    def end(self) -> None:
+        """The last has left."""
+
+    def picture(self) -> dict[str, Any]:
+        """Everything, now, from memory."""
+
+
 class Events:
     """The observers of one instance, on the management listener's loop.
 
@@ -48,7 +61,7 @@ class Events:
         introduce: gives what `hello` tells of the instance.
     """
 
-    def __init__(self, lifecycle: Lifecycle, observation: Observation, introduce: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, lifecycle: Lifecycle, observation: Drawing, introduce: Callable[[], dict[str, Any]]) -> None:
         self._lifecycle, self._introduce = lifecycle, introduce
         self._observers: set[Observer] = set()
         self._observation = observation
@@ -56,25 +69,29 @@ class Events:
         self._drawing: asyncio.Task[None] | None = None
         self._last: dict[str, Any] = {}
         self._closed = False
+        self._beginning = asyncio.Lock()
 
     @property
-    def full(self) -> bool:
-        """Whether no further observer can be had."""
+    def _full(self) -> bool:
         return self._closed or len(self._observers) >= MOST
 
-    def answer(self, *, allowed: bool) -> Response:
-        """The stream for one more observer."""
-        if self._drawing is None:
-            self._begin()
+    async def answer(self, *, allowed: bool) -> "Stream | None":
+        """The stream for one more observer; None where there can be no more."""
+        async with self._beginning:
+            if self._drawing is None and not self._full:
+                await self._begin()
+        if self._full:
+            self._rest()
+            return None
         observer = Observer(allowed=allowed)
         self._observers.add(observer)
         hello = {"info": self._introduce(), "allowed": allowed, "history": list(self._history)}
         observer.greet(_event("hello", hello), self._told(self._last, allowed=allowed))
         return Stream(observer, self._leave)
 
-    def _begin(self) -> None:
-        self._observation.begin()
+    async def _begin(self) -> None:
         try:
+            await self._observation.begin()
             self._draw()
         except BaseException:
             self._observation.end()
@@ -83,6 +100,10 @@ class Events:
 
     def _leave(self, observer: "Observer") -> None:
         self._observers.discard(observer)
+        self._rest()
+
+    def _rest(self) -> None:
+        """Ceases to draw where nobody watches."""
         if not self._observers and self._drawing is not None:
             self._drawing.cancel()
             self._drawing = None

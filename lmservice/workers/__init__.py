@@ -2,5 +2,6 @@
 
 The supervisor (`crew`) has the signals, the management listener and the drain; each worker (`child`) is a process of
 its own that runs the service as one process would, and hears of the supervisor over a socket pair (`channel`). What
-they count is summed up by the supervisor (`totals`), which keeps what a worker had counted when it died.
+they count is summed up by the supervisor (`totals`), which keeps what a worker had counted when it died; what they
+show to whoever watches is made one picture (`observation`, section by section in `pictures`).
 """

@@ -47,6 +47,8 @@ FORCED = 3.0
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from lmservice.workers.observation import Observation
+
 T = TypeVar("T")
 
 _log = logging.getLogger("lmservice.workers")
@@ -101,7 +103,7 @@ class Crew:
         self._ended: list[Worker] = []
         """Those that ended while the service drained."""
         self._failure: StartError | None = None
-        self._all_started = self._has_been_ready = False
+        self._all_started = self._has_been_ready = self._watched = False
         told = SimpleNamespace(registry=self.totals, observed=self._metrics.observed)
         self._graphite = Graphite(settings, cast("Metrics", told)) if settings.graphite_url else None
         self._phases = {"drain_delay": 0.0, "drain": 0.0, "cleanup": 0.0}
@@ -146,7 +148,12 @@ class Crew:
     @property
     def workers(self) -> list[Worker]:
         """Those that have not ended."""
-        return [place.worker for place in self._places if place.worker.alive]
+        return [worker for worker in self.known if worker.alive]
+
+    @property
+    def known(self) -> list[Worker]:
+        """The last one of each place, whether it has ended or not."""
+        return [place.worker for place in self._places]
 
     @property
     def well(self) -> bool:
@@ -182,8 +189,19 @@ class Crew:
 
     # What it has to ask the workers for, on the management listener's loop.
 
-    def observation(self) -> None:
-        """Nothing: the console shows one process."""
+    def observation(self) -> "Observation":
+        """What a person is shown of all workers."""
+        from lmservice.workers.observation import Observation  # noqa: PLC0415 - costs every start what few look at
+
+        return Observation(self)
+
+    def watch(self, *, watched: bool) -> None:
+        """Has all workers send pictures, and those that come later; or cease to. From any thread."""
+        self._watched = watched
+        for worker in self.workers:
+            worker.picture = b""
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and so have they
+                self.loop.call_soon_threadsafe(partial(worker.tell, "observe", watched=watched))
 
     async def registry(self) -> "CollectorRegistry":
         """What `/metrics` tells: all workers' as one, as fresh as they answer."""
@@ -311,7 +329,9 @@ class Crew:
         return all(place.worker.state is State.READY for place in self._places)
 
     def _introduce(self, worker: Worker) -> None:
-        """Has a new worker log as the others do."""
+        """Has a new worker log, and show itself, as the others do."""
+        if self._watched:
+            worker.tell("observe", watched=True)
         for name, change in self.levels.in_force().items():
             worker.tell("level", question=-1, name=name, change=change)
 

@@ -6,11 +6,12 @@ loop cannot. Once the supervisor has gone, however it went, the worker drains by
 
 import asyncio
 import contextlib
+import logging
 import socket
 import threading
 import time
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
@@ -23,6 +24,9 @@ from lmservice.threads import run_in_thread
 from lmservice.workers import snapshot
 from lmservice.workers.channel import Channel, Message
 
+if TYPE_CHECKING:
+    from lmservice.observation import Observation
+
 INTERVAL = 0.25
 """Between two words of how it is, in seconds, …"""
 INTERVAL_OF_CHANGE = 0.05
@@ -33,8 +37,13 @@ SNAPSHOT_SHARE = 0.02
 """… or longer, so that they take no more than this share of the time."""
 NOT_OURS = frozenset((names.STATE, names.READY))
 """Families that the supervisor alone can tell."""
+PICTURE_INTERVAL = 0.5
+"""Between two pictures, in seconds, while somebody watches: less than between two that are shown, so that each is of
+something new. A new state is told at once."""
 GOODBYE = 3.0
 """What the last words have to reach the supervisor, in seconds."""
+
+_log = logging.getLogger("lmservice.workers")
 
 
 class Link:
@@ -48,6 +57,9 @@ class Link:
         self._channel: Channel
         self._counting = asyncio.Lock()
         self._answering: set[asyncio.Task[None]] = set()
+        self._observation: Observation | None = None
+        self._drawn: tuple[float, State | None] = 0.0, None
+        """When the last picture was drawn, and of which state."""
 
     def start(self) -> None:
         """Begins, on a thread of its own."""
@@ -75,6 +87,7 @@ class Link:
             if output.behind:
                 output.flush()
             self._channel.send("status", **self._status())
+            self._draw()
             await self._pause()
         for task in tasks:
             task.cancel()
@@ -102,11 +115,11 @@ class Link:
 
     async def _listen(self) -> None:
         while (message := await self._channel.receive()) is not None:
-            self._heed(message)
+            await self._heed(message)
         self._together.left_alone = True
         self._instance.lifecycle.stop(StopCause("supervisor ended"))
 
-    def _heed(self, message: Message) -> None:
+    async def _heed(self, message: Message) -> None:
         kind, values, _ = message
         lifecycle = self._instance.lifecycle
         match kind:
@@ -120,10 +133,33 @@ class Link:
                 self._together.order = Order(values["order"])
             case "stacks":
                 self._instance.log_stacks()
+            case "observe":
+                await self._observe(watched=values["watched"])
             case _:
                 task = asyncio.create_task(self._answer(kind, values))
                 self._answering.add(task)
                 task.add_done_callback(self._answering.discard)
+
+    async def _observe(self, *, watched: bool) -> None:
+        """Begins to draw pictures, or ceases to: whoever does not watch costs nothing."""
+        if self._observation is not None:
+            self._observation.end()
+        self._observation = None
+        if watched:
+            self._observation = self._instance.observation()
+            await self._observation.begin()
+            self._draw(now=True)
+
+    def _draw(self, *, now: bool = False) -> None:
+        at, state = time.monotonic(), self._instance.lifecycle.state
+        due = now or at >= self._drawn[0] + PICTURE_INTERVAL or state is not self._drawn[1]
+        if self._observation is None or not due:
+            return
+        self._drawn = at, state
+        try:
+            self._channel.send("picture", to_json(self._observation.picture(counts=True), inf_nan_mode="null"))
+        except Exception:  # noqa: BLE001 - whatever it reads may be the service's own
+            _log.exception("a picture could not be drawn")
 
     async def _answer(self, kind: str, values: dict[str, Any]) -> None:
         number = values.pop("question")
@@ -165,6 +201,7 @@ class Link:
             self._channel.send("counted", await run_in_thread(partial(_taken, self._instance), name="snapshot"))
 
     async def _say_goodbye(self) -> None:
+        self._draw(now=True)
         report = self._instance.report
         if report.done():
             self._channel.send("report", report=report.result())

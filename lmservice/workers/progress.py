@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 _JOBS = ("done", "pending", "running", "failed")
-_CHECKS = ("up", "unknown", "down")
+CHECKS = ("up", "unknown", "down")
+"""What a check may be, the worst last."""
 _PERIODIC = ("stopped", "waiting", "running")
 
 Report = dict[str, dict[str, Any]]
@@ -13,20 +14,22 @@ Report = dict[str, dict[str, Any]]
 def together(reports: Sequence[dict[str, Report]]) -> dict[str, Report]:
     """One report of at least one worker's."""
     return {
-        "startup_jobs": _worst([each["startup_jobs"] for each in reports], _JOBS),
-        "checks": _worst([each["checks"] for each in reports], _CHECKS),
-        "periodic_jobs": _summed([each["periodic_jobs"] for each in reports]),
+        "startup_jobs": worst([each["startup_jobs"] for each in reports], _JOBS),
+        "checks": worst([each["checks"] for each in reports], CHECKS),
+        "periodic_jobs": summed([each["periodic_jobs"] for each in reports]),
     }
 
 
-def _worst(reports: Sequence[Report], order: Sequence[str]) -> Report:
+def worst(reports: Sequence[Report], order: Sequence[str]) -> Report:
+    """Each by its name, of whoever is worst off, by what comes last in `order`; all reports have the same names."""
+
     def rank(each: dict[str, Any]) -> tuple[int, float]:
         return order.index(each["status"]), each.get("seconds", 0.0)
 
     return {name: max((report[name] for report in reports), key=rank) for name in reports[0]}
 
 
-def _summed(reports: Sequence[Report]) -> Report:
+def summed(reports: Sequence[Report]) -> Report:
     """How each periodic job goes: what it was last, by the worker that was last; how often, by all of them."""
     summed = {}
     for name in reports[0]:

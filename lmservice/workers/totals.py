@@ -6,10 +6,11 @@ has been told once is never taken back.
 """
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from lmservice import gil
+from lmservice import gil, names
 from lmservice.metrics import ACROSS, Metrics
 from lmservice.workers import snapshot
 from lmservice.workers.snapshot import Family
@@ -17,6 +18,8 @@ from lmservice.workers.snapshot import Family
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
+Answer: TypeAlias = tuple[str, str, str]
+"""A method, a route and a status."""
 CUMULATIVE = frozenset(("counter", "histogram", "summary", "gaugehistogram"))
 _OF_OTHERS = {
     "process_start_time_seconds": "min",
@@ -27,9 +30,14 @@ _OF_OTHERS = {
 
 
 class Totals:
-    """What prometheus_client's encoders and bridge take for a registry: all workers' families and the supervisor's."""
+    """What prometheus_client's encoders and bridge take for a registry: all workers' families and the supervisor's.
+
+    Attributes:
+        answered: how many requests of each kind those had answered that have ended.
+    """
 
     def __init__(self, own: Metrics) -> None:
+        self.answered: Counter[Answer] = Counter()
         self._own = own
         self._lock = threading.Lock()
         self._live: dict[int, bytes] = {}
@@ -46,6 +54,7 @@ class Totals:
         with self._lock:
             if told := self._live.pop(worker, b""):
                 self._dead.append(told)
+        self.answered = self.answered + answered(told)  # anew, as it is read on another thread
 
     def get_target_info(self) -> None:
         """There is none."""
@@ -72,6 +81,17 @@ class Totals:
             kept = b"".join(snapshot.written(each) for each in families if each.kind in CUMULATIVE)
             with self._lock:
                 self._dead[: len(dead)] = [kept]
+
+
+def answered(told: bytes) -> Counter[Answer]:
+    """How many requests of each kind a worker had answered, by what it has counted."""
+    found: Counter[Answer] = Counter()
+    for line in (line for name, line in snapshot.lines(told) if name == names.REQUEST_DURATION):
+        for name, labels, value, _ in snapshot.read(line).samples:
+            if name == f"{names.REQUEST_DURATION}_count":
+                kind = labels["http_request_method"], labels["http_route"], labels["http_response_status_code"]
+                found[kind] += int(value)
+    return found
 
 
 def _by_name(snapshots: Iterable[bytes]) -> dict[str, list[bytes]]:

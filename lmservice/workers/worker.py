@@ -45,6 +45,7 @@ class Worker:
     Attributes:
         status: what it last said of itself; empty before it has said anything.
         report: how it ended, in its own words; None where it has not told.
+        picture: the last that it has drawn for those who watch, as JSON; empty before the first.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Worker:
         self.began = time.monotonic()
         self.status: dict[str, Any] = {}
         self.report: dict[str, Any] | None = None
+        self.picture = b""
         self.code: int | None = None
         self._counted, self._met, self._shares = counted, met, shares
         self._told = False
@@ -133,6 +135,8 @@ class Worker:
                     self.tell("part", order=Order.LEAVE)  # it stops by itself, and the others go on
             case "counted":
                 self._counted(self.number, payload)
+            case "picture":
+                self.picture = payload
             case "report":
                 self.report = values["report"]
             case "answer" | "failure":

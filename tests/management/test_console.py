@@ -127,6 +127,20 @@ def test_it_shows_what_a_service_is_at(flights: ServiceProcess, visit: Any) -> N
     wait(page, "#tasks", "health check supplier")
 
 
+def test_it_shows_several_workers_as_one_and_which_of_them_a_request_is_with(start_process: Any, visit: Any) -> None:
+    service = start_process(PROGRAM, settings={"LM_WORKERS": "2"}).wait_ready()
+    page = visit(service)
+    wait(page, "#which", "2 workers")
+    wait(page, "#startup", "Critical path: database → timetable")
+    wait(page, "#checks", "down")
+    asking = service_request(service, "/slow/6")
+    page.wait_for_function("() => /slow.6 worker [12]/.test(document.querySelector('#waiting').innerText)")
+    page.click("#read-tasks")
+    wait(page, "#tasks", "health check supplier")
+    asking.join(60)
+    wait(page, "#slowest", "/slow/6 worker")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1440])
 def test_it_fits_its_window_and_axe_finds_nothing(flights: ServiceProcess, visit: Any, width: int, theme: str) -> None:

@@ -15,7 +15,8 @@ from starlette.routing import Route
 from strict_client import AsyncConnection, Response
 
 from lmservice import Service
-from lmservice.management.events import MOST
+from lmservice.lifecycle import Lifecycle
+from lmservice.management.events import MOST, Events
 from lmservice.testing import running
 
 pytestmark = pytest.mark.anyio
@@ -278,3 +279,46 @@ async def test_an_outbound_host_is_shown_with_its_breaker(serve: Any) -> None:
             await client.post("/")
         (host,) = (await until(following, lambda picture: picture["clients"]))["clients"]
     assert (host["host"], host["breaker"], host["calls"], host["failed"]) == ("supplier.example", "open", 10, 10)
+
+
+class Drawing:
+    """Draws what takes a while to begin."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.gate = asyncio.Event()
+
+    async def begin(self) -> None:
+        self.said.append("begin")
+        await self.gate.wait()
+
+    def end(self) -> None:
+        self.said.append("end")
+
+    def picture(self) -> dict[str, Any]:
+        return {"at": 1.0, "state": "starting", "traffic": {"all": {}, "routes": []}, "event_loop": {}}
+
+
+async def test_observers_that_come_while_it_begins_share_one_beginning() -> None:
+    drawing = Drawing()
+    events = Events(Lifecycle(), drawing, dict)
+    coming = [asyncio.create_task(events.answer(allowed=True)) for _ in range(MOST + 1)]
+    await asyncio.sleep(0)
+    drawing.gate.set()
+    streams = await asyncio.gather(*coming)
+    assert [stream is None for stream in streams] == [False] * MOST + [True]
+    assert drawing.said == ["begin"]
+    for stream in streams[:MOST]:
+        stream._leave(stream._observer)  # type: ignore[union-attr]
+    assert drawing.said == ["begin", "end"]
+
+
+async def test_who_comes_as_the_process_ends_is_turned_away_and_nothing_is_drawn_on() -> None:
+    drawing = Drawing()
+    events = Events(Lifecycle(), drawing, dict)
+    coming = asyncio.create_task(events.answer(allowed=True))
+    await asyncio.sleep(0)
+    events.close(None)
+    drawing.gate.set()
+    assert await coming is None
+    assert drawing.said == ["begin", "end"]

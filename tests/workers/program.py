@@ -1,6 +1,7 @@
 """The service that the tests of workers run: what it does wrong is asked for by requests and by the environment."""
 
 import asyncio
+import gc
 import logging
 import os
 import threading
@@ -14,6 +15,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from lmservice import Service
+from lmservice.observation import Observation
+from lmservice.slowest import Slowest
 
 log = logging.getLogger("program")
 
@@ -58,6 +61,11 @@ async def end_holding(request: Request) -> Response:
     return PlainTextResponse("ended")
 
 
+async def watched(_: Request) -> Response:
+    kinds = [kind for kind in (Observation, Slowest) if any(isinstance(each, kind) for each in gc.get_objects())]
+    return PlainTextResponse(" and ".join(kind.__name__ for kind in kinds))
+
+
 service = Service(
     "workers",
     routes=[
@@ -68,6 +76,7 @@ service = Service(
         Route("/stuck", stuck),
         Route("/jobs/{number:int}", set_jobs),
         Route("/end", end_holding),
+        Route("/watched", watched),
     ],
 )
 jobs = service.metrics.gauge("jobs", "Jobs that wait.")
@@ -77,6 +86,7 @@ highest = service.metrics.gauge("highest", "The most that any worker has seen.",
 @service.startup_job
 async def database(state: Any) -> str:
     if os.environ.get("FAILS") == str(state.lifecycle.worker):
+        await asyncio.sleep(float(os.environ.get("FAILS_AFTER", "0")))
         raise RuntimeError("no database")
     if os.environ.get("HANGS"):
         await asyncio.sleep(600)

@@ -177,6 +177,7 @@ function drawHead(now) {
   show("which", h("span", { class: info.environment === "production" ? "production" : "" }, info.environment),
     h("span", {}, "version ", h("b", {}, info.version || "unknown")),
     info.revision && h("span", {}, "revision ", h("code", {}, info.revision.slice(0, 12))), h("span", {}, "instance ", h("b", {}, info.instance)),
+    picture.workers && h("span", {}, plural(picture.workers.length, "worker")),
     h("span", {}, "up ", age(now - moment(info.started_at))));
   const word = down.length ? "not ready" : state;
   const spoken = `${info.name} is ${word}`;
@@ -247,11 +248,12 @@ function drawDrain(now) {
         idle && drain.phase === "drain" ? h("p", { class: "quiet" }, "Idle connections are closed at the end of their grace.") : null)));
 }
 
+const workerOf = (each) => each.worker && h("span", { class: "quiet" }, ` worker ${each.worker}`); // of several
 function waitingTable(caption) {
   const { waiting, all } = seen.picture.traffic;
   if (!waiting.length) return none("No request is in flight.");
   const rows = waiting.slice(0, 12).map((each) => h("tr", {},
-    h("th", { scope: "row" }, h("span", { class: "method" }, each.method), h("span", { class: "mono" }, each.path || each.route),
+    h("th", { scope: "row" }, h("span", { class: "method" }, each.method), h("span", { class: "mono" }, each.path || each.route), workerOf(each),
       seen.allowed && h("span", { class: "id narrow" }, each.request_id)),
     h("td", { class: "n" }, duration(each.seconds)), h("td", { class: "wide" }, each.answering ? "answer begun" : "no answer yet"),
     seen.allowed && h("td", { class: "wide" }, h("span", { class: "id" }, each.request_id))));
@@ -292,7 +294,7 @@ function drawSlowest(now) {
   const rows = slowest.map((each) => h("tr", {},
     h("td", { class: "n" }, duration(each.seconds), h("span", { class: "meter" }, h("i", { vars: { "--share": `${(100 * each.seconds) / longest}%` } }))),
     h("td", { class: `n ${each.status >= 500 ? "bad" : ""}` }, String(each.status)),
-    h("th", { scope: "row" }, h("span", { class: "method" }, each.method), h("span", { class: "mono" }, each.path || each.route),
+    h("th", { scope: "row" }, h("span", { class: "method" }, each.method), h("span", { class: "mono" }, each.path || each.route), workerOf(each),
       seen.allowed && h("span", { class: "id narrow" }, each.request_id)),
     h("td", { class: "n wide" }, `${age(now - each.at)} ago`),
     seen.allowed && h("td", { class: "wide" }, h("span", { class: "id" }, each.request_id))));

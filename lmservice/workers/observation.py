@@ -1,0 +1,176 @@
+"""What a person is shown of all workers: one picture of the last ones that they have sent, while somebody watches.
+
+Each worker draws its own, a little more often than they are shown, and sends it; whoever looks is shown what is in
+memory. What comes from one worker (a request, a connection, the start-up's chart) says which, as `worker`.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from pydantic_core import from_json
+
+from lmservice.heartbeat import Heartbeat
+from lmservice.lifecycle import Lifecycle, State
+from lmservice.service import Service
+from lmservice.settings import Settings
+from lmservice.workers import pictures
+from lmservice.workers.pictures import Part
+from lmservice.workers.totals import Totals
+from lmservice.workers.worker import Worker
+
+FIRST = 0.5
+"""How long the first pictures may take, in seconds; whoever has not sent one by then is shown later."""
+LOOK = 0.01
+"""Between two looks whether they have come, in seconds."""
+STALE = 5.0
+"""A picture older than this, in seconds, is of a worker that stands still: nobody knows its rates."""
+
+
+class Watched(Protocol):
+    """What is asked of the supervisor; all but `watch` from memory."""
+
+    service: Service
+    settings: Settings
+    lifecycle: Lifecycle
+    heartbeat: Heartbeat
+    totals: Totals
+
+    @property
+    def workers(self) -> list[Worker]:
+        """Those that have not ended."""
+
+    @property
+    def known(self) -> list[Worker]:
+        """The last one of each place, whether it has ended or not."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests should come."""
+
+    @property
+    def well(self) -> bool:
+        """Whether every event loop turns."""
+
+    def watch(self, *, watched: bool) -> None:
+        """Has every worker send pictures, those that come later too; or cease to."""
+
+
+class Observation:
+    """Draws the picture of all workers; `begin` when the first observer has come, `end` when the last has left."""
+
+    def __init__(self, crew: Watched) -> None:
+        self._crew = crew
+        self._phase: tuple[str, float] | None = None
+
+    async def begin(self) -> None:
+        """Has every worker draw, and waits a moment for their first pictures."""
+        self._crew.watch(watched=True)
+        loop = asyncio.get_running_loop()
+        due = loop.time() + FIRST
+        while loop.time() < due and self._awaited():  # noqa: ASYNC110 - another thread's
+            await asyncio.sleep(LOOK)
+
+    def _awaited(self) -> bool:
+        return any(each.status and not each.picture for each in self._crew.workers)
+
+    def end(self) -> None:
+        """Has none of them draw any longer."""
+        self._crew.watch(watched=False)
+
+    def picture(self) -> dict[str, Any]:
+        """What an `lmservice.observation.Observation` draws, of all workers, and a line of each of them.
+
+        Figures are of the workers that have not ended; what requests have been answered since the start is told of all.
+        Once all have ended, their last words are shown.
+        """
+        crew, now = self._crew, time.time()
+        drawn = [(each, _read(each, now)) for each in crew.known if each.picture]
+        parts = [part for worker, part in drawn if worker.alive]
+        last = parts or [part for _, part in drawn]
+        traffic = [*(part["traffic"] for part in parts), pictures.of_ended(crew.totals.answered)]
+        return {
+            "at": round(now, 3),
+            **self._life(parts),
+            "startup": self._startup([part["startup"] for part in last]),
+            "checks": pictures.checks([part["checks"] for part in last]),
+            "traffic": pictures.traffic(traffic),
+            "event_loop": {"lag": self._lag(parts), "well": crew.well},
+            "slowest": pictures.slowest([part["slowest"] for part in last]),
+            "periodic_jobs": pictures.periodic_jobs([part["periodic_jobs"] for part in last]),
+            "clients": pictures.clients([part["clients"] for part in last]),
+            "drain": self._drain([part for _, part in drawn], parts),
+            "workers": [_line(worker, part) for worker, part in drawn if worker.alive],
+        }
+
+    def _life(self, parts: Sequence[Part]) -> Part:
+        crew, lifecycle = self._crew, self._crew.lifecycle
+        ready = crew.ready
+        down = {name: None for part in parts for name in part["unready_for"]}
+        unready_for = list(down) if lifecycle.state is State.READY and not ready else []
+        return {"state": lifecycle.state.value, "since": lifecycle.since, "ready": ready, "unready_for": unready_for}
+
+    def _startup(self, charts: Sequence[Part]) -> Part:
+        if charts:
+            return pictures.startup(charts)
+        pending = {"status": "pending", "attempts": 0, "seconds": 0.0, "began": 0.0}
+        jobs = [{"name": job.name, **pending, "after": list(job.after)} for job in self._crew.service.jobs]
+        return {"jobs": jobs, "critical_path": [], "limit": self._crew.settings.startup_timeout}
+
+    def _lag(self, parts: Sequence[Part]) -> float:
+        """The worst, in seconds; that of the supervisor's own loop, which has the drain, counts as well."""
+        heartbeat = self._crew.heartbeat
+        lags = [heartbeat.lag, heartbeat.still_for(), *(float(part["event_loop"]["lag"]) for part in parts)]
+        return round(max(lags), 4)
+
+    def _drain(self, known: Sequence[Part], parts: Sequence[Part]) -> Part | None:
+        """What the stop is at, which is what the worker furthest behind is at; the last one's, once all have ended."""
+        lifecycle, settings = self._crew.lifecycle, self._crew.settings
+        cause = lifecycle.cause
+        if cause is None:
+            return None
+        drains = [part["drain"] for part in parts if part["drain"]]
+        if drains:
+            self._phase = pictures.phase(drains)
+        name, since = self._phase or ("drain_delay", lifecycle.since)
+        limits = {
+            "drain_delay": settings.drain_delay_max,
+            "drain": settings.drain_timeout,
+            "cleanup": settings.cleanup_timeout,
+        }
+        return {
+            "reason": cause.reason,
+            "failure": cause.failure,
+            "phase": name,
+            "phase_since": since,
+            "limit": limits.get(name),
+            "served": sum(part["drain"]["served"] for part in known if part["drain"]),
+            **pictures.holding(drains),
+        }
+
+
+def _read(worker: Worker, now: float) -> Part:
+    """A worker's last picture, under its number; the lag is as long as the worker is silent."""
+    part: Part = from_json(worker.picture)
+    drain = part["drain"] or {}
+    each = (drain.get("connections") or {}).get("each", [])
+    for one in (part["startup"], *part["slowest"], *part["traffic"]["waiting"], *each):
+        one["worker"] = worker.number
+    part["event_loop"]["lag"] = max(part["event_loop"]["lag"], round(worker.still_for, 4))
+    if now - part["at"] > STALE:
+        pictures.silence(part["traffic"])
+    return part
+
+
+def _line(worker: Worker, part: Part) -> Part:
+    everything = part["traffic"]["all"]
+    return {
+        "worker": worker.number,
+        "pid": worker.pid,
+        "state": worker.state.value,
+        "ready": worker.ready,
+        "rate": everything["rate"],
+        "in_flight": everything["in_flight"],
+        "lag": part["event_loop"]["lag"],
+    }

@@ -1,0 +1,158 @@
+"""Workers' pictures as one, section by section: sums where things add up, else the worker worst off."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+from lmservice.observation import MOST_WAITING
+from lmservice.slowest import KEPT
+from lmservice.traffic import MOST_ROUTES, NOTHING, quantile
+from lmservice.workers.progress import CHECKS, summed, worst
+from lmservice.workers.totals import Answer
+
+Part: TypeAlias = dict[str, Any]
+_JOBS = ("done", "pending", "running", "failed")
+_BREAKERS = ("closed", "half_open", "open")
+_PHASES = ("", "drain_delay", "drain", "cleanup")
+
+
+def traffic(parts: Sequence[Part]) -> Part:
+    """All workers' requests; each part's figures have their `counts`, as `Traffic.report` gives them.
+
+    Rates and requests in flight are summed. Server errors and quantiles are as exact as of one worker, as they come
+    from the sums of what each has counted by bucket in its last few seconds. A worker tells its `MOST_ROUTES` busiest
+    routes alone, so that of services with more a route's figures may lack those of a worker that hardly has it.
+    """
+    grouped: dict[tuple[str, str], list[Part]] = {}
+    for each in (each for part in parts for each in part["routes"]):
+        grouped.setdefault((each["method"], each["route"]), []).append(each)
+    routes = [{"method": method, "route": route, **_figures(each)} for (method, route), each in grouped.items()]
+    routes.sort(key=lambda each: (-each["rate"], -each["served"]))
+    waiting = [each for part in parts for each in part["waiting"]]
+    rejected: Counter[str] = Counter()
+    for part in parts:
+        rejected.update(part["rejected"])
+    return {
+        "all": _figures([part["all"] for part in parts]),
+        "routes": routes[:MOST_ROUTES],
+        "waiting": sorted(waiting, key=lambda each: -each["seconds"])[:MOST_WAITING],
+        "rejected": dict(rejected),
+        "limit": sum(part["limit"] for part in parts),
+    }
+
+
+def _figures(parts: Sequence[Part]) -> Part:
+    counts = [sum(bucket) for bucket in zip(*(part["counts"] for part in parts), strict=True)]
+    answered = sum(counts)
+    errors = sum(part["errors"] * sum(part["counts"]) for part in parts)
+    return {
+        "rate": round(sum(part["rate"] for part in parts), 2),
+        "errors": round(errors / answered, 4) if answered else 0.0,
+        "p50": quantile(counts, 0.5),
+        "p99": quantile(counts, 0.99),
+        **{name: sum(part[name] for part in parts) for name in ("served", "failed", "in_flight")},
+    }
+
+
+def silence(part: Part) -> None:
+    """Takes the rates out of the traffic of a worker that has said nothing for long."""
+    for each in (part["all"], *part["routes"]):
+        each.update(rate=0.0, counts=NOTHING.counts)
+
+
+def of_ended(found: Counter[Answer]) -> Part:
+    """The traffic of workers that have ended: they have no rates, but what they have answered has been."""
+    routes: dict[tuple[str, str], Part] = {}
+    everything = _still()
+    for (method, route, status), count in found.items():
+        told = routes.setdefault((method, route), {"method": method, "route": route, **_still()})
+        for each in (everything, told):
+            each["served"] += count
+            each["failed"] += count if status.startswith("5") else 0
+    return {"all": everything, "routes": list(routes.values()), "waiting": [], "rejected": {}, "limit": 0}
+
+
+def _still() -> Part:
+    return {"rate": 0.0, "errors": 0.0, "counts": NOTHING.counts, "served": 0, "failed": 0, "in_flight": 0}
+
+
+def startup(charts: Sequence[Part]) -> Part:
+    """The chart of the worker whose start went worst, or took longest."""
+
+    def rank(chart: Part) -> tuple[int, float]:
+        jobs = chart["jobs"]
+        status = max((_JOBS.index(job["status"]) for job in jobs), default=0)
+        return status, max((job["began"] + job["seconds"] for job in jobs), default=0.0)
+
+    return max(charts, key=rank)
+
+
+def checks(parts: Sequence[Sequence[Part]]) -> list[Part]:
+    """Each check as it is with the worker worst off."""
+    return list(worst([_by_name(part) for part in parts], CHECKS).values()) if parts else []
+
+
+def periodic_jobs(parts: Sequence[Sequence[Part]]) -> list[Part]:
+    """Each job by the worker where it last succeeded, with the runs of all; the run under way that began first."""
+    if not parts:
+        return []
+    found = summed([_by_name(part) for part in parts])
+    for name, job in found.items():
+        each = [one for part in parts for one in part if one["name"] == name]
+        running = [one["began"] for one in each if one["status"] == "running" and one["began"]]
+        found[name] = {**job, "began": min(running, default=job["began"])}
+    return list(found.values())
+
+
+def _by_name(part: Iterable[Part]) -> dict[str, Part]:
+    return {each["name"]: each for each in part}
+
+
+def slowest(parts: Sequence[Sequence[Part]]) -> list[Part]:
+    """The slowest of all, the slowest first."""
+    return sorted((each for part in parts for each in part), key=lambda each: -each["seconds"])[:KEPT]
+
+
+def clients(parts: Sequence[Sequence[Part]]) -> list[Part]:
+    """Each host by the breaker that is worst; calls and rates are summed, what is relative is weighted by the rates."""
+    grouped: dict[tuple[str, str], list[Part]] = {}
+    for each in (each for part in parts for each in part):
+        grouped.setdefault((each["client"], each["host"]), []).append(each)
+    return [_host(each) for each in grouped.values()]
+
+
+def _host(parts: Sequence[Part]) -> Part:
+    rate = sum(part["rate"] for part in parts)
+    called = [part for part in parts if part["mean"] is not None]
+    mean = sum(part["rate"] * part["mean"] for part in called)
+    return {
+        **max(parts, key=lambda part: _BREAKERS.index(part["breaker"])),
+        "calls": sum(part["calls"] for part in parts),
+        "failed": sum(part["failed"] for part in parts),
+        "rate": round(rate, 2),
+        "errors": round(sum(part["rate"] * part["errors"] for part in parts) / rate, 4) if rate else 0.0,
+        "mean": round(mean / rate, 6) if rate and called else None,
+    }
+
+
+def phase(drains: Sequence[Part]) -> tuple[str, float]:
+    """What the worker furthest behind is at, and the moment since when one is."""
+    name = min((drain["phase"] for drain in drains), key=_PHASES.index)
+    return name, min(drain["phase_since"] for drain in drains if drain["phase"] == name)
+
+
+def holding(drains: Sequence[Part]) -> Part:
+    """What still holds up a drain, of all workers that have not ended."""
+    jobs = {name: None for drain in drains for name in drain["periodic_jobs"]}
+    return {
+        "periodic_jobs": list(jobs),
+        "connections": _connections([drain["connections"] for drain in drains if drain["connections"]]),
+        "background": sum(drain["background"] for drain in drains),
+    }
+
+
+def _connections(parts: Sequence[Part]) -> Part | None:
+    if not parts:
+        return None
+    each = [one for part in parts for one in part["each"]][:MOST_WAITING]
+    return {**{name: sum(part[name] for part in parts) for name in ("open", "websockets")}, "each": each}
