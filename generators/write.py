@@ -5,7 +5,18 @@ from typing import Any
 
 import yaml
 
-from generators import alertmanager, alerts, dashboard, fields
+from generators import (
+    alertmanager,
+    alerts,
+    commands,
+    dashboard,
+    endpoints,
+    families,
+    fields,
+    interface,
+    measured,
+    variables,
+)
 from generators.alertmanager import PRODUCTION
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +61,12 @@ def files() -> dict[Path, str]:
         SEARCH / "dashboard.json": dashboard.render("search-service"),
         DOCS / "monitoring" / "alertmanager.yaml": _alertmanager_head() + as_yaml(alertmanager.config(example)),
         DOCS / "logs" / "fields.md": fields.render(),
+        DOCS / "reference" / "settings.md": variables.render(),
+        DOCS / "reference" / "metrics.md": families.render(),
+        DOCS / "reference" / "endpoints.md": endpoints.render(),
+        DOCS / "reference" / "commands.md": commands.render(),
+        DOCS / "reference" / "api.md": interface.render(),
+        DOCS / "explanation" / "measured.md": measured.render(),
     }
 
 

@@ -126,7 +126,7 @@ def _shown(value: object) -> str:
 
 
 def _commands() -> Iterator[str]:
-    for path, parser in (("lmservice", commands._parser()), ("lmservice deploy", deploy._parser())):
+    for path, parser in (("lmservice", commands.parser()), ("lmservice deploy", deploy.parser())):
         yield from _listed(path, parser, *_of_commands(parser))
 
 
@@ -165,7 +165,7 @@ def _made(factory: Any) -> object:
 
 def _endpoints() -> Iterator[str]:
     endpoints = Endpoints(cast("Instance", SimpleNamespace(settings=Settings())))
-    for path, methods in sorted(endpoints._routes.items()):
+    for path, methods in sorted(endpoints.routes.items()):
         for method, endpoint in methods.items():
-            restricted = getattr(endpoint, "__name__", "") == "restricted"
+            restricted = hasattr(endpoint, "__wrapped__")
             yield f"{method} {path}" + (" (peers in LM_MANAGEMENT_ALLOW)" if restricted else "")

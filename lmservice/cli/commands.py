@@ -32,19 +32,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options of a command; words may stand before and after them, which argparse itself leaves over."""
-    parser = _parser()
-    options, left = parser.parse_known_args(arguments)
+    root = parser()
+    options, left = root.parse_known_args(arguments)
     if left and ("words" not in options or any(word.startswith("-") for word in left)):
-        parser.error(f"unrecognized arguments: {' '.join(left)}")
+        root.error(f"unrecognized arguments: {' '.join(left)}")
     if left:
         options.words += left
     return options
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lmservice", description="Run and look after lmservice services.")
-    parser.add_argument("--version", action="version", version=f"lmservice {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    """Gives the parser of every command; the reference in docs/ is made from it."""
+    root = argparse.ArgumentParser(prog="lmservice", description="Run and look after lmservice services.")
+    root.add_argument("--version", action="version", version=f"lmservice {__version__}")
+    commands = root.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
     _add_stop(commands)
     _add_config(commands)
@@ -55,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_verify_drain(commands)
     _add_deploy(commands)
     _add_worker(commands)
-    return parser
+    return root
 
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name

@@ -32,14 +32,15 @@ def deploy(words: list[str]) -> ExitCode:
     Raises:
         LmserviceError: it failed; the exit code is the error's.
     """
-    options = _parser().parse_args(words)
+    options = parser().parse_args(words)
     code: ExitCode = options.command(options)
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lmservice deploy", description="Release a service to an environment.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    """Gives the parser of `lmservice deploy`; the reference in docs/ is made from it."""
+    root = argparse.ArgumentParser(prog="lmservice deploy", description="Release a service to an environment.")
+    commands = root.add_subparsers(required=True, metavar="COMMAND")
     run = _add(commands, "run", _run, "release a version; a failure, Ctrl-C or SIGTERM rolls back")
     _add_artifact(run, required=True)
     run.add_argument("--strategy", choices=["canary", "rolling"], default="canary", help="default: canary")
@@ -50,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "status", _status, "show what runs, and the releases so far")
     back = _add(commands, "rollback", _rollback, "release again what ran before")
     back.add_argument("--to", type=int, default=0, metavar="N", help="the number of a release, from status")
-    return parser
+    return root
 
 
 def _add(commands: Commands, name: str, command: object, text: str) -> argparse.ArgumentParser:

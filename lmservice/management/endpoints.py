@@ -7,7 +7,7 @@ import platform
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic_core import to_json
@@ -91,7 +91,7 @@ class Endpoints:
         self._closed = False
         self._renderings: dict[tuple[str, bool], asyncio.Task[tuple[list[bytes], str]]] = {}
         self._one_at_a_time = asyncio.Lock()
-        self._routes: dict[str, dict[str, Endpoint]] = {
+        self.routes: dict[str, dict[str, Endpoint]] = {
             "/": {"GET": self._index},
             "/events": {"GET": self._watch},
             "/livez": {"GET": self._livez},
@@ -135,7 +135,7 @@ class Endpoints:
         if path.startswith("/console.") and request.method in ("GET", "HEAD"):
             return self._asset(path)
         template = "/loggers/{name}" if path.startswith("/loggers/") else path
-        methods = self._routes.get(template)
+        methods = self.routes.get(template)
         if methods is None:
             return _missing(path)
         method = "GET" if request.method == "HEAD" and path != "/stop" else request.method
@@ -149,6 +149,7 @@ class Endpoints:
             return _problem(500, f"{path} failed; the log says how")
 
     def _restricted(self, endpoint: Endpoint) -> Endpoint:
+        @wraps(endpoint)
         async def restricted(request: Request) -> Response:
             if self._guard.allows(request):
                 return await endpoint(request)
@@ -165,12 +166,15 @@ class Endpoints:
         return _problem(403, objection)
 
     async def _livez(self, _request: Request) -> Response:
+        """200 while the process is well, draining included; 503 once the loop stands still for `LM_LIVENESS_STALL`."""
         return self._probe(well=self._instance.well)
 
     async def _startupz(self, _request: Request) -> Response:
+        """503 until the start-up jobs are done, then 200."""
         return self._probe(well=self._instance.started)
 
     async def _readyz(self, _request: Request) -> Response:
+        """200 while requests should come; 503 while starting, draining, or with a critical check down."""
         return self._probe(well=self._instance.ready)
 
     def _probe(self, *, well: bool) -> Response:
@@ -179,6 +183,7 @@ class Endpoints:
         return _json(body, 200 if well else 503)
 
     async def _metrics(self, request: Request) -> Response:
+        """The metrics, as Prometheus' text, or OpenMetrics where that is asked for; gzip where that is accepted."""
         accept, packed = request.headers.get("accept", ""), _accepts_gzip(request.headers.get("accept-encoding", ""))
         chunks, kind = await asyncio.shield(self._rendering(accept, packed=packed))
         headers = {"vary": "accept, accept-encoding", "content-type": kind}
@@ -199,6 +204,7 @@ class Endpoints:
             return await run_in_thread(partial(render, registry, accept, packed=packed), name="exposition")
 
     async def _info(self, _request: Request) -> Response:
+        """Name, version, environment, instance and revision, and since when it runs."""
         return _json(self._introduction())
 
     def _introduction(self) -> dict[str, Any]:
@@ -210,6 +216,7 @@ class Endpoints:
         }
 
     async def _watch(self, request: Request) -> Response:
+        """What the console shows, as server-sent events."""
         from lmservice.management.events import MOST, Events  # noqa: PLC0415 - as in _config
 
         if request.method == "HEAD":
@@ -228,15 +235,18 @@ class Endpoints:
         return asset(path.removeprefix("/")) if path in ASSETS else _missing(path)
 
     async def _config(self, _request: Request) -> Response:
+        """Every setting: its value, its default and where it came from; what may be secret is masked."""
         from lmservice import configuration  # noqa: PLC0415 - costs every start what few ask for
 
         body = configuration.as_json(self._instance.settings)
         return Response(body, media_type="application/json")
 
     async def _loggers(self, _request: Request) -> Response:
+        """The levels of all loggers."""
         return _json({"loggers": await self._instance.levels.told()})
 
     async def _change_logger(self, request: Request) -> Response:
+        """Changes a level for a time: `{"level": "DEBUG", "duration": 600}`, in seconds."""
         body = b""
         async for part in request.stream():
             body += part
@@ -250,9 +260,11 @@ class Endpoints:
         return _json(change)
 
     async def _tasks(self, _request: Request) -> Response:
+        """The stack of every asyncio task and every thread."""
         return _json(await self._instance.tasks())
 
     async def _profile(self, request: Request) -> Response:
+        """What the event loop's thread spends its time on: `?seconds=10&format=text`, or `html`, or `speedscope`."""
         try:
             body, kind = await self._instance.profile(Wish.read(request.query_params))
         except ProfileError as error:
@@ -260,18 +272,19 @@ class Endpoints:
         return Response(body, headers={"content-type": kind})
 
     async def _stop(self, _request: Request) -> Response:
+        """Stops the service; answers with the report once it has drained, after which the process ends."""
         self._instance.lifecycle.stop(StopCause("/stop"))
         return _json(await asyncio.shield(asyncio.wrap_future(self._instance.report)))
 
     async def _index(self, request: Request) -> Response:
-        """The console for a browser, the list of endpoints for everything else."""
+        """The console for a browser; for everything else, the list of endpoints."""
         if "text/html" in request.headers.get("accept", ""):
             from lmservice.management.console import asset  # noqa: PLC0415 - as in _config
 
             return asset("console.html")
         info = self._instance.info()
         lines = [f"{info['name']} {info['version']} is {self._instance.lifecycle.state.value}.", ""]
-        lines += [f"{' '.join(methods):9} {path}" for path, methods in self._routes.items()]
+        lines += [f"{' '.join(methods):9} {path}" for path, methods in self.routes.items()]
         return PlainTextResponse("\n".join(lines) + "\n")
 
 

@@ -12,7 +12,7 @@ import yaml
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from generators import alertmanager, write
+from generators import alertmanager, families, write
 from lmservice import Service, events, names, retry
 
 ROOT = Path(__file__).parents[2]
@@ -44,9 +44,16 @@ async def test_every_name_is_of_a_family_that_a_service_has(serve: Any) -> None:
     served = await serve(service, graphite_url="graphite://127.0.0.1:1")
     assert (await served.client.get("/")).status_code == 200
     text = (await served.management.get("/metrics")).text
-    families = set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
+    exposed = dict(re.findall(r"^# TYPE (\S+) (\S+)", text, re.MULTILINE))
     wanted = set(NAMES.values()) - {names.LOG_EVENTS, names.WORKERS, names.WORKER_DEATHS}
-    assert wanted - families == set()
+    assert wanted - exposed.keys() == set()
+    for family in families.families():
+        labels = [
+            set(re.findall(r'(\w+)="', line)) - {"le"}
+            for line in re.findall(rf"^{family.name}\S*\{{.*", text, re.MULTILINE)
+        ]
+        assert family.labels is None or all(each == set(family.labels) for each in labels), family.name
+        assert exposed.get(family.name, family.kind) == family.kind
 
 
 def test_no_name_of_a_metric_is_spelt_twice() -> None:
@@ -57,6 +64,11 @@ def test_no_name_of_a_metric_is_spelt_twice() -> None:
         nodes = ast.walk(ast.parse(path.read_text()))
         texts = {node.value for node in nodes if isinstance(node, ast.Constant)}
         assert texts.isdisjoint(NAMES.values()), path
+
+
+def test_the_reference_of_metrics_has_every_name() -> None:
+    found = [each.name for each in families.families()]
+    assert sorted(found) == sorted(set(NAMES.values()) - {names.LOG_EVENTS})
 
 
 def _calls() -> list[tuple[str, str, set[str]]]:
