@@ -16,7 +16,10 @@ _READ = """
 import json, pathlib, sys, time, whisper
 folder, found = pathlib.Path(sys.argv[1]), {}
 for path in folder.rglob("*.wsp"):
-    fetched = whisper.fetch(str(path), time.time() - 120)
+    try:
+        fetched = whisper.fetch(str(path), time.time() - 120)
+    except Exception:
+        continue  # carbon is about to make it
     values = [value for value in (fetched[1] if fetched else []) if value is not None]
     found[str(path.relative_to(folder))[:-4]] = values
 print(json.dumps(found))

@@ -19,7 +19,7 @@ from search_service.endpoints import TRIPS, search_flights, search_hotels, searc
 from search_service.flights import LocalFlights
 from search_service.hotels import LocalHotels
 from search_service.kinds import FLIGHTS, HOTELS
-from search_service.lodging import Lodging, Place
+from search_service.lodging import Lodging
 from search_service.market import NoAnswerError
 from search_service.markets import Markets
 from search_service.openapi import Operation
@@ -76,13 +76,6 @@ record.start(service)
 async def local_flights(state: State) -> LocalFlights:
     """The flights, as every search finds them."""
     return LocalFlights(state.database)
-
-
-@service.startup_job(name="places", after=["airports"])
-def known_places(state: State) -> dict[str, Place]:
-    """Where the airports lie that the timetable serves."""
-    published = source.read_airports()
-    return {code: Place(published[code]["lat"], published[code]["lon"]) for code in state.airports.served}
 
 
 @service.startup_job(name="hotels", after=["places"])

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 from starlette.datastructures import State
 
 from lmservice import Service
-from search_service import airports, schema, timetable
+from search_service import airports, schema, source, timetable
 from search_service.airports import Airports
 from search_service.database import Database
+from search_service.lodging import Place
 from search_service.timetable import Timetable
 
 ATTEMPTS = 6
@@ -15,7 +16,7 @@ ATTEMPTS = 6
 
 
 def start(service: Service) -> None:
-    """Gives a service the start-up jobs that make its `database`, `timetable` and `airports`."""
+    """Gives a service the start-up jobs that make its `database`, `timetable`, `airports` and `places`."""
 
     @service.startup_job(name="database", attempts=ATTEMPTS)
     async def connected_database(state: State) -> AsyncIterator[Database]:
@@ -45,3 +46,9 @@ def start(service: Service) -> None:
     async def known_airports(state: State) -> Airports:
         """The airports, which are few enough to keep at hand."""
         return await airports.load(state.database)
+
+    @service.startup_job(name="places", after=["airports"])
+    def known_places(state: State) -> dict[str, Place]:
+        """Where the airports lie that the timetable serves."""
+        published = source.read_airports()
+        return {code: Place(published[code]["lat"], published[code]["lon"]) for code in state.airports.served}

@@ -48,7 +48,7 @@ async def sold_flights(state: State) -> SoldFlights:
     return SoldFlights(state.settings.supplier_name, await application.local_flights(state))
 
 
-@service.startup_job(name="hotels", after=["airports"])
+@service.startup_job(name="hotels", after=["places"])
 def sold_hotels(state: State) -> SoldHotels:
     """The hotels that it sells."""
     return SoldHotels(state.settings.supplier_name, application.local_hotels(state))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from images.podman import Podman, missing
+from image.podman import Podman, missing
 from processes import TIMEOUT, free_port
 from template.rendered import BIN, ROOT, TEMPLATE, render, run
 
