@@ -3,8 +3,10 @@
 import contextlib
 import os
 import select
+import signal
 import sys
 import termios
+import threading
 import time
 import tty
 from collections.abc import Iterator, Sequence
@@ -43,8 +45,7 @@ def top(urls: Sequence[str], *, once: bool) -> ExitCode:
         _wait(feeds)
         console.print(screen(feeds, console.width, height=None))
         return ExitCode.FINDINGS if any(feed.problem for feed in feeds) else ExitCode.CLEAN
-    with contextlib.suppress(KeyboardInterrupt):
-        _watch(console, feeds)
+    _watch(console, feeds)
     return ExitCode.CLEAN
 
 
@@ -59,11 +60,26 @@ def _watch(console: "Console", feeds: Sequence[Feed]) -> None:
 
     from lmservice.cli.panel import screen  # noqa: PLC0415 - the same
 
-    with _keys() as keys, Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
-        while True:
+    with (
+        _interrupts() as interrupted,
+        _keys() as keys,
+        Live(console=console, screen=console.is_terminal, auto_refresh=False) as live,
+    ):
+        while not interrupted.is_set():
             live.update(screen(feeds, console.width, console.height), refresh=True)
             if _asked_to_leave(keys):
                 return
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Notes a Ctrl-C; raised in the middle of a frame, it might be swallowed or leave the terminal as it is."""
+    interrupted = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
