@@ -335,15 +335,16 @@ def _shown(observer: Observer | None) -> Iterator[Observer]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM, by which a pipeline's runner cancels it, rolls back as Ctrl-C does."""
+    """SIGTERM, by which a pipeline's runner cancels it, rolls back as Ctrl-C does, which shells may have had ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _interrupt(_: int, __: FrameType | None) -> None:
