@@ -335,7 +335,7 @@ def _shown(observer: Observer | None) -> Iterator[Observer]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM, by which a pipeline's runner cancels it, rolls back as Ctrl-C does, which shells may have had ignored."""
+    """SIGTERM, by which a runner cancels a pipeline, rolls back as Ctrl-C does, which a shell may have had ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
