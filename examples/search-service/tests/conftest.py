@@ -14,11 +14,13 @@ from typing import Any
 
 import httpx
 import pytest
-from search_service import schema, service, timetable
+from search_service import record, schema, service, timetable
 from search_service.database import Database
-from servers import Server, postgres, redis_server
+from servers import Postgres, Server, postgres, redis_server
+from sqlalchemy.exc import OperationalError
 from supplier import service as supplier_service
 
+from lmservice import retry
 from lmservice.testing import running
 
 RunSearch = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
@@ -65,7 +67,9 @@ def shared_folder(factory: pytest.TempPathFactory) -> Path:
     return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
+@retry(on=OperationalError, attempts=record.ATTEMPTS)
 async def import_into(url: str) -> None:
+    """As a start does, which tries again where another one makes the file at the same moment."""
     database = Database(url.replace("postgresql:", "postgresql+asyncpg:"))
     try:
         await schema.upgrade(database)
@@ -167,3 +171,17 @@ def without_settings() -> Iterator[None]:
         for name in [name for name in os.environ if name.startswith("LM_")]:
             patch.delenv(name)
         yield
+
+
+@pytest.fixture
+def database(postgres_data: Path) -> Iterator[Postgres]:
+    """A PostgreSQL to be restarted."""
+    with postgres(like=postgres_data) as server:
+        yield server
+
+
+@pytest.fixture
+def mortal_redis() -> Iterator[Server]:
+    """A Redis to be killed."""
+    with redis_server() as server:
+        yield server

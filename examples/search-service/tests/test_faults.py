@@ -1,12 +1,10 @@
 """What searches become while what the service leans on is killed, hangs and comes back, under load."""
 
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from searching import DEADLINE, GRACE, Load, SearchProcess, answers, search_process, total
-from servers import Postgres, Server, postgres, redis_server
+from servers import Postgres, Server
 
 pytestmark = pytest.mark.anyio
 
@@ -16,20 +14,6 @@ PATHS = [
     for month in range(1, 13)
     for sort in ("departure", "price")
 ]
-
-
-@pytest.fixture
-def database(postgres_data: Path) -> Iterator[Postgres]:
-    """A PostgreSQL to be restarted."""
-    with postgres(like=postgres_data) as server:
-        yield server
-
-
-@pytest.fixture
-def mortal_redis() -> Iterator[Server]:
-    """A Redis to be killed."""
-    with redis_server() as server:
-        yield server
 
 
 async def test_under_faults_every_answer_is_right_or_refused_in_time(database: Postgres, mortal_redis: Server) -> None:

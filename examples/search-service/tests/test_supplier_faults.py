@@ -3,14 +3,14 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 from searching import DEADLINE, GRACE, PATIENCE, Load, SearchProcess, answers, search_process
-from servers import Postgres, Server, postgres, redis_server
+from servers import Postgres, Server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
@@ -111,20 +111,6 @@ async def test_a_supplier_that_hangs_soon_costs_nothing_and_comes_back(
         assert (await traveller.ask(zeta))[1] < QUICK
         await traveller.close()
         assert await search.end(signal.SIGTERM) == 0
-
-
-@pytest.fixture
-def database(postgres_data: Path) -> Iterator[Postgres]:
-    """A PostgreSQL to be restarted."""
-    with postgres(like=postgres_data) as server:
-        yield server
-
-
-@pytest.fixture
-def mortal_redis() -> Iterator[Server]:
-    """A Redis to be killed."""
-    with redis_server() as server:
-        yield server
 
 
 async def test_with_suppliers_faults_make_answers_partial_and_never_wrong(
