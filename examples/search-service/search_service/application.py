@@ -1,6 +1,5 @@
 """The search service, put together."""
 
-from collections.abc import AsyncIterator
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +9,9 @@ from starlette.datastructures import State
 from starlette.routing import Route
 
 from lmservice import Service
-from search_service import airports, flights, hotels, markets, openapi, problems, record, source, tables, trips
+from search_service import airports, flights, hotels, openapi, problems, record, source, tables, trips
 from search_service.airports import search_airports
-from search_service.answers import Answers, Counts, DeadlineError
+from search_service.answers import DeadlineError
 from search_service.database import Database, UnavailableError
 from search_service.days import Days
 from search_service.endpoints import TRIPS, search_flights, search_hotels, search_trips
@@ -21,7 +20,6 @@ from search_service.hotels import LocalHotels
 from search_service.kinds import FLIGHTS, HOTELS
 from search_service.lodging import Lodging
 from search_service.market import NoAnswerError
-from search_service.markets import Markets
 from search_service.openapi import Operation
 from search_service.problems import InvalidParametersError
 from search_service.settings import SearchSettings
@@ -29,6 +27,8 @@ from search_service.web import assets, page
 from search_service.web.page import Page
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from search_service.cache import Cache
 
 HANDLERS: dict[Any, Any] = {
@@ -66,9 +66,6 @@ service = Service(
     exception_handlers=HANDLERS,
 )
 
-counts = Counts(service.metrics)
-
-
 record.start(service)
 
 
@@ -82,13 +79,6 @@ async def local_flights(state: State) -> LocalFlights:
 def local_hotels(state: State) -> LocalHotels:
     """The hotels around them."""
     return LocalHotels(Lodging(state.places))
-
-
-@service.startup_job(name="markets", after=["flights", "hotels"])
-async def opened_markets(state: State) -> AsyncIterator[Markets]:
-    """Where all of it is found, here and at the suppliers."""
-    async with markets.opened(state, counts, service.metrics.registry) as opened:
-        yield opened
 
 
 @service.startup_job(name="days", after=["timetable"])
@@ -118,12 +108,6 @@ async def shared_cache(state: State) -> "AsyncIterator[Cache | None]":
         yield cache
     finally:
         await cache.close()
-
-
-@service.startup_job(name="answers", after=["cache"])
-async def prompt_answers(state: State) -> Answers:
-    """What answers every search."""
-    return Answers(state.cache, state.settings.search_deadline, counts)
 
 
 @service.health_check(name="database", interval=1, critical=True)

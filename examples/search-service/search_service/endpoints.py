@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from search_service import flights, hotels, trips
+from search_service import cursor, flights, hotels, trips
 from search_service.answers import Answer, Answers, Question
 from search_service.kinds import FLIGHTS, HOTELS
 from search_service.markets import Markets, markets_for
@@ -33,7 +33,7 @@ async def search_flights(request: Request) -> Response:
     def find(markets: Markets) -> Awaitable[FlightPage]:
         return markets.flights.page(search)
 
-    return await _given(request, "flights", search.key, find, FLIGHTS.answers)
+    return await _given(request, "flights", cursor.key(search), find, FLIGHTS.answers)
 
 
 async def search_hotels(request: Request) -> Response:
@@ -43,7 +43,7 @@ async def search_hotels(request: Request) -> Response:
     def find(markets: Markets) -> Awaitable[HotelPage]:
         return markets.hotels.page(search)
 
-    return await _given(request, "hotels", search.key, find, HOTELS.answers)
+    return await _given(request, "hotels", cursor.key(search), find, HOTELS.answers)
 
 
 async def search_trips(request: Request) -> Response:
@@ -53,7 +53,7 @@ async def search_trips(request: Request) -> Response:
     def find(markets: Markets) -> Awaitable[TripPage]:
         return trips.find_trips(markets, search)
 
-    return await _given(request, "trips", search.key, find, TRIPS)
+    return await _given(request, "trips", cursor.key(search), find, TRIPS)
 
 
 async def _given(

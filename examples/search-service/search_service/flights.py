@@ -1,8 +1,7 @@
 """Flights: one day's scheduled departures between two airports."""
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
@@ -10,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, Wit
 from sqlalchemy import Select, and_, bindparam, select
 
 from search_service import cursor, fares, tables
-from search_service.cursor import CursorError
+from search_service.cursor import CURSOR
 from search_service.database import Database
 from search_service.market import LOCAL
 from search_service.offers import Carrier, FlightOffer, FlightPage, Price, Punctuality
@@ -32,7 +31,6 @@ from search_service.parameters import (
 )
 from search_service.schedule import local
 
-CURSOR = "the next_cursor of a page of the same search"
 STOPS = "a whole number, 0 or more; every flight is direct, so all of them have 0"
 LONGEST_NUMBER = 9
 
@@ -74,25 +72,14 @@ def _read_stops(value: str) -> int:
     return int(value)
 
 
-def _read_cursor(value: str, info: ValidationInfo) -> Position | None:
-    try:
-        search, (rank, departure, carrier, number) = cursor.decode(value)
-        position = Position(int(rank), int(departure), carrier, int(number))
-    except (CursorError, ValueError):
-        raise NotAllowedError("is no cursor", CURSOR) from None
-    if len(info.data) < len(fields(FlightSearch)) - 1:
-        return None  # of a search that is refused already
-    if search != str(FlightSearch(**info.data)):
-        raise NotAllowedError("belongs to another search", CURSOR)
-    return position
-
-
 Stops = Annotated[
     int,
     BeforeValidator(_read_stops),
     WithJsonSchema({"type": "integer", "minimum": 0, "maximum": 10**LONGEST_NUMBER - 1}),
 ]
-After = Annotated[Position, BeforeValidator(_read_cursor), WithJsonSchema({"type": "string"})]
+After = Annotated[
+    Position, BeforeValidator(cursor.reader(Position, lambda: FlightSearch)), WithJsonSchema({"type": "string"})
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,11 +104,6 @@ class FlightSearch:
     sort: Annotated[Sort, Field(description=f"{one_of(get_args(Sort))}, the best first")] = "departure"
     limit: Limit = DEFAULT_LIMIT
     cursor: Annotated[After | None, Field(description=CURSOR)] = None
-
-    @property
-    def key(self) -> str:
-        """The search in a word, its page included."""
-        return f"{self}&{self.limit}&{self.cursor and '/'.join(map(str, self.cursor))}"
 
     def __str__(self) -> str:
         """The search in a word, whatever the page."""
@@ -184,16 +166,8 @@ def position(sort: Sort) -> Callable[[FlightOffer], Position]:
 
 def page(search: FlightSearch, offers: Sequence[FlightOffer]) -> FlightPage:
     """Of what a search finds, in its order, the flights behind its cursor, as many as fit."""
-    place = position(search.sort)
-    start = 0 if search.cursor is None else bisect_right(offers, search.cursor, key=place)
-    shown = list(offers[start : start + search.limit])
-    complete = start + len(shown) == len(offers)
-    return FlightPage(
-        flights=shown,
-        total=len(offers),
-        limit=search.limit,
-        next_cursor=None if complete else cursor.encode(str(search), place(shown[-1])),
-    )
+    shown, next_cursor = cursor.cut(search, offers, position(search.sort))
+    return FlightPage(flights=shown, total=len(offers), limit=search.limit, next_cursor=next_cursor)
 
 
 def _offer(search: FlightSearch, row: Sequence[Any]) -> FlightOffer:

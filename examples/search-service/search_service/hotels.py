@@ -2,15 +2,14 @@
 
 import datetime as dt
 import re
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
 from search_service import cursor
-from search_service.cursor import CursorError
+from search_service.cursor import CURSOR
 from search_service.fares import CURRENCY
 from search_service.lodging import Building, Lodging
 from search_service.market import LOCAL
@@ -36,7 +35,6 @@ CHECK_OUT = f"a day as YYYY-MM-DD, 1 to {MOST_NIGHTS} nights after check_in"
 GUESTS = f"a whole number from 1 to {MOST_GUESTS}"
 STARS = f"the fewest stars, a whole number from 1 to {MOST_STARS}"
 DISTANCE = "kilometres to the centre, 0 or more, with at most two digits after the point, such as 2.5"
-CURSOR = "the next_cursor of a page of the same search"
 
 Sort = Literal["price", "stars", "distance"]
 
@@ -94,19 +92,6 @@ def _read_distance(value: str) -> float:
     return float(value)
 
 
-def _read_cursor(value: str, info: ValidationInfo) -> Position | None:
-    try:
-        search, (rank, price, hotel) = cursor.decode(value)
-        position = Position(int(rank), int(price), hotel)
-    except (CursorError, ValueError):
-        raise NotAllowedError("is no cursor", CURSOR) from None
-    if len(info.data) < len(fields(HotelSearch)) - 1:
-        return None  # of a search that is refused already
-    if search != str(HotelSearch(**info.data)):
-        raise NotAllowedError("belongs to another search", CURSOR)
-    return position
-
-
 _DAY = re.compile("^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
 _DISTANCE = re.compile(r"^[0-9]{1,4}(\.[0-9]{1,2})?$")
 
@@ -130,7 +115,9 @@ Stars = Annotated[
 Distance = Annotated[
     float, BeforeValidator(_read_distance), WithJsonSchema({"type": "string", "pattern": _DISTANCE.pattern})
 ]
-After = Annotated[Position, BeforeValidator(_read_cursor), WithJsonSchema({"type": "string"})]
+After = Annotated[
+    Position, BeforeValidator(cursor.reader(Position, lambda: HotelSearch)), WithJsonSchema({"type": "string"})
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,11 +141,6 @@ class HotelSearch:
     sort: Annotated[Sort, Field(description=f"{one_of(get_args(Sort))}, the best first")] = "price"
     limit: Limit = DEFAULT_LIMIT
     cursor: Annotated[After | None, Field(description=CURSOR)] = None
-
-    @property
-    def key(self) -> str:
-        """The search in a word, its page included."""
-        return f"{self}&{self.limit}&{self.cursor and '/'.join(map(str, self.cursor))}"
 
     def __str__(self) -> str:
         """The search in a word, whatever the page."""
@@ -218,16 +200,8 @@ def position(sort: Sort) -> Callable[[HotelOffer], Position]:
 
 def page(search: HotelSearch, offers: Sequence[HotelOffer]) -> HotelPage:
     """Of what a search finds, in its order, the hotels behind its cursor, as many as fit."""
-    place = position(search.sort)
-    start = 0 if search.cursor is None else bisect_right(offers, search.cursor, key=place)
-    shown = list(offers[start : start + search.limit])
-    complete = start + len(shown) == len(offers)
-    return HotelPage(
-        hotels=shown,
-        total=len(offers),
-        limit=search.limit,
-        next_cursor=None if complete else cursor.encode(str(search), place(shown[-1])),
-    )
+    shown, next_cursor = cursor.cut(search, offers, position(search.sort))
+    return HotelPage(hotels=shown, total=len(offers), limit=search.limit, next_cursor=next_cursor)
 
 
 def _offer(search: HotelSearch, building: Building) -> HotelOffer | None:

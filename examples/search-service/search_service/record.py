@@ -1,14 +1,16 @@
-"""The start of whatever service offers the record: the database, its schema, the timetable in it, and the airports."""
+"""The start of whatever service offers the record, from its database to the answers to searches."""
 
 from collections.abc import AsyncIterator
 
 from starlette.datastructures import State
 
 from lmservice import Service
-from search_service import airports, schema, source, timetable
+from search_service import airports, markets, schema, source, timetable
 from search_service.airports import Airports
+from search_service.answers import Answers, Counts
 from search_service.database import Database
 from search_service.lodging import Place
+from search_service.markets import Markets
 from search_service.timetable import Timetable
 
 ATTEMPTS = 6
@@ -16,7 +18,11 @@ ATTEMPTS = 6
 
 
 def start(service: Service) -> None:
-    """Gives a service the start-up jobs that make its `database`, `timetable`, `airports` and `places`."""
+    """Gives a service the start-up jobs that make its `database`, `timetable`, `airports`, `places` and `answers`.
+
+    The last of them come after jobs of the service's own, `flights`, `hotels` and `cache`.
+    """
+    counts = Counts(service.metrics)
 
     @service.startup_job(name="database", attempts=ATTEMPTS)
     async def connected_database(state: State) -> AsyncIterator[Database]:
@@ -52,3 +58,14 @@ def start(service: Service) -> None:
         """Where the airports lie that the timetable serves."""
         published = source.read_airports()
         return {code: Place(published[code]["lat"], published[code]["lon"]) for code in state.airports.served}
+
+    @service.startup_job(name="markets", after=["flights", "hotels"])
+    async def opened_markets(state: State) -> AsyncIterator[Markets]:
+        """Where all of it is found, here and at the suppliers."""
+        async with markets.opened(state, counts, service.metrics.registry) as opened:
+            yield opened
+
+    @service.startup_job(name="answers", after=["cache"])
+    async def prompt_answers(state: State) -> Answers:
+        """What answers every search."""
+        return Answers(state.cache, state.settings.search_deadline, counts)

@@ -5,16 +5,15 @@ answer for one of them, the other is answered alone, and why is said.
 """
 
 import asyncio
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import product
 from typing import Annotated, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from search_service import cursor
-from search_service.cursor import CursorError
+from search_service.cursor import CURSOR
 from search_service.fares import CURRENCY
 from search_service.flights import FlightSearch, other_than_origin
 from search_service.hotels import CITY, DISTANCE, STARS, CheckOut, Distance, Guests, HotelSearch, Stars, with_hotels
@@ -31,7 +30,6 @@ from search_service.parameters import (
     Code,
     Day,
     Limit,
-    NotAllowedError,
     Parameters,
 )
 
@@ -41,7 +39,6 @@ FLIGHTS = 20
 HOTELS = 50
 """… each with the cheapest hotels."""
 
-CURSOR = "the next_cursor of a page of the same search"
 NONE = "-"
 """What stands for a flight or a hotel that is missing."""
 
@@ -60,20 +57,9 @@ class Position(NamedTuple):
     hotel: str
 
 
-def _read_cursor(value: str, info: ValidationInfo) -> Position | None:
-    try:
-        search, (price, flight, hotel) = cursor.decode(value)
-        position = Position(int(price), flight, hotel)
-    except (CursorError, ValueError):
-        raise NotAllowedError("is no cursor", CURSOR) from None
-    if len(info.data) < len(fields(TripSearch)) - 1:
-        return None  # of a search that is refused already
-    if search != str(TripSearch(**info.data)):
-        raise NotAllowedError("belongs to another search", CURSOR)
-    return position
-
-
-After = Annotated[Position, BeforeValidator(_read_cursor), WithJsonSchema({"type": "string"})]
+After = Annotated[
+    Position, BeforeValidator(cursor.reader(Position, lambda: TripSearch)), WithJsonSchema({"type": "string"})
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,11 +85,6 @@ class TripSearch:
     max_distance: Annotated[Distance | None, Field(description=DISTANCE)] = None
     limit: Limit = DEFAULT_LIMIT
     cursor: Annotated[After | None, Field(description=CURSOR)] = None
-
-    @property
-    def key(self) -> str:
-        """The search in a word, its page included."""
-        return f"{self}&{self.limit}&{self.cursor and '/'.join(map(str, self.cursor))}"
 
     def __str__(self) -> str:
         """The search in a word, whatever the page."""
@@ -187,15 +168,8 @@ def _position(trip: Trip) -> Position:
 
 
 def _page(search: TripSearch, trips: Sequence[Trip]) -> TripPage:
-    start = 0 if search.cursor is None else bisect_right(trips, search.cursor, key=_position)
-    shown = list(trips[start : start + search.limit])
-    complete = start + len(shown) == len(trips)
-    return TripPage(
-        trips=shown,
-        total=len(trips),
-        limit=search.limit,
-        next_cursor=None if complete else cursor.encode(str(search), _position(shown[-1])),
-    )
+    shown, next_cursor = cursor.cut(search, trips, _position)
+    return TripPage(trips=shown, total=len(trips), limit=search.limit, next_cursor=next_cursor)
 
 
 def _problems(part: Part, found: Found[O] | NoAnswerError) -> Iterator[TripProblem]:

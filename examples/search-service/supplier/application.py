@@ -1,12 +1,9 @@
 """The supplier, put together from the search service's own parts."""
 
-from collections.abc import AsyncIterator
 from importlib.metadata import version
 
-from search_service import application, markets, record
-from search_service.answers import Answers, Counts
+from search_service import application, record
 from search_service.endpoints import search_flights, search_hotels
-from search_service.markets import Markets
 from starlette.datastructures import State
 from starlette.middleware import Middleware
 from starlette.routing import Route
@@ -29,8 +26,6 @@ service = Service(
     exception_handlers=application.HANDLERS,
 )
 
-counts = Counts(service.metrics)
-
 record.start(service)
 
 
@@ -52,16 +47,3 @@ async def sold_flights(state: State) -> SoldFlights:
 def sold_hotels(state: State) -> SoldHotels:
     """The hotels that it sells."""
     return SoldHotels(state.settings.supplier_name, application.local_hotels(state))
-
-
-@service.startup_job(name="markets", after=["flights", "hotels"])
-async def opened_markets(state: State) -> AsyncIterator[Markets]:
-    """What it sells, as it is searched."""
-    async with markets.opened(state, counts, service.metrics.registry) as opened:
-        yield opened
-
-
-@service.startup_job(name="answers", after=["cache"])
-async def prompt_answers(state: State) -> Answers:
-    """What answers every search."""
-    return Answers(state.cache, state.settings.search_deadline, counts)
