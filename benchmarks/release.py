@@ -1,11 +1,7 @@
 """A whole release under load: every instance of the search service replaced, unnoticed by clients that never retry."""
 
 import asyncio
-import csv
-import io
 import shutil
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -26,6 +22,8 @@ from report import Report, Row, Table, parser
 
 sys.path.append(str(ROOT / "tests"))
 
+from acceptance.haproxy import HAProxy
+from processes import fixed_ports
 from strict_client import Load, request_bytes
 
 INSTANCES = 100
@@ -38,28 +36,7 @@ EXIT_LIMIT = 60.0
 UP_LIMIT = 60.0
 FLIGHTS = "/flights?origin=JFK&destination=LAX&date=2013-07-04&limit=5"
 HELLO = "/hello/world"
-CONFIGURATION = """
-global
-    maxconn 1000
-    stats socket {folder}/stats
-
-defaults
-    mode http
-    retries 0
-    no option redispatch
-    timeout connect 5s
-    timeout client 60s
-    timeout server 60s
-
-frontend entrance
-    bind 127.0.0.1:{port}
-    default_backend instances
-
-backend instances
-    balance roundrobin
-    option httpchk GET {path}
-    default-server check inter 1s fastinter 500ms fall 1 rise 1
-"""
+CHECKS = "inter 1s fastinter 500ms"
 SETTING = (
     "Processes of this machine behind HAProxy with retries off, whose active checks ask each instance every second."
     f" {CLIENTS} strict keep-alive clients, which try nothing twice, ask, wait for the answer and {PAUSE:g} s, and ask"
@@ -123,47 +100,6 @@ UVICORN = Kind(
 )
 
 
-class Balancer:
-    """HAProxy over all slots."""
-
-    def __init__(self, folder: Path, port: int, slots: Sequence[Slot], kind: Kind) -> None:
-        self._stats = folder / "stats"
-        lines = [f"    server {slot.name} 127.0.0.1:{slot.port} port {kind.checked_port(slot)}" for slot in slots]
-        text = CONFIGURATION.format(folder=folder, port=port, path=kind.check)
-        (folder / "haproxy.cfg").write_text(text + "\n".join(lines) + "\n")
-        with (folder / "haproxy.log").open("wb") as log:
-            command = ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")]
-            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-
-    def close(self) -> None:
-        """Ends it."""
-        self._process.kill()
-        self._process.wait()
-
-    def wait_checked(self, slots: Sequence[Slot], status: str) -> None:
-        """Returns once the last checks of all of these found them so: UP gets traffic, DOWN gets none.
-
-        HAProxy begins with every server up, before it has asked any.
-        """
-        end = time.monotonic() + UP_LIMIT
-        while not all(self._states().get(slot.name, "").startswith(status) for slot in slots):
-            if time.monotonic() > end:
-                raise SystemExit(f"{len(slots)} instances are not all {status} after {UP_LIMIT:g} s")
-            time.sleep(0.2)
-
-    def _states(self) -> dict[str, str]:
-        with socket.socket(socket.AF_UNIX) as asked:
-            try:
-                asked.connect(str(self._stats))
-            except OSError:
-                return {}
-            asked.sendall(b"show stat\n")
-            table = asked.makefile().read()
-        rows = csv.DictReader(io.StringIO(table.lstrip("# ")))
-        checked = [row for row in rows if row["pxname"] == "instances" and row["check_status"] not in {"", "INI"}]
-        return {row["svname"]: row["status"] for row in checked}
-
-
 @dataclass
 class Fleet:
     """Instances, the slots that are free, and the seconds that each phase took."""
@@ -174,7 +110,7 @@ class Fleet:
     free: SimpleQueue[Slot] = field(default_factory=SimpleQueue)
     phases: dict[str, list[float]] = field(default_factory=lambda: {"start": [], "noticed up": [], "drain": []})
     exits: Counter[int] = field(default_factory=Counter)
-    balancer: Balancer | None = None
+    balancer: HAProxy | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _count: int = 0
 
@@ -196,7 +132,7 @@ class Fleet:
         process.first_answer(self.kind.path)
         answering = time.monotonic()
         if self.balancer:
-            self.balancer.wait_checked([slot], "UP")
+            self.balancer.wait_checked(slot.name, within=UP_LIMIT)
         self.phases["start"].append(answering - began)
         self.phases["noticed up"].append(time.monotonic() - answering)
         return process, slot
@@ -230,17 +166,18 @@ def roll(fleet: Fleet, old: Sequence[tuple[Process, Slot]]) -> None:
 def fleet_of(kind: Kind, instances: int, folder: Path) -> Iterator[tuple[Fleet, int, list[tuple[Process, Slot]]]]:
     """A fleet that serves, and the port in front of it."""
     spare = max(1, instances // 4)
-    entrance, *ports = free_ports(1 + 2 * (instances + spare))
+    entrance, *ports = fixed_ports(1 + 2 * (instances + spare))
     slots = [Slot(f"slot{n}", ports[2 * n], ports[2 * n + 1]) for n in range(instances + spare)]
     with ExitStack() as running:
         fleet = Fleet(kind, folder, running)
         first = fleet.start(slots[0])  # imports the year once
         with ThreadPoolExecutor(STARTING) as starting:
             old = [first, *starting.map(fleet.start, slots[1:instances])]
-        fleet.balancer = Balancer(folder, entrance, slots, kind)
-        running.callback(fleet.balancer.close)
-        fleet.balancer.wait_checked(slots[:instances], "UP")
-        fleet.balancer.wait_checked(slots[instances:], "DOWN")
+        checked = {slot.name: (slot.port, kind.checked_port(slot)) for slot in slots}
+        fleet.balancer = HAProxy(folder, entrance, checked, path=kind.check, every=CHECKS, timeout=60)
+        running.enter_context(fleet.balancer)
+        fleet.balancer.wait_checked(*(slot.name for slot in slots[:instances]), within=UP_LIMIT)
+        fleet.balancer.wait_checked(*(slot.name for slot in slots[instances:]), status="DOWN", within=UP_LIMIT)
         for slot in slots[instances:]:
             fleet.free.put(slot)
         for seconds in fleet.phases.values():
@@ -278,22 +215,6 @@ def _row(fleet: Fleet, load: Load, instances: int, seconds: float) -> Row:
         **{f"{name}, mean s": value for name, value in phases.items()},
         "exits": ", ".join(f"{count} x {code}" for code, count in sorted(fleet.exits.items())),
     }
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, below those that the kernel gives to clients."""
-    found: list[int] = []
-    with ExitStack() as held:
-        for port in range(20000, 32000):
-            if len(found) == count:
-                break
-            probe = held.enter_context(socket.socket(socket.AF_INET6))
-            try:
-                probe.bind(("::", port))
-            except OSError:
-                continue
-            found.append(port)
-    return found
 
 
 def broken(rows: Sequence[Row]) -> list[str]:

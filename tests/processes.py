@@ -36,6 +36,22 @@ def free_port() -> int:
         return port
 
 
+def fixed_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago, to be listened on again and again: below those that the kernel gives away."""
+    found: list[int] = []
+    with contextlib.ExitStack() as held:
+        for port in range(20_000, 32_000):
+            if len(found) == count:
+                break
+            probe = held.enter_context(socket.socket(socket.AF_INET6))
+            try:
+                probe.bind(("::", port))
+            except OSError:
+                continue
+            found.append(port)
+    return found
+
+
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
     """This process's environment without its own settings, proxies and cluster, and with `settings`."""
     kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(_LEFT_OUT)}

@@ -4,7 +4,6 @@ import asyncio
 import re
 import shutil
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 from acceptance.haproxy import HAProxy
 from acceptance.instance import PROGRAM, SETTINGS
-from processes import Process, ServiceProcess
+from processes import Process, ServiceProcess, fixed_ports
 from strict_client import Load, request_bytes
 
 ROLLS = 3
@@ -20,22 +19,6 @@ POSTERS = 10
 BODY = b'{"origin": "JFK", "destination": "LAX"}' * 50
 QUICK = {"LM_DRAIN_DELAY": "1", "LM_DRAIN_QUIET": "0.2", "LM_IDLE_GRACE": "1", "LM_ACCESS_LOG": "false"}
 ABSENT = [program for program in ("haproxy", "wrk") if not shutil.which(program)]
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, below those that the kernel gives to clients."""
-    found: list[int] = []
-    with ExitStack() as held:
-        for port in range(20000, 30000):
-            if len(found) == count:
-                break
-            probe = held.enter_context(socket.socket(socket.AF_INET6))
-            try:
-                probe.bind(("::", port))
-            except OSError:
-                continue
-            found.append(port)
-    return found
 
 
 class Fleet:
@@ -70,10 +53,10 @@ def test_four_instances_behind_haproxy_without_retries_are_replaced_three_times_
     running: ExitStack, tmp_path: Path
 ) -> None:
     """Case 14."""
-    entrance, *ports = free_ports(9)
+    entrance, *ports = fixed_ports(9)
     fleet = Fleet(running, ports)
     proxy = running.enter_context(HAProxy(tmp_path, entrance, fleet.ports))
-    proxy.wait_up(*fleet.ports)
+    proxy.wait_checked(*fleet.ports)
     command = ["wrk", "-t1", "-c8", "-d300s", "--timeout", "10s", f"http://127.0.0.1:{entrance}/slow/0.005"]
     wrk = running.enter_context(Process(command, folder=tmp_path))
 
@@ -81,7 +64,7 @@ def test_four_instances_behind_haproxy_without_retries_are_replaced_three_times_
         for _ in range(ROLLS):
             for name in fleet.ports:
                 fleet.replace(name)
-                proxy.wait_up(name)
+                proxy.wait_checked(name)
 
     async def rolled_under_posts() -> Load:
         load = Load(lambda: entrance, request_bytes("/echo", method="POST", body=BODY), pause=0.01)
