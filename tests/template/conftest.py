@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from template import postgresql
+from servers import postgres
 from template.rendered import Rendered, render
 
 
@@ -37,7 +37,5 @@ def make(tmp_path: Path) -> Callable[..., Rendered]:
 @pytest.fixture(scope="module")
 def postgresql_url() -> Iterator[str]:
     """The URL of a PostgreSQL database."""
-    if postgresql.programs() is None:
-        pytest.skip("no PostgreSQL server on this machine: .ci/run installs one")
-    with postgresql.running() as url:
-        yield url
+    with postgres() as server:
+        yield server.url().replace("postgresql:", "postgresql+asyncpg:")
