@@ -10,14 +10,15 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-import binaries
+sys.path.append(str(Path(__file__).resolve().parents[2]))
 
+from image import podman
+
+ROOT = Path(__file__).resolve().parents[3]
 PAUSE = "registry.local/pause:1"
 TRIAL = "registry.local/trial"
 VERSIONS = ("1", "2", "3", "4", "5")
 BASE = "docker.io/library/python:3.11-slim"
-DEBIAN = "bookworm"
-ROOT = Path(__file__).resolve().parents[3]
 PAUSE_PROGRAM = """\
 package main
 
@@ -50,7 +51,7 @@ def pause(folder: Path) -> Path:
 
 def trial(state: Path) -> Path:
     """The archive of the trial's image, built by its Dockerfile on a base of Debian's own packages."""
-    base, archive = _base(state), state / "trial.tar"
+    base, archive = _base(), state / "trial.tar"
     _buildah(state, "pull", "--quiet", f"docker-archive:{base}")
     with tempfile.TemporaryDirectory() as name:
         context = Path(name)
@@ -68,21 +69,15 @@ def tag(version: str, state: Path) -> None:
     subprocess.run([*command, f"{TRIAL}:1", f"{TRIAL}:{version}"], check=True, capture_output=True)
 
 
-def _base(state: Path) -> Path:
+def _base() -> Path:
     """The archive of what the Dockerfile's FROM names, made once: no registry is asked for it."""
-    kept = binaries.folder().parents[1] / "images" / f"python-{DEBIAN}.tar"
+    kept = podman.CACHE / f"python-{podman.SUITE}.tar"
     if kept.exists():
         return kept
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as name:
-        packages = "--include=python3,ca-certificates"
-        subprocess.run(["debootstrap", "--variant=minbase", packages, DEBIAN, name], check=True, capture_output=True)
-        container = _buildah(state, "from", "scratch")
-        _buildah(state, "add", container, name, "/")
-        _buildah(state, "commit", "--quiet", "--rm", container, BASE)
+    podman.Podman().base(BASE)
     partial = kept.with_suffix(".part")
     partial.unlink(missing_ok=True)
-    _buildah(state, "push", "--quiet", BASE, f"docker-archive:{partial}:{BASE}")
+    podman.Podman().run("save", "--quiet", "--format", "docker-archive", "--output", str(partial), BASE)
     return partial.rename(kept)
 
 
