@@ -5,7 +5,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -54,7 +54,7 @@ def canary(
     """
     chosen = settings or load()
     steps = plan or canary_plan(chosen)
-    with _shown(observer) as watching:
+    with _begun(observer) as watching:
         return _release(request, environment, steps, "canary", chosen, watching, force=force)
 
 
@@ -67,7 +67,7 @@ def rolling(
     observer: Observer | None = None,
 ) -> Record:
     """Releases by Kubernetes' own rolling update; a rollout that does not end is rolled back. As `canary` otherwise."""
-    with _shown(observer) as watching:
+    with _begun(observer) as watching:
         return _release(request, environment, rolling_plan(), "rolling", settings or load(), watching, force=force)
 
 
@@ -92,7 +92,7 @@ def rollback(
         RefusedError: there is no such release.
     """
     chosen = settings or load()
-    with _shown(observer) as watching, opened(request, environment, chosen) as place, place.locked(watching) as lock:
+    with _begun(observer) as watching, opened(request, environment, chosen) as place, place.locked(watching) as lock:
         place.recover(lock, watching)
         records = place.history.records()
         target = history.before(records, to)
@@ -100,8 +100,11 @@ def rollback(
             raise RefusedError(
                 f"{request.service} has no release {to or 'before this one'} in {environment} to go back to"
             )
-        record = replace(place.record(f"rollback to {target.record.number}"), artifact=target.record.artifact)
-        record = replace(record, commit=target.record.commit)
+        record = replace(
+            place.record(f"rollback to {target.record.number}"),
+            artifact=target.record.artifact,
+            commit=target.record.commit,
+        )
         return place.release(target.manifests, record, records, rolling_plan(), lock, watching)
 
 
@@ -273,7 +276,7 @@ def _release(
 ) -> Record:
     if request.artifact is None:
         raise DeployUsageError(f"{request.service}: there is nothing to release yet: give it with_artifact")
-    with opened(request, environment, settings) as place, _terminable():
+    with opened(request, environment, settings) as place:
         observer("begin", {"service": request.service, "environment": environment, "artifact": str(request.artifact)})
         digest = "" if force else _passed(place, request.artifact)
         place.check()
@@ -325,11 +328,9 @@ def _folder(request: DeployRequest, settings: DeploySettings) -> Iterator[tuple[
 
 
 @contextmanager
-def _shown(observer: Observer | None) -> Iterator[Observer]:
-    if observer:
-        yield observer
-        return
-    with live.shown() as watching:
+def _begun(observer: Observer | None) -> Iterator[Observer]:
+    """What every way to release runs in: who is told, by default a live table, and SIGTERM taken as Ctrl-C is."""
+    with _terminable(), nullcontext(observer) if observer else live.shown() as watching:
         yield watching
 
 
