@@ -66,16 +66,21 @@ class ManagementThread:
         listener = Listener(endpoints, self._sock, keep_alive_timeout=75, head_timeout=10, state={}, websockets=False)
         await listener.start()
         self._accepting.set()
-        output = self._instance.stream.output
-        while not self._closing.is_set():
-            self._watch()
-            listener.sweep()
-            if output.behind:
-                output.flush()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), WATCH_INTERVAL)
+        self._look(listener)
+        await self._closing.wait()
         endpoints.close()
         await self._say_goodbye(listener)
+
+    def _look(self, listener: Listener) -> None:
+        """A timer of its own kind, not a task that waits: a hundred idle instances share a node."""
+        if self._closing.is_set():
+            return
+        self._loop.call_later(WATCH_INTERVAL, self._look, listener)
+        self._watch()
+        listener.sweep()
+        output = self._instance.stream.output
+        if output.behind:
+            output.flush()
 
     async def _say_goodbye(self, listener: Listener) -> None:
         await listener.refuse()
