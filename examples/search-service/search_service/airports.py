@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from search_service import tables
 from search_service.database import Database
+from search_service.lodging import Place
 from search_service.parameters import CODE, DEFAULT_LIMIT, Limit, NotAllowedError, Parameters
 from search_service.words import WordIndex, plain
 
@@ -20,9 +21,9 @@ LONGEST_QUERY = 100
 """Characters that may be searched for."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Airport:
-    """An airport.
+    """An airport; not frozen, as thousands are made at each start, and that would take four times as long.
 
     Attributes:
         code: of IATA, three letters.
@@ -94,6 +95,14 @@ async def load(database: Database) -> Airports:
     async with database.engine.connect() as connection:
         rows = await connection.execute(query)
     return await asyncio.to_thread(Airports, [Airport(*row) for row in rows])
+
+
+async def places(database: Database) -> dict[str, Place]:
+    """Where the airports lie that the timetable serves, by their codes."""
+    table = tables.airport.c
+    query = select(table.code, table.latitude, table.longitude).where(table.served)
+    async with database.engine.connect() as connection:
+        return {code: Place(*place) for code, *place in await connection.execute(query)}
 
 
 def _read_query(value: str) -> str:

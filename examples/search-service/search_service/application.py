@@ -87,7 +87,7 @@ async def days_around(state: State) -> Days:
     return Days(state.database)
 
 
-@service.startup_job(name="page", after=["places"])
+@service.startup_job(name="page", after=["airports", "places"])
 def prepared_page(state: State) -> Page:
     """What the web page is made of."""
     return Page(state.airports, source.read_carriers(), state.places)

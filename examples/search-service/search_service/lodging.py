@@ -104,22 +104,25 @@ class Building:
 
 
 class Lodging:
-    """The hotels around each airport.
+    """The hotels around each airport, worked out when somebody asks for them first.
 
     Args:
         centres: where the airports are that have hotels, by their codes.
     """
 
     def __init__(self, centres: Mapping[str, Place]) -> None:
-        self._buildings = {city: list(_buildings(city, centre)) for city, centre in centres.items()}
+        self._centres = centres
+        self._buildings: dict[str, list[Building]] = {}
 
     @property
     def cities(self) -> frozenset[str]:
         """The codes of the airports that have hotels."""
-        return frozenset(self._buildings)
+        return frozenset(self._centres)
 
     def around(self, city: str) -> list[Building]:
         """The hotels around an airport; none where the timetable has no flights to it."""
+        if city not in self._buildings and city in self._centres:
+            self._buildings[city] = list(_buildings(city, self._centres[city]))
         return self._buildings.get(city, [])
 
 

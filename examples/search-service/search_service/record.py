@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from starlette.datastructures import State
 
 from lmservice import Service
-from search_service import airports, markets, schema, source, timetable
+from search_service import airports, markets, schema, timetable
 from search_service.airports import Airports
 from search_service.answers import Answers, Counts
 from search_service.database import Database
@@ -53,11 +53,10 @@ def start(service: Service) -> None:
         """The airports, which are few enough to keep at hand."""
         return await airports.load(state.database)
 
-    @service.startup_job(name="places", after=["airports"])
-    def known_places(state: State) -> dict[str, Place]:
+    @service.startup_job(name="places", after=["timetable"])
+    async def known_places(state: State) -> dict[str, Place]:
         """Where the airports lie that the timetable serves."""
-        published = source.read_airports()
-        return {code: Place(published[code]["lat"], published[code]["lon"]) for code in state.airports.served}
+        return await airports.places(state.database)
 
     @service.startup_job(name="markets", after=["flights", "hotels"])
     async def opened_markets(state: State) -> AsyncIterator[Markets]:

@@ -9,7 +9,7 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, sel
 from search_service import tables
 from search_service.database import Database
 
-HEAD = "0002"
+HEAD = "0003"
 """The last of `migrations/versions`."""
 
 _VERSION = Table("alembic_version", MetaData(), Column("version_num", String))

@@ -4,7 +4,7 @@ Whatever takes time to work out is worked out once, at the import: moments are s
 offset from UTC, in seconds, of the clock on the airport's wall.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, MetaData, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Double, Integer, MetaData, String, Table
 
 metadata = MetaData()
 
@@ -30,6 +30,8 @@ airport = Table(
     Column("country", String(2), nullable=False),
     Column("time_zone", String, nullable=False),
     Column("served", Boolean, nullable=False, comment="whether the timetable has a flight from or to it"),
+    Column("latitude", Double, nullable=False, server_default="0", comment="in degrees"),
+    Column("longitude", Double, nullable=False, server_default="0"),
 )
 
 carrier = Table(

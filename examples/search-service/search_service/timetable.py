@@ -153,7 +153,8 @@ class Compilation:
         """Rows of `tables.airport`."""
         served = {code for _, _, *ends in self._counts for code in ends}
         for code, each in self._airports.items():
-            yield code, each["name"], each["city"], each["subd"], each["country"], each["tz"], code in served
+            place = each["lat"], each["lon"]
+            yield code, each["name"], each["city"], each["subd"], each["country"], each["tz"], code in served, *place
 
 
 @lru_cache(maxsize=32)

@@ -61,7 +61,9 @@ async def make_first_version(database: Database) -> None:
     """The tables as the first version made them, which knew no Alembic, and a row of it."""
     async with database.engine.begin() as connection:
         await connection.run_sync(tables.metadata.create_all)
-    await execute(database, "ALTER TABLE flight DROP COLUMN price", OLD_TIMETABLE, OLD_FLIGHT)
+    later = ("flight", "price"), ("airport", "latitude"), ("airport", "longitude")
+    await execute(database, *(f"ALTER TABLE {table} DROP COLUMN {column}" for table, column in later))
+    await execute(database, OLD_TIMETABLE, OLD_FLIGHT)
 
 
 async def test_the_steps_lead_to_the_tables_that_the_code_knows(database: Database) -> None:
