@@ -58,6 +58,7 @@ def files() -> dict[Path, str]:
         TEMPLATE / "prometheusrule.yaml": templated(rules),
         TEMPLATE / "dashboard.json": templated(dashboard.render(_SERVICE, _UID)),
         SEARCH / "rules.yaml": _HEAD + as_yaml(groups),
+        SEARCH / "prometheusrule.yaml": _HEAD + as_yaml(alerts.resource("search-service", "search")),
         SEARCH / "dashboard.json": dashboard.render("search-service"),
         DOCS / "monitoring" / "alertmanager.yaml": _alertmanager_head() + as_yaml(alertmanager.config(example)),
         DOCS / "logs" / "fields.md": fields.render(),

@@ -18,6 +18,7 @@ CACHE = Path(os.environ.get("LMSERVICE_CACHE") or Path.home() / ".cache" / "lmse
 SUITE = "bookworm"
 PACKAGES = "python3,ca-certificates"
 BASE = f"localhost/lmservice-base:{SUITE}"
+UV = Path(sys.executable).with_name("uv")
 CONFIGURATION = """\
 [containers]
 default_ulimits = ["nofile=20000:20000", "nproc=4096:4096"]
@@ -82,10 +83,16 @@ class Podman:
             ran(["tar", "-C", folder, "-cf", str(archive), *files], self.environment, 60)
             self.run("import", "--quiet", str(archive), name)
 
-    def build(self, folder: Path, tag: str, *, volumes: Sequence[str] = (), arguments: Sequence[str] = ()) -> str:
+    def build_with_uv(self, folder: Path, tag: str, *options: str, python: str, uv: str) -> str:
+        """Builds a Dockerfile that begins with these two images, which are made of what this machine has."""
+        self.base(python)
+        self.single(uv, uv=UV)
+        cache = ran([str(UV), "cache", "dir"], self.environment, 60).strip()
+        volumes = ["--volume=/etc/ssl/certs:/etc/ssl/certs:ro", f"--volume={cache}:/root/.cache/uv"]
+        return self.build(folder, tag, *volumes, *options)
+
+    def build(self, folder: Path, tag: str, *options: str) -> str:
         """Builds a Dockerfile on images that are here."""
-        options = [word for volume in volumes for word in ("--volume", volume)]
-        options += [word for argument in arguments for word in ("--build-arg", argument)]
         return self.run("build", "--pull=never", "--network=host", *options, "--tag", tag, str(folder), timeout=600)
 
     def _bootstrap(self) -> None:

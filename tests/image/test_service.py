@@ -5,7 +5,6 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,12 +40,10 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     built = run([str(BIN / "uv"), "build", "--quiet", "--wheel", "--out-dir", wheels, str(ROOT)], ROOT, {}, 300)
     assert built.returncode == 0, built.stdout
     podman, pins = Podman(), json.loads((TEMPLATE / "cookiecutter.json").read_text())
-    podman.base(f"docker.io/library/python:{pins['__python_image']}")
-    podman.single(f"ghcr.io/astral-sh/uv:{pins['__uv_version']}", uv=BIN / "uv")
-    cache = Path(run([str(BIN / "uv"), "cache", "dir"], ROOT, {}).stdout.strip())
-    volumes = ["/etc/ssl/certs:/etc/ssl/certs:ro", f"{cache}:/root/.cache/uv"]
+    python, uv = f"docker.io/library/python:{pins['__python_image']}", f"ghcr.io/astral-sh/uv:{pins['__uv_version']}"
     tag = "registry.intra/shop:test"
-    podman.build(service.folder, tag, volumes=volumes, arguments=["VERSION=0.1.0", "REVISION=abc"])
+    arguments = ["--build-arg=VERSION=0.1.0", "--build-arg=REVISION=abc"]
+    podman.build_with_uv(service.folder, tag, *arguments, python=python, uv=uv)
     yield tag
     podman.run("rmi", "--force", tag)
 

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-import shutil
+import re
 import subprocess
 import sys
 import tarfile
@@ -12,13 +12,13 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-from image import podman
+from image.podman import Podman
 
 ROOT = Path(__file__).resolve().parents[3]
 PAUSE = "registry.local/pause:1"
+SEARCH = "registry.local/search-service"
 TRIAL = "registry.local/trial"
 VERSIONS = ("1", "2", "3", "4", "5")
-BASE = "docker.io/library/python:3.11-slim"
 PAUSE_PROGRAM = """\
 package main
 
@@ -49,52 +49,24 @@ def pause(folder: Path) -> Path:
     return _archive(folder / "pause.tar", layer.getvalue())
 
 
-def trial(state: Path) -> Path:
-    """The archive of the trial's image, built by its Dockerfile on a base of Debian's own packages."""
-    base, archive = _base(), state / "trial.tar"
-    _buildah(state, "pull", "--quiet", f"docker-archive:{base}")
-    with tempfile.TemporaryDirectory() as name:
-        context = Path(name)
-        shutil.copytree(ROOT / "tests" / "kubernetes" / "trial", context, dirs_exist_ok=True)
-        _install(context / "lib")
-        _buildah(state, "build", "--pull=never", "--isolation=chroot", "--quiet", "-t", f"{TRIAL}:1", str(context))
+def services(state: Path) -> Path:
+    """The archive of two images, each made by its Dockerfile: the search service's, and the trial's, which is on it."""
+    podman, archive = Podman(), state / "services.tar"
+    dockerfile = ROOT / "examples" / "search-service" / "Dockerfile"
+    begins = dict(re.findall(r"^ARG (PYTHON|UV)_IMAGE=(\S+)$", dockerfile.read_text(), re.MULTILINE))
+    options = [f"--file={dockerfile}", f"--ignorefile={dockerfile}.dockerignore"]
+    podman.build_with_uv(ROOT, f"{SEARCH}:1", *options, python=begins["PYTHON"], uv=begins["UV"])
+    podman.build(ROOT / "tests" / "kubernetes" / "trial", f"{TRIAL}:1", f"--build-arg=SERVICE_IMAGE={SEARCH}:1")
     archive.unlink(missing_ok=True)
-    _buildah(state, "push", "--quiet", f"{TRIAL}:1", f"docker-archive:{archive}:{TRIAL}:1")
+    save = ["save", "--quiet", "--multi-image-archive", "--format=docker-archive", f"--output={archive}"]
+    podman.run(*save, f"{SEARCH}:1", f"{TRIAL}:1")
     return archive
 
 
-def tag(version: str, state: Path) -> None:
-    """Gives the trial's image, on the node, one more version."""
+def tag(name: str, version: str, state: Path) -> None:
+    """Gives an image, on the node, one more version."""
     command = ["ctr", "--address", str(state / "containerd.sock"), "-n", "k8s.io", "images", "tag", "--force"]
-    subprocess.run([*command, f"{TRIAL}:1", f"{TRIAL}:{version}"], check=True, capture_output=True)
-
-
-def _base() -> Path:
-    """The archive of what the Dockerfile's FROM names, made once: no registry is asked for it."""
-    kept = podman.CACHE / f"python-{podman.SUITE}.tar"
-    if kept.exists():
-        return kept
-    podman.Podman().base(BASE)
-    partial = kept.with_suffix(".part")
-    partial.unlink(missing_ok=True)
-    podman.Podman().run("save", "--quiet", "--format", "docker-archive", "--output", str(partial), BASE)
-    return partial.rename(kept)
-
-
-def _install(folder: Path) -> None:
-    """What the two packages of this tree need, for the base's own Python."""
-    uv = Path(sys.executable).with_name("uv")
-    target = ["--target", str(folder), "--python-version", "3.11", "--constraint", str(ROOT / "requirements.lock")]
-    packages = [str(ROOT), str(ROOT / "examples" / "search-service")]
-    subprocess.run(
-        [str(uv), "pip", "install", "--quiet", "--no-sources", *target, *packages], check=True, cwd=folder.parent
-    )
-
-
-def _buildah(state: Path, *words: str) -> str:
-    storage = ["--root", str(state / "storage"), "--runroot", str(state / "storage-run"), "--storage-driver", "vfs"]
-    ran = subprocess.run(["buildah", *storage, *words], check=True, stdout=subprocess.PIPE, text=True)
-    return ran.stdout.strip()
+    subprocess.run([*command, f"{name}:1", f"{name}:{version}"], check=True, capture_output=True)
 
 
 def load(archive: Path, state: Path) -> None:

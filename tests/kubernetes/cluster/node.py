@@ -70,9 +70,10 @@ def _start() -> None:
     _wait("the node", lambda: "True" in kubectl("get", "node", "node1", "-o", configuration.READY_PATH))
     _spawn("traefik", configuration.traefik(STATE))
     kubectl("apply", "-f", str(STATE / "ingress-class.yaml"))
-    images.load(images.trial(STATE), STATE)
-    for version in images.VERSIONS[1:]:
-        images.tag(version, STATE)
+    images.load(images.services(STATE), STATE)
+    for name in (images.SEARCH, images.TRIAL):
+        for version in images.VERSIONS[1:]:
+            images.tag(name, version, STATE)
 
 
 def kubectl(*words: str) -> str:
