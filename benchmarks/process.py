@@ -48,13 +48,13 @@ class Process:
         self._popen.kill()
         self._popen.wait()
 
-    def first_answer(self, path: str = PATH) -> float:
-        """Seconds from the start of the process to the end of its first 200."""
+    def first_answer(self, path: str = PATH, step: float = STEP) -> float:
+        """Seconds from the start of the process to the end of its first 200, for which it is asked every `step`."""
         request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
         while not self._answers(request):
             if self._popen.poll() is not None or time.perf_counter() - self._began > START_LIMIT:
                 raise SystemExit(f"{self._popen.args!r} did not come up:\n{self.log.read_text()}")
-            time.sleep(STEP)
+            time.sleep(step)
         return time.perf_counter() - self._began
 
     def terminate(self) -> None:

@@ -1,0 +1,165 @@
+"""Instances as processes of this machine behind HAProxy, replaced one after another."""
+
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+
+from drain import call_stop
+from installation import PROGRAMS, ROOT, current, environment
+from process import Process
+
+sys.path.append(str(ROOT / "tests"))
+
+from acceptance.haproxy import HAProxy
+from processes import fixed_ports
+
+STARTING = 6
+SLEEP = 5.0
+EXIT_LIMIT = 60.0
+UP_LIMIT = 60.0
+STEP = 0.05
+FLIGHTS = "/flights?origin=JFK&destination=LAX&date=2013-07-04&limit=5"
+HELLO = "/hello/world"
+CHECKS = "inter 1s fastinter 500ms"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place in the balancer's list: two ports."""
+
+    name: str
+    port: int
+    management: int
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is released: how an instance starts and stops, what clients ask it and what the balancer checks."""
+
+    name: str
+    command: Callable[[Slot], list[str]]
+    path: str
+    check: str
+    stop: Callable[[Process, Slot], None]
+
+    def checked_port(self, slot: Slot) -> int:
+        """The port that the balancer's checks go to."""
+        return slot.management if self.check != self.path else slot.port
+
+
+def stop_by_endpoint(_: Process, slot: Slot) -> None:
+    """The hook that lmservice brings."""
+    call_stop(slot.management)
+
+
+def stop_by_sleep(process: Process, _: Slot) -> None:
+    """The hook that most people deploy."""
+    time.sleep(SLEEP)
+    process.terminate()
+
+
+LMSERVICE = Kind(
+    "lmservice, search service",
+    lambda _: [current().command("lmservice"), "run", "search_service:service"],
+    FLIGHTS,
+    "/readyz",
+    stop_by_endpoint,
+)
+UVICORN = Kind(
+    f"uvicorn, preStop sleep {SLEEP:g}",
+    lambda slot: [current().command("uvicorn"), "bare:app", "--port", str(slot.port)],
+    HELLO,
+    HELLO,
+    stop_by_sleep,
+)
+
+
+@dataclass
+class Fleet:
+    """Instances, the slots that are free, and the seconds that each phase took."""
+
+    kind: Kind
+    folder: Path
+    running: ExitStack
+    free: SimpleQueue[Slot] = field(default_factory=SimpleQueue)
+    phases: dict[str, list[float]] = field(default_factory=lambda: {"start": [], "noticed up": [], "drain": []})
+    exits: Counter[int] = field(default_factory=Counter)
+    balancer: HAProxy | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _count: int = 0
+
+    def start(self, slot: Slot) -> tuple[Process, Slot]:
+        """One instance, once it answers and gets traffic."""
+        began = time.monotonic()
+        with self._lock:
+            self._count += 1
+            variables = {
+                "LM_ENVIRONMENT": "qa",
+                "LM_PORT": str(slot.port),
+                "LM_MANAGEMENT_PORT": str(slot.management),
+                "LM_DATABASE_URL": f"sqlite+aiosqlite:///{self.folder}/timetable.db",
+            }
+            log = self.folder / f"{self._count}.log"
+            command = self.kind.command(slot)
+            process = Process(command, slot.port, cwd=PROGRAMS, env=environment(**variables), log=log)
+            self.running.enter_context(process)
+        process.first_answer(self.kind.path, step=STEP)
+        answering = time.monotonic()
+        if self.balancer:
+            self.balancer.wait_checked(slot.name, within=UP_LIMIT)
+        self.phases["start"].append(answering - began)
+        self.phases["noticed up"].append(time.monotonic() - answering)
+        return process, slot
+
+    def stop(self, process: Process, slot: Slot) -> None:
+        """Its drain, to its exit; then its slot is free."""
+        began = time.monotonic()
+        self.kind.stop(process, slot)
+        self.exits[process.wait(EXIT_LIMIT)] += 1
+        self.phases["drain"].append(time.monotonic() - began)
+        self.free.put(slot)
+
+
+def roll(fleet: Fleet, old: Sequence[tuple[Process, Slot]]) -> None:
+    """Replaces every instance: an old one is stopped for each successor that gets traffic."""
+    remaining: SimpleQueue[tuple[Process, Slot]] = SimpleQueue()
+    for each in old:
+        remaining.put(each)
+
+    with ThreadPoolExecutor(len(old)) as stopping, ThreadPoolExecutor(STARTING) as starting:
+
+        def replace(_: int) -> Future[None]:
+            fleet.start(fleet.free.get())
+            return stopping.submit(fleet.stop, *remaining.get())
+
+        for stopped in list(starting.map(replace, range(len(old)))):
+            stopped.result()
+
+
+@contextmanager
+def fleet_of(kind: Kind, instances: int, folder: Path) -> Iterator[tuple[Fleet, int, list[tuple[Process, Slot]]]]:
+    """A fleet that serves, and the port in front of it."""
+    entrance, *ports = fixed_ports(1 + 4 * instances)
+    slots = [Slot(f"slot{n}", ports[2 * n], ports[2 * n + 1]) for n in range(2 * instances)]
+    with ExitStack() as running:
+        fleet = Fleet(kind, folder, running)
+        first = fleet.start(slots[0])  # imports the year once
+        with ThreadPoolExecutor(STARTING) as starting:
+            old = [first, *starting.map(fleet.start, slots[1:instances])]
+        checked = {slot.name: (slot.port, kind.checked_port(slot)) for slot in slots}
+        fleet.balancer = HAProxy(folder, entrance, checked, path=kind.check, every=CHECKS, timeout=60)
+        running.enter_context(fleet.balancer)
+        fleet.balancer.wait_checked(*(slot.name for slot in slots[:instances]), within=UP_LIMIT)
+        fleet.balancer.wait_checked(*(slot.name for slot in slots[instances:]), status="DOWN", within=UP_LIMIT)
+        for slot in slots[instances:]:
+            fleet.free.put(slot)
+        for seconds in fleet.phases.values():
+            seconds.clear()
+        yield fleet, entrance, old
