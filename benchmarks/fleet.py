@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ sys.path.append(str(ROOT / "tests"))
 
 from acceptance.haproxy import HAProxy
 from processes import fixed_ports
+from strict_client import request_bytes
 
 STARTING = 6
 SLEEP = 5.0
@@ -65,14 +66,14 @@ def stop_by_sleep(process: Process, _: Slot) -> None:
     process.terminate()
 
 
-LMSERVICE = Kind(
+SEARCH = Kind(
     "lmservice, search service",
     lambda _: [current().command("lmservice"), "run", "search_service:service"],
     FLIGHTS,
     "/readyz",
     stop_by_endpoint,
 )
-UVICORN = Kind(
+BARE = Kind(
     f"uvicorn, preStop sleep {SLEEP:g}",
     lambda slot: [current().command("uvicorn"), "bare:app", "--port", str(slot.port)],
     HELLO,
@@ -83,17 +84,44 @@ UVICORN = Kind(
 
 @dataclass
 class Fleet:
-    """Instances, the slots that are free, and the seconds that each phase took."""
+    """Instances, the slots that are free, and the seconds that each phase took.
+
+    Attributes:
+        port: the balancer's.
+        old: the instances that a release replaces.
+    """
 
     kind: Kind
     folder: Path
     running: ExitStack
+    port: int
+    old: list[tuple[Process, Slot]] = field(default_factory=list)
     free: SimpleQueue[Slot] = field(default_factory=SimpleQueue)
     phases: dict[str, list[float]] = field(default_factory=lambda: {"start": [], "noticed up": [], "drain": []})
     exits: Counter[int] = field(default_factory=Counter)
     balancer: HAProxy | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _count: int = 0
+
+    @property
+    def request(self) -> bytes:
+        """What clients ask."""
+        return request_bytes(self.kind.path)
+
+    def replace(self) -> None:
+        """Replaces every instance: an old one is stopped for each successor that gets traffic."""
+        remaining: SimpleQueue[tuple[Process, Slot]] = SimpleQueue()
+        for each in self.old:
+            remaining.put(each)
+
+        with ThreadPoolExecutor(len(self.old)) as stopping, ThreadPoolExecutor(STARTING) as starting:
+
+            def one(_: int) -> Future[None]:
+                self.start(self.free.get())
+                return stopping.submit(self.stop, *remaining.get())
+
+            for stopped in list(starting.map(one, range(len(self.old)))):
+                stopped.result()
 
     def start(self, slot: Slot) -> tuple[Process, Slot]:
         """One instance, once it answers and gets traffic."""
@@ -127,32 +155,16 @@ class Fleet:
         self.free.put(slot)
 
 
-def roll(fleet: Fleet, old: Sequence[tuple[Process, Slot]]) -> None:
-    """Replaces every instance: an old one is stopped for each successor that gets traffic."""
-    remaining: SimpleQueue[tuple[Process, Slot]] = SimpleQueue()
-    for each in old:
-        remaining.put(each)
-
-    with ThreadPoolExecutor(len(old)) as stopping, ThreadPoolExecutor(STARTING) as starting:
-
-        def replace(_: int) -> Future[None]:
-            fleet.start(fleet.free.get())
-            return stopping.submit(fleet.stop, *remaining.get())
-
-        for stopped in list(starting.map(replace, range(len(old)))):
-            stopped.result()
-
-
 @contextmanager
-def fleet_of(kind: Kind, instances: int, folder: Path) -> Iterator[tuple[Fleet, int, list[tuple[Process, Slot]]]]:
-    """A fleet that serves, and the port in front of it."""
+def serving(kind: Kind, instances: int, folder: Path) -> Iterator[Fleet]:
+    """A fleet that serves."""
     entrance, *ports = fixed_ports(1 + 4 * instances)
     slots = [Slot(f"slot{n}", ports[2 * n], ports[2 * n + 1]) for n in range(2 * instances)]
     with ExitStack() as running:
-        fleet = Fleet(kind, folder, running)
+        fleet = Fleet(kind, folder, running, entrance)
         first = fleet.start(slots[0])  # imports the year once
         with ThreadPoolExecutor(STARTING) as starting:
-            old = [first, *starting.map(fleet.start, slots[1:instances])]
+            fleet.old = [first, *starting.map(fleet.start, slots[1:instances])]
         checked = {slot.name: (slot.port, kind.checked_port(slot)) for slot in slots}
         fleet.balancer = HAProxy(folder, entrance, checked, path=kind.check, every=CHECKS, timeout=60)
         running.enter_context(fleet.balancer)
@@ -162,4 +174,4 @@ def fleet_of(kind: Kind, instances: int, folder: Path) -> Iterator[tuple[Fleet, 
             fleet.free.put(slot)
         for seconds in fleet.phases.values():
             seconds.clear()
-        yield fleet, entrance, old
+        yield fleet

@@ -25,10 +25,12 @@ _started: list[subprocess.Popen[bytes]] = []  # they outlive this process, which
 
 def up() -> str:
     """Starts the cluster, if it is not running, and gives the path of its kubeconfig."""
-    if (STATE / "pids").exists():
-        return str(STATE / "kubeconfig")
     if os.getuid():
         raise SystemExit("a cluster of our own needs root")
+    if STATE.exists():
+        if _serves():
+            return str(STATE / "kubeconfig")
+        down()  # what is left of one whose processes somebody has ended
     binaries.build()
     STATE.mkdir(parents=True, exist_ok=True)
     (STATE / "sysctls.json").write_text(json.dumps({name: _sysctl(name).read_text() for name in SYSCTLS}))
@@ -61,7 +63,7 @@ def _start() -> None:
     _spawn("etcd", configuration.etcd(STATE))
     _spawn("containerd", ["containerd", "--config", str(STATE / "containerd.toml")])
     _spawn("kube-apiserver", configuration.api_server(STATE))
-    _wait("the API server", lambda: kubectl("get", "--raw", "/readyz") == "ok")
+    _wait("the API server", _serves)
     _spawn("kube-controller-manager", configuration.controller_manager(STATE))
     _spawn("kube-scheduler", configuration.scheduler(STATE))
     _wait("containerd", lambda: _runs("ctr", "--address", str(STATE / "containerd.sock"), "version"))
@@ -74,6 +76,10 @@ def _start() -> None:
     for name in (images.SEARCH, images.TRIAL):
         for version in images.VERSIONS[1:]:
             images.tag(name, version, STATE)
+
+
+def _serves() -> bool:
+    return kubectl("get", "--raw", "/readyz") == "ok"
 
 
 def kubectl(*words: str) -> str:

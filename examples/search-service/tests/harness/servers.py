@@ -108,12 +108,12 @@ def redis_server() -> Iterator[Server]:
 
 
 class Postgres(Server):
-    """PostgreSQL on a data folder, which whoever runs it owns."""
+    """PostgreSQL on a data folder, which whoever runs it owns; further settings are its own."""
 
-    def __init__(self, data: Path, port: int) -> None:
+    def __init__(self, data: Path, port: int, **settings: str) -> None:
         program = str(postgres_programs() / "postgres")
-        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off", "port": str(port)}
-        words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        usual = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off", "port": str(port)}
+        words = [word for name, value in {**usual, **settings}.items() for word in ("-c", f"{name}={value}")]
         self.data = data
         super().__init__([program, "-D", str(data), *words], data.parent, port, **owner())
 
@@ -122,21 +122,25 @@ class Postgres(Server):
         asked = [str(postgres_programs() / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return super()._accepts() and subprocess.run(asked, check=False).returncode == 0
 
-    def url(self, name: str = "postgres") -> str:
+    def url(self, name: str = "postgres", host: str = "127.0.0.1") -> str:
         """Of one of its databases, as `LM_DATABASE_URL` takes it."""
-        return f"postgresql://{ROLE}@127.0.0.1:{self.port}/{name}"
+        return f"postgresql://{ROLE}@{host}:{self.port}/{name}"
 
 
 @contextmanager
-def postgres(like: Path | None = None) -> Iterator[Postgres]:
-    """PostgreSQL, running when entered: an empty one, or on a copy of a data folder."""
+def postgres(like: Path | None = None, network: str = "", **settings: str) -> Iterator[Postgres]:
+    """PostgreSQL, running when entered: an empty one, or on a copy of a data folder; open to a network, where asked."""
     with owned_folder() as folder:
         data = folder / "data"
         if like is None:
             run(postgres_programs() / "initdb", "-D", data, "-U", ROLE, "-A", "trust", "-E", "UTF8", "--no-sync")
         else:
             subprocess.run(["cp", "-a", like, data], check=True)
-        server = Postgres(data, free_port())
+        if network:
+            with (data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {network} trust\n")
+            settings["listen_addresses"] = "*"
+        server = Postgres(data, free_port(), **settings)
         server.start()
         try:
             yield server
