@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -24,22 +23,15 @@ import images
 import network
 from configuration import INGRESS_PORT
 from node import STATE
+from search_release import FLIGHTS, NAME, write_overlay
 from servers import postgres
 from strict_client import request_bytes
 
 CLUSTER = ROOT / "tests" / "kubernetes" / "cluster"
-DEPLOY = ROOT / "examples" / "search-service" / "deploy"
-FLIGHTS = "/flights?origin=JFK&destination=LAX&date=2013-07-04&limit=5"
 HELLO = "/hello/world"
 SLEEP = 5
 LIMIT = "600s"
 GONE_LIMIT = 120.0
-WITHOUT = ("HorizontalPodAutoscaler", "PodMonitor", "PrometheusRule")
-"""What the benchmark's size is not for, and what this cluster has no kinds for."""
-SMALL = """\
-- {{op: replace, path: /spec/template/spec/containers/0/resources/requests, value: {{cpu: 1m, memory: 16Mi}}}}
-- {{op: add, path: /spec/replicas, value: {replicas}}}
-"""
 UVICORN = """\
 apiVersion: apps/v1
 kind: Deployment
@@ -97,14 +89,10 @@ class Kind:
 
 def release_search(folder: Path, version: str, replicas: int) -> None:
     """By this project's own pipeline, of the service's own manifests."""
-    shutil.copytree(DEPLOY, folder / "deploy", dirs_exist_ok=True)
-    overlay = folder / "deploy" / "overlays" / "qa" / "kustomization.yaml"
-    text = overlay.read_text().replace("LM_ENVIRONMENT=qa", "LM_ENVIRONMENT=qa\n      - LM_DATABASE_POOL_SIZE=1")
-    deleted = [{"target": {"kind": kind}, "patch": _deleted(kind)} for kind in WITHOUT]
-    small = {"target": {"kind": "Deployment"}, "patch": SMALL.format(replicas=replicas)}
-    overlay.write_text(text + "".join(f"  - {json.dumps(each)}\n" for each in [*deleted, small]))
+    one = {"LM_DATABASE_POOL_SIZE": "1"}  # connection: an instance has little to do
+    write_overlay(folder, one, namespace=SEARCH.namespace, host=SEARCH.host, replicas=replicas)
     lmservice, image = current().command("lmservice"), ["--image", images.SEARCH, "--version", version]
-    words = ["deploy", "run", "search-service", "--environment", "qa", *image, "--strategy", "rolling"]
+    words = ["deploy", "run", NAME, "--environment", "qa", *image, "--strategy", "rolling"]
     _run([lmservice, *words], folder, LM_DEPLOY_READY_TIMEOUT="600")
 
 
@@ -121,8 +109,8 @@ def release_bare(_: Path, version: str, replicas: int) -> None:
 
 SEARCH = Kind(
     "lmservice, search service",
-    "search-qa",
-    "search-service.qa.mykubecluster.intra",
+    NAME,
+    f"{NAME}.local",
     FLIGHTS,
     release_search,
 )
@@ -196,7 +184,7 @@ def serving(kind: Kind, instances: int, folder: Path) -> Iterator[Pods]:
     _run(["kubectl", "create", "namespace", kind.namespace])
     with postgres(network=network.PODS, max_connections="400") as database:
         url = database.url(host=network.NODE)
-        _run([*kubectl, "create", "secret", "generic", "search-service", f"--from-literal=LM_DATABASE_URL={url}"])
+        _run([*kubectl, "create", "secret", "generic", NAME, f"--from-literal=LM_DATABASE_URL={url}"])
         _run([*kubectl, "create", "configmap", "programs", f"--from-file={PROGRAMS / 'bare.py'}"])
         try:
             for replicas in (1, instances):  # the first imports the year
@@ -226,11 +214,6 @@ def is_inside() -> bool:
     """Whether this process is in that namespace."""
     there, here = Path(f"/run/netns/{network.NAME}"), Path("/proc/self/ns/net")
     return there.exists() and there.stat().st_ino == here.stat().st_ino
-
-
-def _deleted(kind: str) -> str:
-    group = {"HorizontalPodAutoscaler": "autoscaling/v2"}.get(kind, "monitoring.coreos.com/v1")
-    return json.dumps({"$patch": "delete", "apiVersion": group, "kind": kind, "metadata": {"name": "search-service"}})
 
 
 def _run(words: list[str], folder: Path | None = None, **variables: str) -> None:

@@ -153,12 +153,16 @@ class TrialService:
         names = {each["metadata"]["name"] for each in self.get("deployments")}
         return names == {self.name} and self.serving() == {version: REPLICAS}
 
+    @property
+    def request(self) -> bytes:
+        """What its clients ask."""
+        return request_bytes("/").replace(b"localhost", f"{self.name}.local".encode())
+
     @contextlib.contextmanager
     def under_load(self, clients: int = 8) -> Iterator[Load]:
         """Strict clients that never retry, through the ingress, as long as the `with` lasts."""
-        request = request_bytes("/").replace(b"localhost", f"{self.name}.local".encode())
-        load = Load(lambda: self.port, request, pause=0.02)
-        self._wait_routed(request)
+        load = Load(lambda: self.port, self.request, pause=0.02)
+        self._wait_routed(self.request)
         thread = threading.Thread(target=lambda: asyncio.run(load.run(clients)))
         thread.start()
         try:
