@@ -92,7 +92,7 @@ class Process:
             self._popen.kill()
         self._popen.wait()
         self._reader.join(TIMEOUT)
-        if self._popen.stdout:
+        if self._popen.stdout and not self._reader.is_alive():  # which would not let it be closed
             self._popen.stdout.close()
         if error:
             error.add_note("The process said:\n" + "\n".join(self.output[-100:]))

@@ -1,6 +1,11 @@
 """`lmservice run --reload`: the service in a child process, started anew whenever a source file changes."""
 
+import contextlib
+import os
+import signal
+import threading
 from functools import partial
+from multiprocessing import parent_process
 from pathlib import Path
 from socket import socket
 
@@ -18,15 +23,26 @@ def run(target: str) -> int:
 
 
 class _Reload(StatReload):
-    """Remembers over a restart what the files were before: a file saved meanwhile has changed."""
+    """Remembers over a restart what the files were when it began: a file saved meanwhile has changed."""
 
     def restart(self) -> None:
         """Starts the service anew."""
-        before = dict(self.mtimes)
+        begun = {}
+        for file in self.iter_py_files():
+            with contextlib.suppress(FileNotFoundError):
+                begun[file] = file.stat().st_mtime
         super().restart()
-        self.mtimes = before
+        self.mtimes = begun
 
 
 def _child(target: str, sockets: list[socket] | None = None) -> None:
     del sockets
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     raise SystemExit(main(["run", target, "--alone"]))
+
+
+def _end_with_parent() -> None:
+    """Stops the service where its supervisor was killed, which leaves nobody else to."""
+    if parent := parent_process():
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -84,7 +84,7 @@ def test_a_change_starts_it_anew_after_a_clean_stop(reloading: Reloading) -> Non
     reloading.wait_said("lmservice.ready", 2)
     said = [line for line in reloading.output if not line.startswith("{")]
     assert said.index("cleaned up") < said.index("program says two")
-    first, *_, second = reloading.children
+    first, second = reloading.children
     assert (alive(first), alive(second)) == (False, True)
     reloading.signal(signal.SIGINT)
     assert reloading.wait() == 0
@@ -95,6 +95,7 @@ def test_a_mistake_is_told_and_its_correction_runs(reloading: Reloading) -> None
     assert not any("Traceback" in line for line in reloading.output)
     reloading.change(PROGRAM.replace("one", "three"), "program says three")
     reloading.wait_said("lmservice.ready", 2)
+    assert sum("Reloading..." in line for line in reloading.output) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -113,6 +114,13 @@ def test_ctrl_c_at_a_terminal_reaches_both_and_ends_both_with_0(reloading: Reloa
     assert reloading.wait() == 0
     assert "cleaned up" in reloading.output
     assert [child for child in reloading.children if alive(child)] == []
+
+
+def test_what_runs_in_it_stops_cleanly_where_it_was_killed(reloading: Reloading) -> None:
+    reloading.signal(signal.SIGKILL)
+    assert reloading.wait() == -signal.SIGKILL
+    assert "cleaned up" in reloading.output
+    assert sum("lmservice.stopped" in line for line in reloading.output) == 1
 
 
 @pytest.mark.parametrize("target", ["nowhere:service", "program", "program:nothing"])
