@@ -12,7 +12,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from drain import call_stop
-from installation import PROGRAMS, ROOT, current, environment
+from installation import ROOT, Installation, clean, environment
 from process import Process
 
 sys.path.append(str(ROOT / "tests"))
@@ -28,7 +28,7 @@ UP_LIMIT = 60.0
 STEP = 0.05
 FLIGHTS = "/flights?origin=JFK&destination=LAX&date=2013-07-04&limit=5"
 HELLO = "/hello/world"
-CHECKS = "inter 1s fastinter 500ms"
+CHECKS = "inter 2s downinter 500ms"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Kind:
     """What is released: how an instance starts and stops, what clients ask it and what the balancer checks."""
 
     name: str
-    command: Callable[[Slot], list[str]]
+    command: Callable[[Installation, Slot], list[str]]
     path: str
     check: str
     stop: Callable[[Process, Slot], None]
@@ -68,14 +68,14 @@ def stop_by_sleep(process: Process, _: Slot) -> None:
 
 SEARCH = Kind(
     "lmservice, search service",
-    lambda _: [current().command("lmservice"), "run", "search_service:service"],
+    lambda installed, _: [installed.command("lmservice"), "run", "search_service:service"],
     FLIGHTS,
     "/readyz",
     stop_by_endpoint,
 )
 BARE = Kind(
     f"uvicorn, preStop sleep {SLEEP:g}",
-    lambda slot: [current().command("uvicorn"), "bare:app", "--port", str(slot.port)],
+    lambda installed, slot: [installed.command("uvicorn"), "bare:app", "--port", str(slot.port)],
     HELLO,
     HELLO,
     stop_by_sleep,
@@ -92,6 +92,7 @@ class Fleet:
     """
 
     kind: Kind
+    installed: Installation
     folder: Path
     running: ExitStack
     port: int
@@ -135,8 +136,8 @@ class Fleet:
                 "LM_DATABASE_URL": f"sqlite+aiosqlite:///{self.folder}/timetable.db",
             }
             log = self.folder / f"{self._count}.log"
-            command = self.kind.command(slot)
-            process = Process(command, slot.port, cwd=PROGRAMS, env=environment(**variables), log=log)
+            command = self.kind.command(self.installed, slot)
+            process = Process(command, slot.port, cwd=self.installed.programs, env=environment(**variables), log=log)
             self.running.enter_context(process)
         process.first_answer(self.kind.path, step=STEP)
         answering = time.monotonic()
@@ -158,10 +159,11 @@ class Fleet:
 @contextmanager
 def serving(kind: Kind, instances: int, folder: Path) -> Iterator[Fleet]:
     """A fleet that serves."""
+    search_service = ROOT / "examples" / "search-service"
     entrance, *ports = fixed_ports(1 + 4 * instances)
     slots = [Slot(f"slot{n}", ports[2 * n], ports[2 * n + 1]) for n in range(2 * instances)]
-    with ExitStack() as running:
-        fleet = Fleet(kind, folder, running, entrance)
+    with clean(search_service) as installed, ExitStack() as running:
+        fleet = Fleet(kind, installed, folder, running, entrance)
         first = fleet.start(slots[0])  # imports the year once
         with ThreadPoolExecutor(STARTING) as starting:
             fleet.old = [first, *starting.map(fleet.start, slots[1:instances])]

@@ -1,4 +1,4 @@
-"""A clean virtual environment: the wheel of this tree and what it depends on, byte-compiled, and nothing else."""
+"""A clean virtual environment: the wheel of this tree, what it depends on and what is asked for, all byte-compiled."""
 
 import json
 import os
@@ -39,8 +39,8 @@ def current() -> Installation:
 
 
 @contextmanager
-def clean() -> Iterator[Installation]:
-    """Builds the wheel, installs it alone, and removes everything at the end.
+def clean(*projects: Path) -> Iterator[Installation]:
+    """Builds the wheel, installs it, and other projects of this tree if any, and removes everything at the end.
 
     Files are copied rather than linked: pages shared with other processes would make the memory seem smaller.
     """
@@ -50,8 +50,8 @@ def clean() -> Iterator[Installation]:
         _uv("build", "--wheel", "--out-dir", str(folder), str(ROOT))
         _uv("venv", "--python", sys.executable, str(prefix))
         (wheel,) = folder.glob("*.whl")
-        target = ["--python", str(prefix), "--link-mode", "copy", "--compile-bytecode"]
-        _uv("pip", "install", *target, "--constraint", str(ROOT / "requirements.lock"), str(wheel))
+        target = ["--python", str(prefix), "--link-mode", "copy", "--compile-bytecode", "--no-sources"]
+        _uv("pip", "install", *target, "--constraint", str(ROOT / "requirements.lock"), str(wheel), *map(str, projects))
         shutil.copytree(PROGRAMS, folder / "programs", ignore=shutil.ignore_patterns("__pycache__"))
         yield Installation(prefix, folder / "programs")
 

@@ -30,7 +30,8 @@ CLIENTS_DO = (
 )
 SETTINGS = {
     "processes": (
-        "Processes of this machine behind HAProxy with retries off, whose active checks ask each instance every second."
+        "Processes of this machine behind HAProxy with retries off, whose active checks ask each instance every 2 s, as"
+        " the template's probe of readiness does, and what is down every 0.5 s."
         f" {CLIENTS_DO} {fleet.STARTING} successors start at a time, and an old instance is stopped for each that"
         " HAProxy takes as up, as Kubernetes does it, for which a pod on its way out is none of the surge; the seconds"
         " are from the first start to the last exit. *lmservice* runs the search service on one shared SQLite file with"
