@@ -23,7 +23,7 @@ import images
 import network
 from configuration import INGRESS_PORT
 from node import STATE
-from search_release import FLIGHTS, NAME, write_overlay
+from search_release import FLIGHTS, NAME, SURGE, write_overlay
 from servers import postgres
 from strict_client import request_bytes
 
@@ -32,6 +32,8 @@ HELLO = "/hello/world"
 SLEEP = 5
 LIMIT = "600s"
 GONE_LIMIT = 120.0
+TOGETHER = 20
+"""How many pods two cores can start at once, and each in time."""
 UVICORN = """\
 apiVersion: apps/v1
 kind: Deployment
@@ -39,7 +41,7 @@ metadata: {{name: bare}}
 spec:
   replicas: {replicas}
   selector: {{matchLabels: {{app: bare}}}}
-  strategy: {{rollingUpdate: {{maxSurge: 25%, maxUnavailable: 0}}}}
+  strategy: {{rollingUpdate: {{maxSurge: {surge}, maxUnavailable: 0}}}}
   template:
     metadata: {{labels: {{app: bare}}}}
     spec:
@@ -50,6 +52,7 @@ spec:
           image: {image}:1
           command: [uvicorn, "bare:app", --app-dir, /programs, --host, 0.0.0.0, --port, "8081"]
           ports: [{{name: http, containerPort: 8081}}]
+          resources: {{requests: {{cpu: 10m}}}}
           readinessProbe: {{httpGet: {{path: /hello/world, port: http}}, periodSeconds: 2, timeoutSeconds: 2}}
           lifecycle: {{preStop: {{exec: {{command: [sleep, "{sleep}"]}}}}}}
           volumeMounts: [{{name: programs, mountPath: /programs}}]
@@ -100,7 +103,7 @@ def release_bare(_: Path, version: str, replicas: int) -> None:
     """By kubectl, as one does without a pipeline."""
     kubectl = ["kubectl", "--namespace", BARE.namespace]
     if version == "1":
-        manifests = UVICORN.format(replicas=replicas, image=images.SEARCH, sleep=SLEEP)
+        manifests = UVICORN.format(surge=SURGE, replicas=replicas, image=images.SEARCH, sleep=SLEEP)
         subprocess.run([*kubectl, "apply", "-f", "-"], input=manifests, text=True, check=True, capture_output=True)
     else:
         _run([*kubectl, "set", "image", "deployment/bare", f"service={images.SEARCH}:{version}"])
@@ -145,12 +148,19 @@ class Pods:
         """Releases version 2, and returns when the last pod of version 1 has gone."""
         asked = ["kubectl", "get", "--raw", f"/api/v1/namespaces/{self.kind.namespace}/pods?watch=true"]
         with subprocess.Popen(asked, stdout=subprocess.PIPE, text=True) as told:
-            threading.Thread(target=self._follow, args=[told.stdout], daemon=True).start()
-            self.kind.release(self.folder, "2", self.instances)
-            end = time.monotonic() + GONE_LIMIT
-            while len(self.phases["drain"]) < self.instances and time.monotonic() < end:
-                time.sleep(0.1)
-            told.terminate()
+            following = threading.Thread(target=self._follow, args=[told.stdout])
+            following.start()
+            try:
+                self.kind.release(self.folder, "2", self.instances)
+                self._wait_gone()
+            finally:
+                told.terminate()
+                following.join()
+
+    def _wait_gone(self) -> None:
+        end = time.monotonic() + GONE_LIMIT
+        while len(self.phases["drain"]) < self.instances and time.monotonic() < end:
+            time.sleep(0.1)
 
     def _follow(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -187,7 +197,7 @@ def serving(kind: Kind, instances: int, folder: Path) -> Iterator[Pods]:
         _run([*kubectl, "create", "secret", "generic", NAME, f"--from-literal=LM_DATABASE_URL={url}"])
         _run([*kubectl, "create", "configmap", "programs", f"--from-file={PROGRAMS / 'bare.py'}"])
         try:
-            for replicas in (1, instances):  # the first imports the year
+            for replicas in (1, *range(TOGETHER, instances, TOGETHER), instances):  # the first imports the year
                 kind.release(folder, "1", replicas)
             yield Pods(kind, instances, folder)
         finally:

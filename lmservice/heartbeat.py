@@ -1,4 +1,4 @@
-"""Whether the service's event loop turns: it leaves a mark every quarter of a second, which another thread reads."""
+"""Whether the service's event loop turns: it leaves a mark every half second, which another thread reads."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ import time
 
 from lmservice import stacks
 
-INTERVAL = 0.25
+INTERVAL = 0.5
 """Between two marks, in seconds."""
 NOTICED = 1.0
 """A loop that stands still for longer than this, in seconds, has its stack logged."""

@@ -10,7 +10,7 @@ from lmservice.connections import Listener
 from lmservice.logs import speaker
 from lmservice.management.endpoints import Endpoints, Instance
 
-WATCH_INTERVAL = 0.25
+WATCH_INTERVAL = 0.5
 """Between two looks at the service's loop, in seconds."""
 GOODBYE = 1.0
 """What answers under way have, at the very end, in seconds."""

@@ -110,7 +110,7 @@ async def shared_cache(state: State) -> "AsyncIterator[Cache | None]":
         await cache.close()
 
 
-@service.health_check(name="database", interval=1, critical=True)
+@service.health_check(name="database", interval=2, failures=2, critical=True)
 async def database_answers(state: State) -> bool:
     """Whether the timetable can be read; what is cached of another timetable is left behind."""
     database: Database = state.database
@@ -120,7 +120,7 @@ async def database_answers(state: State) -> bool:
     return bool(rows)
 
 
-@service.health_check(name="cache", interval=1)
+@service.health_check(name="cache", interval=2, failures=2)
 async def cache_answers(state: State) -> bool:
     """Whether the cache does; without it the service is slower, and no less right."""
     return state.cache is None or await state.cache.ping()

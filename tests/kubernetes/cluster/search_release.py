@@ -14,6 +14,8 @@ NAME = "search-service"
 FLIGHTS = "/flights?origin=JFK&destination=LAX&date=2013-07-04&limit=5"
 MONITORING = {"PodMonitor": "monitoring.coreos.com/v1", "PrometheusRule": "monitoring.coreos.com/v1"}
 """Kinds that only a cluster with Prometheus' operator knows."""
+SURGE = 10
+"""Pods beyond the wanted number in a release of many on one node: more would only start later, all together."""
 SCALER = {"HorizontalPodAutoscaler": "autoscaling/v2"}
 
 
@@ -41,7 +43,8 @@ def _small(replicas: int) -> dict[str, Any]:
     requests = "/spec/template/spec/containers/0/resources/requests"
     steps = [
         {"op": "add", "path": "/spec/replicas", "value": replicas},
-        {"op": "replace", "path": requests, "value": {"cpu": "1m", "memory": "16Mi"}},
+        {"op": "replace", "path": requests, "value": {"cpu": "10m", "memory": "16Mi"}},
+        {"op": "replace", "path": "/spec/strategy/rollingUpdate/maxSurge", "value": SURGE},
     ]
     return {"target": {"kind": "Deployment"}, "patch": json.dumps(steps)}
 
