@@ -12,18 +12,19 @@ from lmservice.deploy import (
     DeployRequest,
     DeployUsageError,
     canary,
-    canary_plan,
-    changes,
+    prospect,
     rollback,
     rolling,
-    rolling_plan,
     status,
 )
 from lmservice.deploy.live import shown
-from lmservice.deploy.settings import load
 from lmservice.errors import ExitCode
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
+_SHARES = {
+    "weights": "by the weights of the overlay's routes",
+    "pods": "its share of the pods, as no HTTPRoute or GRPCRoute of the overlay names the service",
+}
 
 
 def deploy(words: list[str]) -> ExitCode:
@@ -110,15 +111,15 @@ def _stream(options: argparse.Namespace) -> TextIO:
 
 
 def _plan(options: argparse.Namespace) -> ExitCode:
-    settings = load()
-    plan = canary_plan(settings) if options.strategy == "canary" else rolling_plan()
-    changed = changes(_request(options), options.environment, settings=settings)
+    found = prospect(_request(options), options.environment, strategy=options.strategy)
     if options.output == "json":
-        _say(json.dumps({"steps": plan.data(), "objects": changed}))
+        _say(json.dumps({"steps": found.plan.data(), "objects": found.objects, "traffic": found.traffic}))
         return ExitCode.CLEAN
-    for number, step in enumerate(plan.steps, 1):
+    for number, step in enumerate(found.plan.steps, 1):
         _say(f"{number}. {step}")
-    for name, change in changed.items():
+    if options.strategy == "canary":
+        _say(f"the canary's share of the traffic: {_SHARES[found.traffic]}")
+    for name, change in found.objects.items():
         _say(f"{change:>8}  {name}")
     return ExitCode.CLEAN
 

@@ -19,6 +19,7 @@ _SENTENCES = {
     "begin": "releasing {artifact} as {service} to {environment}",
     "step": "step {number} of {of}: {step}",
     "note": "{text}",
+    "weight": "the canary gets {percent} % of what the routes send",
     "rollback": "rolling back: {reason}",
     "released": "release {release}: {artifact} serves",
 }

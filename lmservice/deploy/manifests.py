@@ -15,7 +15,7 @@ Object: TypeAlias = dict[str, Any]
 """One Kubernetes object, as its YAML or JSON has it."""
 
 TRACK = "lmservice.dev/track"
-CANARY = "canary"
+CANARY, STABLE = "canary", "stable"
 _RENDER_TIMEOUT = 60.0
 _OVERLAYS = ("overlays/{}", "{}", "environments/{}")
 

@@ -4,11 +4,12 @@ import getpass
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 from lmservice.deploy import git, history, live
 from lmservice.deploy.cluster import Cluster
@@ -19,6 +20,7 @@ from lmservice.deploy.manifests import Manifests, Object, key, render
 from lmservice.deploy.plan import Plan, canary_plan, rolling_plan
 from lmservice.deploy.release import Observer, Release
 from lmservice.deploy.request import Artifact, DeployRequest
+from lmservice.deploy.routes import routes, tracked
 from lmservice.deploy.samples import Metrics, PodMetrics, PrometheusMetrics
 from lmservice.deploy.settings import DeploySettings, load
 
@@ -39,7 +41,7 @@ def canary(
     Args:
         request: what to release.
         environment: the name of the overlay.
-        plan: the steps; by default `canary_plan` of the settings.
+        plan: the steps; by default `canary_plan` of the settings, weighted where the overlay has a route.
         settings: by default those of the environment's variables, `LM_DEPLOY_...`.
         force: release to an environment without the artifact having passed those before it.
         observer: is told what happens; by default it is shown live on stderr.
@@ -52,10 +54,8 @@ def canary(
         RefusedError: another pipeline is at it, or the artifact has not passed before; nothing was touched.
         ReleaseFailedError: the new version did not pass, and the old one serves whole again.
     """
-    chosen = settings or load()
-    steps = plan or canary_plan(chosen)
     with _begun(observer) as watching:
-        return _release(request, environment, steps, "canary", chosen, watching, force=force)
+        return _release(request, environment, plan, "canary", settings or load(), watching, force=force)
 
 
 def rolling(
@@ -135,10 +135,34 @@ def status(request: DeployRequest, environment: str, *, settings: DeploySettings
         return Status(environment, place.namespace, holder, records, [each for each in live_ones if each])
 
 
+@dataclass(frozen=True)
+class Prospect:
+    """What a release would do.
+
+    Attributes:
+        plan: its steps.
+        objects: what the API server's own dry run says of each object: `create`, `change` or `keep`.
+        traffic: `weights` or `pods`: what gives the canary its share of the traffic.
+    """
+
+    plan: Plan
+    objects: Mapping[str, str]
+    traffic: Literal["weights", "pods"]
+
+
+def prospect(
+    request: DeployRequest, environment: str, *, strategy: str = "canary", settings: DeploySettings | None = None
+) -> Prospect:
+    """The steps of a release by `canary` or `rolling`, and what it would change; changes nothing."""
+    with opened(request, environment, settings or load()) as place:
+        objects = {key(each): place.change(each) for each in place.manifests.objects}
+        plan = place.plan if strategy == "canary" else rolling_plan()
+        return Prospect(plan, objects, "weights" if routes(place.manifests) else "pods")
+
+
 def changes(request: DeployRequest, environment: str, *, settings: DeploySettings | None = None) -> dict[str, str]:
     """What a release would do to each object, by the API server's own dry run: `create`, `change` or `keep`."""
-    with opened(request, environment, settings or load()) as place:
-        return {key(each): place.change(each) for each in place.manifests.objects}
+    return dict(prospect(request, environment, settings=settings).objects)
 
 
 @dataclass(frozen=True)
@@ -163,6 +187,11 @@ class Place:
     def history(self) -> History:
         """Its releases."""
         return History(self.cluster, self.request.service, self.environment, self.namespace)
+
+    @property
+    def plan(self) -> Plan:
+        """The steps of a canary here, where nobody gives others."""
+        return canary_plan(self.settings, weighted=bool(routes(self.manifests)))
 
     @property
     def metrics(self) -> Metrics:
@@ -259,15 +288,14 @@ def opened(request: DeployRequest, environment: str, settings: DeploySettings) -
             manifests = manifests.with_artifact(request.artifact)
         cluster = Cluster(settings.contexts.get(environment, ""), settings.api_patience)
         namespace = manifests.namespace or cluster.namespace
-        yield Place(
-            request, environment, settings, cluster, manifests.in_namespace(namespace), namespace, commit, folder
-        )
+        placed = tracked(manifests.in_namespace(namespace))
+        yield Place(request, environment, settings, cluster, placed, namespace, commit, folder)
 
 
 def _release(
     request: DeployRequest,
     environment: str,
-    plan: Plan,
+    plan: Plan | None,
     strategy: str,
     settings: DeploySettings,
     observer: Observer,
@@ -283,7 +311,8 @@ def _release(
         with place.locked(observer) as lock:
             place.recover(lock, observer)
             records = place.history.records()
-            return place.release(place.manifests, place.record(strategy), records, plan, lock, observer, digest)
+            steps = plan or place.plan
+            return place.release(place.manifests, place.record(strategy), records, steps, lock, observer, digest)
 
 
 def _passed(place: Place, artifact: Artifact) -> str:

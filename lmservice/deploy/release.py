@@ -21,10 +21,11 @@ from lmservice.deploy.errors import (
 from lmservice.deploy.history import History, Kept
 from lmservice.deploy.lease import Lock
 from lmservice.deploy.manifests import Manifests, Object, key, selector
-from lmservice.deploy.plan import WHOLE, Analysis, CanaryPods, Pause, Plan, Promote
+from lmservice.deploy.plan import WHOLE, Analysis, CanaryPods, Pause, Plan, Promote, SetWeight
 from lmservice.deploy.rollout import Look, follow, look
 from lmservice.deploy.samples import Metrics
 from lmservice.deploy.settings import DeploySettings
+from lmservice.deploy.weights import Weights
 
 Observer: TypeAlias = Callable[[str, Mapping[str, Any]], None]
 """Called with an event's name and its details, from the release's own thread."""
@@ -52,6 +53,8 @@ class Release:
     old: Kept | None
     expected_digest: str = ""
     _touched: bool = False
+    _weighing: bool = False
+    _weightless: str = ""
 
     def run(self, plan: Plan) -> None:
         """Every step, or the way back.
@@ -73,7 +76,7 @@ class Release:
     def restore(self) -> None:
         """Goes back to the old version, whole: what the release made is deleted, what it changed is applied again."""
         with self.cluster.patient(self.settings.rollback_patience):
-            self.cluster.delete(self._canary(1))
+            self._end_canary()
             if self.old is None:
                 self._delete(self.kept.made)
                 return
@@ -120,21 +123,48 @@ class Release:
                 self.observer("note", {"text": "nothing runs yet to compare with: this step is left out"})
             case CanaryPods(pods):
                 self._grow(pods)
-            case Promote():
+            case SetWeight(percent):
+                self._weigh(percent)
+            case Promote(percent):
                 self._grow(max(step.canary_pods(self._stable_pods()), 1))
+                self._weigh(percent)
             case Pause(seconds):
                 self._wait(seconds)
             case Analysis(seconds):
                 self._analyse(seconds)
 
     def _grow(self, pods: int) -> None:
+        if not self._weighing and not self._weightless:
+            self._begin_weights()
         canary = self._canary(pods)
         self.cluster.apply(canary)
         self._notice(self._follow(canary))
 
+    def _begin_weights(self) -> None:
+        """Before the first canary pod: it is to have no more traffic than its weight from the beginning."""
+        self._weightless = self._weights.absence
+        if self._weightless:
+            self.observer("note", {"text": self._weightless})
+            return
+        self._weights.begin()
+        self._weighing = True
+
+    def _weigh(self, percent: int) -> None:
+        if self._weighing:
+            self._weights.set(percent)
+            self.observer("weight", {"percent": percent})
+
+    def _end_canary(self) -> None:
+        """Its traffic goes first, then its pods, then what told the two versions' pods apart."""
+        self._weights.retreat()
+        self.cluster.delete(self._canary(1))
+        self._weights.empty()
+        self._weights.end()
+
     def _promote(self) -> None:
         """The new version becomes the stable one; the canary goes once it serves whole."""
         self._touched = True
+        self._weights.end()
         manifests = self.kept.manifests
         for item in manifests.others:
             self.cluster.apply(item)
@@ -195,6 +225,11 @@ class Release:
                 f"{self.kept.record.artifact} is another image ({digest}) than passed before ({self.expected_digest})"
             )
         self.kept = replace(self.kept, record=replace(self.kept.record, digest=digest))
+
+    @property
+    def _weights(self) -> Weights:
+        old = self.old.manifests if self.old else None
+        return Weights(self.cluster, old, self.kept.manifests, self.settings, self._wait)
 
     def _canary(self, pods: int) -> Object:
         return self.kept.manifests.canary(pods)

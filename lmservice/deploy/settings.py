@@ -21,6 +21,8 @@ class DeploySettings(BaseSettings):
         contexts: the kubeconfig context of each environment; where it has none, the current context.
         required_before: for an environment, those that the same artifact must have passed before.
         canary_pods: how many pods the canary begins with.
+        canary_weight: per cent of the traffic that its first pods get where a route of the Gateway API gives it.
+        route_settle: how long gateways may take to follow a change of a route or of what it names.
         stages: the canary's shares of the traffic on its way, in per cent, rising and ending at 100.
         analysis_duration: how long canary and stable are compared at each stage.
         analysis_interval: how often their metrics are read meanwhile.
@@ -46,6 +48,8 @@ class DeploySettings(BaseSettings):
     contexts: dict[str, str] = Field(default_factory=dict)
     required_before: dict[str, tuple[str, ...]] = Field(default_factory=_required_before)
     canary_pods: PositiveInt = 1
+    canary_weight: int = Field(10, ge=1, lt=100)
+    route_settle: NonNegativeFloat = 3
     stages: tuple[PositiveInt, ...] = (25, 50, 100)
     analysis_duration: PositiveFloat = 60
     analysis_interval: PositiveFloat = 5

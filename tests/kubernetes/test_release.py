@@ -47,6 +47,7 @@ def test_status_and_plan_say_what_runs_and_what_would_change_as_json(released: T
     version = ["--image", released.image, "--version", "2"]
     plan = json.loads(released.run(released.words("plan", *version, "--output", "json")).stdout)
     assert plan["steps"][0] == {"step": "CanaryPods", "pods": 1}
+    assert plan["traffic"] == "pods"
     assert plan["objects"][f"apps/Deployment/{released.name}/{released.name}"] == "change"
     assert released.is_whole_at("1")
 
