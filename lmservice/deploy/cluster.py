@@ -19,6 +19,7 @@ MANAGER = "lmservice-deploy"
 CONFLICT = 409
 NOT_FOUND = 404
 _CALL_TIMEOUT = (5.0, 30.0)
+_SCRAPE_TIMEOUT = (3.0, 5.0)
 _PASSING = {429, 500, 502, 503, 504}
 _WAIT_MAX = 2.0
 T = TypeVar("T")
@@ -116,7 +117,13 @@ class Cluster:
     def proxied(self, namespace: str, pod: str, port: int, path: str) -> str:
         """What a pod's port answers with, by way of the API server; refused where it does not answer 200."""
         place = f"/api/v1/namespaces/{namespace}/pods/{quote(pod)}:{port}/proxy{path}"
-        response = self._once(lambda: self._request("get", place, header_params={"Accept": "*/*"}))
+        given = {"header_params": {"Accept": "*/*"}, "_request_timeout": _SCRAPE_TIMEOUT}
+        try:
+            response = self._once(lambda: self._request("get", place, **given))
+        except Exception as error:
+            if not _passes(error):
+                raise
+            raise ApiRefusalError(_cause(error), getattr(error, "status", 0) or 0) from None
         return str(response.data.decode("utf-8", "replace"))
 
     def _call(self, method: str, item: Object, *, named: bool = True, **options: Any) -> Object:
@@ -177,7 +184,7 @@ class Cluster:
     def _gave_up(self, state: RetryCallState) -> Any:
         cause = state.outcome.exception() if state.outcome else None
         raise ClusterUnreachableError(
-            f"the API server has not answered for {self.patience:g} s ({type(cause).__name__})"
+            f"the API server has not answered for {self.patience:g} s ({_cause(cause)})"
         ) from None
 
 
@@ -187,6 +194,16 @@ def _passes(error: BaseException) -> bool:
     from urllib3.exceptions import HTTPError  # noqa: PLC0415 - of the extra
 
     return isinstance(error, (ApiException, HTTPError, OSError))
+
+
+def _cause(error: BaseException | None) -> str:
+    """What is behind a call that failed, in words: what the server said, else the innermost reason."""
+    if body := getattr(error, "body", ""):
+        return f"{getattr(error, 'status', '')} {_said(body)}"
+    while isinstance(inner := getattr(error, "reason", None) or getattr(error, "__cause__", None), BaseException):
+        error = inner
+    text = " ".join(str(inner or error).split()).rpartition(": ")[2]
+    return text[:300] or type(error).__name__
 
 
 def _said(body: Any) -> str:

@@ -184,10 +184,10 @@ class Release:
             self._wait(min(left, self.settings.analysis_interval))
             pods = self._look().pods
             window.read(pods)
-            verdict = judge(window.canary, window.stable, pods, self.settings)
+            verdict = judge(window.canary, window.stable, pods, self.settings, window.gap)
             self._measured(window, verdict)
             bad = bad + 1 if verdict.outcome is Outcome.FAILED else 0
-            if bad > self.settings.failure_limit:
+            if max(bad, window.unread) > self.settings.failure_limit:
                 break
         if verdict.outcome is not Outcome.PASSED:
             raise ReleaseFailedError(verdict.reason)

@@ -32,7 +32,8 @@ class DeploySettings(BaseSettings):
         latency_factor: how many times the stable's p99 the canary's may be.
         latency_allowance: seconds on top of that.
         max_restarts: container restarts that a new pod may have.
-        prometheus_url: where the metrics are read; empty: from the pods, through the API server.
+        prometheus_url: where the metrics are read, with user and password where it asks for them; empty: from the pods,
+            through the API server.
         metrics_port: the pods' management port, for reading them from there.
         ready_timeout: how long new pods may take to get ready.
         api_patience: how long the API server may be unreachable before the release is rolled back.
@@ -59,7 +60,7 @@ class DeploySettings(BaseSettings):
     latency_factor: float = Field(1.5, ge=1)
     latency_allowance: NonNegativeFloat = 0.05
     max_restarts: NonNegativeInt = 0
-    prometheus_url: str = ""
+    prometheus_url: str = Field("", pattern=r"^(https?://[^\s/]+\S*)?$")
     metrics_port: int = Field(8002, gt=0, lt=65536)
     ready_timeout: PositiveFloat = 300
     api_patience: PositiveFloat = 20
