@@ -21,7 +21,7 @@ from lmservice.deploy.errors import (
     ReleaseFailedError,
 )
 from lmservice.deploy.history import Record
-from lmservice.deploy.pipeline import Prospect, Status, canary, changes, prospect, rollback, rolling, status
+from lmservice.deploy.pipeline import Prospect, Running, Status, canary, changes, prospect, rollback, rolling, status
 from lmservice.deploy.plan import Analysis, CanaryPods, Pause, Plan, Promote, SetWeight, canary_plan, rolling_plan
 from lmservice.deploy.release import Observer
 from lmservice.deploy.request import Artifact, DeployRequest, Source
@@ -46,6 +46,7 @@ __all__ = [
     "RefusedError",
     "ReleaseError",
     "ReleaseFailedError",
+    "Running",
     "SetWeight",
     "Source",
     "Status",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 _SENTENCES = {
-    "begin": "releasing {artifact} as {service} to {environment}",
+    "begin": "releasing {artifact} as {service} to {environment}: namespace {namespace} of {cluster}",
     "step": "step {number} of {of}: {step}",
     "note": "{text}",
     "weight": "the canary gets {percent} % of what the routes send",
@@ -35,12 +35,26 @@ def shown(form: str = "live", out: TextIO | None = None) -> Iterator[Observer]:
     """
     stream = out or sys.stderr
     if form == "json":
-        yield lambda name, details: _print_json(stream, name, details)
+        yield lambda name, details: print_json(stream, name, details)
     elif not stream.isatty():
         yield Lines(stream)
     else:
         with _table(stream) as observer:
             yield observer
+
+
+def undisturbed(observer: Observer) -> Observer:
+    """The same, but told no more once it raises: a full disk or a closed pipe is no reason to end a release."""
+    told = [observer]
+
+    def observe(name: str, details: Mapping[str, Any]) -> None:
+        try:
+            for each in told:
+                each(name, details)
+        except Exception:  # noqa: BLE001 - whatever it is, it is the observer's
+            told.clear()
+
+    return observe
 
 
 class Lines:
@@ -78,7 +92,8 @@ def _figures(version: str, details: Mapping[str, Any]) -> str:
     )
 
 
-def _print_json(stream: TextIO, name: str, details: Mapping[str, Any]) -> None:
+def print_json(stream: TextIO, name: str, details: Mapping[str, Any]) -> None:
+    """One event as a line."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     stream.write(json.dumps({"timestamp": now, "event": name, **details}) + "\n")
     stream.flush()

@@ -25,10 +25,12 @@ from lmservice.deploy.plan import WHOLE, Analysis, CanaryPods, Pause, Plan, Prom
 from lmservice.deploy.rollout import Look, follow, look
 from lmservice.deploy.samples import Metrics
 from lmservice.deploy.settings import DeploySettings
+from lmservice.deploy.signals import sheltered
 from lmservice.deploy.weights import Weights
+from lmservice.errors import LmserviceError
 
 Observer: TypeAlias = Callable[[str, Mapping[str, Any]], None]
-"""Called with an event's name and its details, from the release's own thread."""
+"""Called with an event's name and its details, from the release's own thread; one that raises is told no more."""
 
 _TURN = 0.5
 _KEPT_KINDS = {"Namespace", "PersistentVolumeClaim", "CustomResourceDefinition"}
@@ -67,11 +69,11 @@ class Release:
             self._prepare()
             for number, step in enumerate(plan.steps, 1):
                 self._step(step, number, len(plan.steps))
+            self.kept = self.history.end(self.kept, history.RELEASED)
         except LockLostError:
             raise
         except (Exception, KeyboardInterrupt) as error:  # whatever it is, the old version is to serve whole
             raise self._failed(_reason(error), interrupted=isinstance(error, KeyboardInterrupt)) from error
-        self.kept = self.history.end(self.kept, history.RELEASED)
 
     def restore(self) -> None:
         """Goes back to the old version, whole: what the release made is deleted, what it changed is applied again."""
@@ -84,7 +86,7 @@ class Release:
                 self.cluster.apply(item)
             known = {key(each) for each in self.old.manifests.objects}
             self._delete([each for each in self.kept.made if key(each) not in known])
-            self._follow(self.old.manifests.deployment)
+            self._follow(self.old.manifests.deployment, to_the_end=True)
 
     def touched(self) -> None:
         """Says that the stable version may have been changed, as by a run that was killed."""
@@ -94,14 +96,15 @@ class Release:
         self.observer("rollback", {"reason": reason})
         kind = InterruptedReleaseError if interrupted else ReleaseFailedError
         try:
-            self.restore()
+            with sheltered(), self.cluster.patient(self.settings.rollback_patience):
+                self.restore()
+                self.kept = self.history.end(self.kept, history.INTERRUPTED if interrupted else history.FAILED, reason)
+        except LockLostError:
+            raise
         except KeyboardInterrupt:
             return InterruptedReleaseError(f"{reason}; the rollback was interrupted too: run this again to end it")
-        except ReleaseFailedError as error:
-            return kind(f"{reason}; rolling back did not end ({error}): run this again to end it")
-        outcome = history.INTERRUPTED if interrupted else history.FAILED
-        with self.cluster.patient(self.settings.rollback_patience):
-            self.kept = self.history.end(self.kept, outcome, reason)
+        except Exception as error:  # noqa: BLE001 - whatever it is, both reasons are to be told
+            return kind(f"{reason}; rolling back did not end ({_reason(error)}): run this again to end it")
         left = f"{self.old.record.artifact} serves" if self.old else "what it had made is deleted"
         return kind(f"{reason}; rolled back, {left}")
 
@@ -173,8 +176,7 @@ class Release:
         self.cluster.delete(self._canary(1))
         known = {key(each) for each in manifests.objects}
         if self.old:
-            gone = [each for each in self.old.manifests.objects if key(each) not in known]
-            self._delete([each for each in gone if each["kind"] not in _KEPT_KINDS])
+            self._delete([each for each in self.old.manifests.objects if key(each) not in known])
 
     def _analyse(self, seconds: float) -> None:
         window, bad = Window(self.metrics, self.kept.manifests.namespace), 0
@@ -210,8 +212,9 @@ class Release:
         self._seen(now)
         return now
 
-    def _follow(self, deployment: Object) -> Look:
-        return follow(self.cluster, deployment, self._labels(), settings=self.settings, seen=self._seen)
+    def _follow(self, deployment: Object, *, to_the_end: bool = False) -> Look:
+        labels, settings = self._labels(), self.settings
+        return follow(self.cluster, deployment, labels, settings=settings, seen=self._seen, to_the_end=to_the_end)
 
     def _seen(self, now: Look) -> None:
         self.lock.check()
@@ -252,11 +255,14 @@ class Release:
         return deployment
 
     def _delete(self, items: Sequence[Object]) -> None:
+        """Those that hold what others need, or what nothing can bring back, stay."""
         for item in items:
-            self.cluster.delete(item)
+            if item["kind"] not in _KEPT_KINDS:
+                self.cluster.delete(item)
 
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    return str(error) if isinstance(error, ReleaseFailedError) else f"{type(error).__name__}: {error}"
+    text = " ".join(str(error).split())
+    return text if isinstance(error, LmserviceError) else f"{type(error).__name__}: {text}"

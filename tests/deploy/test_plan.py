@@ -86,6 +86,7 @@ def test_each_word_of_a_request_gives_a_new_one() -> None:
     whole = bare.with_artifact("registry.intra/search-service", version=2).from_git_repo("git.intra/team/app")
     assert bare == DeployRequest("search-service")
     assert (str(whole.artifact), whole.source and whole.source.path) == ("registry.intra/search-service:2", "deploy")
+    assert str(bare.with_artifact("registry.intra:5000/team/app", "2").artifact) == "registry.intra:5000/team/app:2"
     digest = "sha256:" + "0" * 64
     assert str(bare.with_artifact("registry.intra/app", digest).artifact) == f"registry.intra/app@{digest}"
 
@@ -97,6 +98,7 @@ def test_each_word_of_a_request_gives_a_new_one() -> None:
         lambda: DeployRequest("a" * 53),
         lambda: DeployRequest("a").with_artifact("registry/App", "1"),
         lambda: DeployRequest("a").with_artifact("registry/app:1", ""),
+        lambda: DeployRequest("a").with_artifact("app:1", "2"),
         lambda: DeployRequest("a").with_artifact("registry/app", "latest"),
         lambda: DeployRequest("a").with_artifact("registry/app", "1 2"),
         lambda: DeployRequest("a").from_git_repo("--upload-pack=evil"),
