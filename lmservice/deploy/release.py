@@ -65,6 +65,7 @@ class Release:
             ReleaseFailedError: a step failed, and the old version serves whole again.
             LockLostError: another pipeline has taken over; nothing more was touched.
         """
+        self.observer("plan", {"steps": [str(step) for step in plan.steps]})
         try:
             self._prepare()
             for number, step in enumerate(plan.steps, 1):
