@@ -30,12 +30,16 @@ class CanaryPods:
 
 @dataclass(frozen=True)
 class SetWeight:
-    """Give the canary so many per cent of what the service's routes send, without more pods; nothing without one."""
+    """Give the canary so many per cent of what the service's routes send, and the pods to carry it; else nothing."""
 
     percent: int
 
     def __str__(self) -> str:
         return f"weight of {self.percent} %"
+
+    def canary_pods(self, stable: int) -> int:
+        """How many pods carry this share beside `stable` others."""
+        return _pods(self.percent, stable)
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Promote:
 
     def canary_pods(self, stable: int) -> int:
         """How many pods have this share beside `stable` others."""
-        return math.ceil(stable * self.percent / (WHOLE - self.percent))
+        return _pods(self.percent, stable)
 
 
 Step: TypeAlias = CanaryPods | SetWeight | Pause | Analysis | Promote
@@ -125,6 +129,10 @@ def canary_plan(settings: DeploySettings, *, weighted: bool = False) -> Plan:
 def rolling_plan() -> Plan:
     """Kubernetes' own rolling update, at once."""
     return Plan((Promote(WHOLE),))
+
+
+def _pods(percent: int, stable: int) -> int:
+    return math.ceil(stable * percent / (WHOLE - percent))
 
 
 def _step(data: dict[str, Any]) -> Step:

@@ -20,7 +20,7 @@ from lmservice.deploy.errors import (
 )
 from lmservice.deploy.history import History, Kept
 from lmservice.deploy.lease import Lock
-from lmservice.deploy.manifests import Manifests, Object, key, selector
+from lmservice.deploy.manifests import CANARY, STABLE, Manifests, Object, key, selector
 from lmservice.deploy.plan import WHOLE, Analysis, CanaryPods, Pause, Plan, Promote, SetWeight
 from lmservice.deploy.rollout import Look, follow, look
 from lmservice.deploy.samples import Metrics
@@ -127,10 +127,10 @@ class Release:
                 self.observer("note", {"text": "nothing runs yet to compare with: this step is left out"})
             case CanaryPods(pods):
                 self._grow(pods)
-            case SetWeight(percent):
-                self._weigh(percent)
-            case Promote(percent):
-                self._grow(max(step.canary_pods(self._stable_pods()), 1))
+            case SetWeight() if not self._weighing:
+                pass
+            case SetWeight(percent) | Promote(percent):
+                self._grow(max(step.canary_pods(self._pods(STABLE)), self._pods(CANARY), 1))
                 self._weigh(percent)
             case Pause(seconds):
                 self._wait(seconds)
@@ -242,9 +242,10 @@ class Release:
         """Of all pods of the service: a Deployment's selector cannot change, so the old one's is the canary's too."""
         return selector(self.kept.manifests.deployment)
 
-    def _stable_pods(self) -> int:
-        live = self.cluster.get(self.kept.manifests.deployment)
-        return int(live["spec"]["replicas"]) if live else 1
+    def _pods(self, track: str) -> int:
+        """How many pods a version's Deployment asks for now."""
+        live = self.cluster.get(self._canary(1) if track == CANARY else self.kept.manifests.deployment)
+        return int(live["spec"]["replicas"]) if live else 0
 
     def _at_size(self, manifests: Manifests) -> Object:
         """The Deployment, at the size that it has where an autoscaler decides it, or where its manifest names none."""

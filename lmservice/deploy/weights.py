@@ -6,7 +6,7 @@ and go after none does any more, with `route_settle` in between, as gateways fol
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from lmservice.deploy.cluster import CONFLICT, ApiRefusalError, Cluster
@@ -20,7 +20,7 @@ _LOOK = 0.5
 _SLICE = "discovery.k8s.io/v1"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Weights:
     """The routes of one release.
 
@@ -35,7 +35,6 @@ class Weights:
     new: Manifests
     settings: DeploySettings
     wait: Callable[[float], None]
-    _objections: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def absence(self) -> str:
@@ -97,17 +96,19 @@ class Weights:
         return whole(route, self._names) != route
 
     def _share(self, percent: int) -> None:
-        for route in self._routes:
-            self._objections.setdefault(key(route), refusals(self.cluster.get(route) or route))
+        """What a gateway has against a route since it has these weights ends the release."""
+        before = self._refusals()
         self._write(lambda route: shared(route, self._names, percent))
         self._settle()
-        for route in self._routes:
-            self._check(route)
+        for route, said in zip(self._routes, self._refusals(), strict=True):
+            self._check(route, said, before)
 
-    def _check(self, route: Object) -> None:
-        """What a gateway has against the route since it has weights ends the release."""
-        said = refusals(self.cluster.get(route) or route)
-        for name in said.keys() - self._objections[key(route)].keys():
+    def _refusals(self) -> list[dict[str, str]]:
+        return [refusals(self.cluster.get(route) or route) for route in self._routes]
+
+    def _check(self, route: Object, said: dict[str, str], before: list[dict[str, str]]) -> None:
+        known = {name for each in before for name in each}
+        for name in said.keys() - known:
             gateway = name.partition(" ")[0]
             raise ReleaseFailedError(
                 f"{gateway} does not take the {route['kind']} {route['metadata']['name']} with weights: {said[name]}"

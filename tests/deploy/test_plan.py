@@ -78,7 +78,7 @@ def test_a_canary_with_a_route_begins_with_its_weight_and_never_above_its_first_
 def test_a_stage_has_so_many_pods_that_its_share_of_the_traffic_is_reached(
     percent: int, stable: int, pods: int
 ) -> None:
-    assert Promote(percent).canary_pods(stable) == pods
+    assert Promote(percent).canary_pods(stable) == SetWeight(percent).canary_pods(stable) == pods
 
 
 def test_each_word_of_a_request_gives_a_new_one() -> None:
