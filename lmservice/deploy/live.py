@@ -61,7 +61,9 @@ class Lines:
         self._last = ""
 
     def __call__(self, name: str, details: Mapping[str, Any]) -> None:
-        """Writes the line."""
+        """Writes the line; the plan has one for each step, when it begins."""
+        if name == "plan":
+            return
         line = sentence(name, details)
         if line != self._last:
             self._stream.write(f"{_line(name, details)}\n")
@@ -74,8 +76,6 @@ def sentence(name: str, details: Mapping[str, Any]) -> str:
     if name == "pods":
         counted = Counter((each["image"], each["state"]) for each in details["pods"])
         return "pods: " + ", ".join(f"{count} {state} ({image})" for (image, state), count in sorted(counted.items()))
-    if name == "plan":
-        return "plan: " + ", ".join(details["steps"])
     if name == "analysis":
         figures = f"{_figures('canary', details)}; {_figures('stable', details)}"
         return f"{figures}: {details['verdict']}, {details['reason']}"

@@ -181,16 +181,16 @@ class Release:
 
     def _analyse(self, seconds: float) -> None:
         window, bad = Window(self.metrics, self.kept.manifests.namespace), 0
-        end = time.monotonic() + seconds
         window.read(self._look().pods)
-        while (left := end - time.monotonic()) > 0:
-            self._wait(min(left, self.settings.analysis_interval))
+        end = time.monotonic() + seconds
+        while True:
+            self._wait(min(end - time.monotonic(), self.settings.analysis_interval))
             pods = self._look().pods
             window.read(pods)
             verdict = judge(window.canary, window.stable, pods, self.settings, window.gap)
             self._measured(window, verdict)
             bad = bad + 1 if verdict.outcome is Outcome.FAILED else 0
-            if max(bad, window.unread) > self.settings.failure_limit:
+            if max(bad, window.unread) > self.settings.failure_limit or time.monotonic() >= end:
                 break
         if verdict.outcome is not Outcome.PASSED:
             raise ReleaseFailedError(verdict.reason)
