@@ -13,6 +13,7 @@ import stat
 import sys
 import threading
 import time
+from typing import Any
 
 PATIENCE = 1.0
 """How long a line may wait for its place, in seconds."""
@@ -90,6 +91,7 @@ class Output:
         with contextlib.suppress(OSError, ValueError, AttributeError):  # a stand-in has no file behind it
             self._descriptor = sys.stdout.fileno()
             self._can_block = not stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+            _let_prints_be_whole(sys.stdout)
 
     def _put_between_others(self, lock: int, descriptor: int, lines: bytes) -> None:
         """Writes while no other process does: it could take the room that has been seen, or come between two pages."""
@@ -114,6 +116,12 @@ class Output:
             self._rest, _, left = left.partition(b"\n")
             self._rest += b"\n"
         self.dropped += left.count(b"\n")
+
+
+def _let_prints_be_whole(out: Any) -> None:
+    """Under `PYTHONUNBUFFERED` a print is written before its line end, and another line could come between the two."""
+    if out.write_through and not out.isatty():
+        out.reconfigure(line_buffering=True, write_through=False)
 
 
 def _fill(descriptor: int, data: bytes, patience: float) -> bytes:

@@ -12,7 +12,7 @@ import pytest
 from distributions import BUILDS, ROOT, build, environment_of
 from processes import TIMEOUT, Process
 from strict_client import Connection
-from template.rendered import configured, files, render, run
+from template.rendered import IDS, OPTIONS, configured, files, render, run
 from test_apps import HELLO
 from test_package import UNWANTED, python
 
@@ -33,9 +33,9 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=["wheel", "sdist"])
 def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The commands of an environment that has one of them; what it needs is this environment's own, so offline."""
+    """The commands of an environment that has one of them, compiled as pip does; the rest is this one's, so offline."""
     place = tmp_path_factory.mktemp("installed") / "venv"
-    commands = environment_of(place, "--no-deps", str(request.getfixturevalue(request.param)))
+    commands = environment_of(place, "--no-deps", "--compile-bytecode", str(request.getfixturevalue(request.param)))
     (packages,) = place.glob("lib/python*/site-packages")
     (packages / "needed.pth").write_text(sysconfig.get_path("purelib"))
     return commands
@@ -53,12 +53,16 @@ def test_the_installed_command_says_its_version(installed: Path, tmp_path: Path)
     assert (said.returncode, said.stdout) == (0, f"lmservice {lmservice.__version__}\n")
 
 
-def test_what_is_installed_makes_the_service_that_the_tree_makes(installed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("database", "client"), OPTIONS, ids=IDS)
+def test_what_is_installed_makes_the_service_that_the_tree_makes(
+    installed: Path, tmp_path: Path, database: str, client: str
+) -> None:
     (tmp_path / "theirs").mkdir()
-    command = [str(installed / "lmservice"), "new", "theirs", "--no-input", "project_name=shop", "database=sqlite"]
+    answers = f"database={database}", f"client={client}"
+    command = [str(installed / "lmservice"), "new", "theirs", "--no-input", "project_name=shop", *answers]
     made = run(command, tmp_path, configured(tmp_path))
     assert made.returncode == 0, made.stdout
-    assert files(tmp_path / "theirs" / "shop") == files(render(tmp_path, "shop", "database=sqlite").folder)
+    assert files(tmp_path / "theirs" / "shop") == files(render(tmp_path, "shop", *answers).folder)
 
 
 def test_the_sdist_has_every_file_of_the_wheel(wheel: Path, sdist: Path) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 
+import pytest
 from processes import environment
 
 WRITER = """
@@ -31,6 +32,20 @@ began = time.monotonic()
 for _ in range(5):
     output.write(b"lost\\n")
 print(output.dropped, time.monotonic() - began < 5, file=sys.stderr)
+"""
+PRINTER = """
+import sys, threading
+from lmservice.output import Output
+output = Output()
+output.write(b"line\\n")
+def write():
+    for _ in range(2000):
+        output.write(b"line\\n")
+writing = threading.Thread(target=write)
+writing.start()
+for _ in range(2000):
+    print("printed")
+writing.join()
 """
 
 
@@ -62,3 +77,17 @@ def test_who_keeps_the_lock_for_ever_costs_the_others_their_lines_and_no_more() 
         holder.kill()
     os.close(lock)
     assert (waiter.stdout, waiter.stderr.split()) == ("", ["5", "True"])
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_what_is_printed_comes_out_by_whole_lines_however_python_is_started(unbuffered: str) -> None:
+    """Images set PYTHONUNBUFFERED, under which a print is two writes."""
+    ran = subprocess.run(
+        [sys.executable, "-c", PRINTER],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+        env=environment({"PYTHONUNBUFFERED": unbuffered}),
+    )
+    assert Counter(ran.stdout.splitlines()) == {"line": 2001, "printed": 2000}

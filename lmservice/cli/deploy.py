@@ -1,6 +1,7 @@
 """`lmservice deploy run|status|rollback|plan`: the release pipeline from a shell."""
 
 import argparse
+import contextlib
 import json
 import sys
 import tomllib
@@ -12,18 +13,19 @@ from lmservice.deploy import (
     DeployRequest,
     DeployUsageError,
     canary,
-    canary_plan,
-    changes,
+    prospect,
     rollback,
     rolling,
-    rolling_plan,
     status,
 )
-from lmservice.deploy.live import shown
-from lmservice.deploy.settings import load
-from lmservice.errors import ExitCode
+from lmservice.deploy.live import print_json, shown
+from lmservice.errors import ExitCode, LmserviceError
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
+_SHARES = {
+    "weights": "by the weights of the overlay's routes",
+    "pods": "its share of the pods, as no HTTPRoute or GRPCRoute of the overlay names the service",
+}
 
 
 def deploy(words: list[str]) -> ExitCode:
@@ -33,7 +35,13 @@ def deploy(words: list[str]) -> ExitCode:
         LmserviceError: it failed; the exit code is the error's.
     """
     options = parser().parse_args(words)
-    code: ExitCode = options.command(options)
+    try:
+        code: ExitCode = options.command(options)
+    except LmserviceError as error:
+        if options.output == "json":
+            with contextlib.suppress(OSError):  # whoever read the output is gone
+                print_json(sys.stdout, "failed", {"reason": str(error), "exit_code": error.exit_code})
+        raise
     return code
 
 
@@ -110,15 +118,15 @@ def _stream(options: argparse.Namespace) -> TextIO:
 
 
 def _plan(options: argparse.Namespace) -> ExitCode:
-    settings = load()
-    plan = canary_plan(settings) if options.strategy == "canary" else rolling_plan()
-    changed = changes(_request(options), options.environment, settings=settings)
+    found = prospect(_request(options), options.environment, strategy=options.strategy)
     if options.output == "json":
-        _say(json.dumps({"steps": plan.data(), "objects": changed}))
+        _say(json.dumps({"steps": found.plan.data(), "objects": found.objects, "traffic": found.traffic}))
         return ExitCode.CLEAN
-    for number, step in enumerate(plan.steps, 1):
+    for number, step in enumerate(found.plan.steps, 1):
         _say(f"{number}. {step}")
-    for name, change in changed.items():
+    if options.strategy == "canary":
+        _say(f"the canary's share of the traffic: {_SHARES[found.traffic]}")
+    for name, change in found.objects.items():
         _say(f"{change:>8}  {name}")
     return ExitCode.CLEAN
 
@@ -128,15 +136,13 @@ def _status(options: argparse.Namespace) -> ExitCode:
     if options.output == "json":
         _say(json.dumps(asdict(found)))
         return ExitCode.CLEAN
-    for item in found.deployments:
-        spec, now = item["spec"], item.get("status", {})
-        image = spec["template"]["spec"]["containers"][0]["image"]
-        _say(f"{item['metadata']['name']}: {now.get('readyReplicas', 0)} of {spec['replicas']} pods ready, {image}")
+    for each in found.deployments:
+        _say(f"{each.name}: {each.ready} of {each.pods} pods ready, {each.image}")
     if found.holder:
         _say(f"being released by {found.holder}")
-    for each in reversed(found.records):
-        about = f"{each.number:>4}  {each.started}  {each.outcome:<11}  {each.strategy:<13}  {each.artifact}"
-        _say(" ".join([about, each.commit[:12], each.reason]).rstrip())
+    for record in reversed(found.records):
+        about = f"{record.number:>4}  {record.started}  {record.outcome:<11}  {record.strategy:<13}  {record.artifact}"
+        _say(" ".join([about, record.commit[:12], record.reason]).rstrip())
     return ExitCode.CLEAN
 
 

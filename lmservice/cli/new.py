@@ -69,7 +69,8 @@ def _cookiecutter() -> _Make:
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"lmservice new needs cookiecutter ({error}): install lmservice[new]") from None
 
-    logging.getLogger("cookiecutter").propagate = False  # what it logs of a refusal is said here in plain words
+    logging.getLogger("cookiecutter").propagate = False  # what it logs of a refusal is said here in plain words, …
+    logging.getLogger("cookiecutter").addHandler(logging.NullHandler())  # … not printed for want of a handler
 
     def make(folder: str, given: Mapping[str, str], *, no_input: bool, replay: bool) -> Path:
         answers = {"replay": True} if replay else {"no_input": no_input, "extra_context": _answers(given)}

@@ -21,8 +21,8 @@ from lmservice.deploy.errors import (
     ReleaseFailedError,
 )
 from lmservice.deploy.history import Record
-from lmservice.deploy.pipeline import Status, canary, changes, rollback, rolling, status
-from lmservice.deploy.plan import Analysis, CanaryPods, Pause, Plan, Promote, canary_plan, rolling_plan
+from lmservice.deploy.pipeline import Prospect, Running, Status, canary, changes, prospect, rollback, rolling, status
+from lmservice.deploy.plan import Analysis, CanaryPods, Pause, Plan, Promote, SetWeight, canary_plan, rolling_plan
 from lmservice.deploy.release import Observer
 from lmservice.deploy.request import Artifact, DeployRequest, Source
 from lmservice.deploy.settings import DeploySettings
@@ -41,15 +41,19 @@ __all__ = [
     "Pause",
     "Plan",
     "Promote",
+    "Prospect",
     "Record",
     "RefusedError",
     "ReleaseError",
     "ReleaseFailedError",
+    "Running",
+    "SetWeight",
     "Source",
     "Status",
     "canary",
     "canary_plan",
     "changes",
+    "prospect",
     "rollback",
     "rolling",
     "rolling_plan",

@@ -7,12 +7,12 @@ hundred is every version's due.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from lmservice.deploy.pods import Pod
-from lmservice.deploy.samples import Counts, Metrics
+from lmservice.deploy.samples import Counts, FiguresError, Metrics
 from lmservice.deploy.settings import DeploySettings
 
 Z = 1.96
@@ -44,19 +44,29 @@ class Window:
     Attributes:
         canary: the canary's counts so far.
         stable: the stable version's.
+        gap: why the last reading does not tell of both; empty where it does.
+        unread: how many readings in a row could not be had at all.
     """
 
     metrics: Metrics
     namespace: str
     canary: Counts = field(default_factory=Counts)
     stable: Counts = field(default_factory=Counts)
+    gap: str = ""
+    unread: int = 0
     _last: dict[str, Counts] = field(default_factory=dict)
 
     def read(self, pods: Sequence[Pod]) -> None:
         """Adds what came since the last reading; a pod's first one only begins its part of the window."""
         chosen = [*self._chosen(pods, canary=True), *self._chosen(pods, canary=False)]
         canaries = {each.name for each in chosen if each.canary}
-        for name, now in self.metrics.read(self.namespace, [each.name for each in chosen]).items():
+        try:
+            found = self.metrics.read(self.namespace, [each.name for each in chosen])
+        except FiguresError as error:
+            self.gap, self.unread = str(error), self.unread + 1
+            return
+        self.gap, self.unread = self._gap(chosen, found), 0
+        for name, now in found.items():
             came = now.since(self._last.get(name, now))
             if name in canaries:
                 self.canary += came
@@ -64,16 +74,26 @@ class Window:
                 self.stable += came
             self._last[name] = now
 
+    def _gap(self, chosen: Sequence[Pod], found: Mapping[str, Counts]) -> str:
+        for name, canary in (("canary", True), ("stable version", False)):
+            names = [each.name for each in chosen if each.canary == canary]
+            if names and not found.keys() & set(names):
+                where = f"namespace {self.namespace}, pod {names[0]}"
+                return f"{self.metrics} has no figures of the {name}'s pods ({where})"
+        return ""
+
     def _chosen(self, pods: Sequence[Pod], *, canary: bool) -> list[Pod]:
         """Those read before come first, so that a pod's part of the window is as long as it can be."""
         running = [each for each in pods if each.canary == canary and not each.ending]
         return sorted(running, key=lambda each: (each.name not in self._last, each.name))[:SAMPLED]
 
 
-def judge(canary: Counts, stable: Counts, pods: Sequence[Pod], settings: DeploySettings) -> Verdict:
-    """What the figures and the canary's pods say so far."""
+def judge(canary: Counts, stable: Counts, pods: Sequence[Pod], settings: DeploySettings, gap: str = "") -> Verdict:
+    """What the figures and the canary's pods say so far; with a `gap` in them they can condemn, but not acquit."""
     if reason := _unwell(pods, settings) or _erring(canary, stable, settings) or _slow(canary, stable, settings):
         return Verdict(Outcome.FAILED, reason)
+    if gap:
+        return Verdict(Outcome.INCONCLUSIVE, f"there is nothing to judge by: {gap}")
     for name, counts in (("canary", canary), ("stable version", stable)):
         if counts.requests < settings.min_requests:
             few = f"the {name} had {counts.requests:.0f} requests, {settings.min_requests} are needed"

@@ -5,23 +5,32 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from lmservice.deploy.errors import ClusterUnreachableError, DeployUsageError, ReleaseFailedError
+from lmservice.deploy.errors import ClusterUnreachableError, ReleaseFailedError
+from lmservice.deploy.kubeconfig import connected
 from lmservice.deploy.manifests import Object
-from lmservice.errors import MissingExtraError
 
 MANAGER = "lmservice-deploy"
 """The field manager of everything that a release applies."""
-CONFLICT = 409
-NOT_FOUND = 404
+UNAUTHORIZED, NOT_FOUND, CONFLICT = 401, 404, 409
 _CALL_TIMEOUT = (5.0, 30.0)
+_SCRAPE_TIMEOUT = (3.0, 5.0)
 _PASSING = {429, 500, 502, 503, 504}
 _WAIT_MAX = 2.0
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How a kind is spelt in a path."""
+
+    plural: str
+    namespaced: bool
 
 
 class ApiRefusalError(ReleaseFailedError):
@@ -41,14 +50,22 @@ class Cluster:
 
     Raises:
         MissingExtraError: the Kubernetes client is not installed.
-        DeployUsageError: there is no such context.
+        DeployUsageError: there is no such context, or its kubeconfig cannot be used.
     """
 
     def __init__(self, context: str, patience: float) -> None:
         self.context = context
         self.patience = patience
-        self.namespace, self._api = _connected(context)
-        self._dynamic: Any = None
+        self._kinds: dict[str, dict[str, _Kind]] = {}
+        self._connect()
+
+    def _connect(self) -> None:
+        self.namespace, self._client = connected(self.context)
+
+    @property
+    def server(self) -> str:
+        """Its URL."""
+        return str(self._client.configuration.host)
 
     def another(self) -> "Cluster":
         """One more connection to the same cluster, for another thread."""
@@ -116,7 +133,13 @@ class Cluster:
     def proxied(self, namespace: str, pod: str, port: int, path: str) -> str:
         """What a pod's port answers with, by way of the API server; refused where it does not answer 200."""
         place = f"/api/v1/namespaces/{namespace}/pods/{quote(pod)}:{port}/proxy{path}"
-        response = self._once(lambda: self._request("get", place, header_params={"Accept": "*/*"}))
+        given = {"header_params": {"Accept": "*/*"}, "_request_timeout": _SCRAPE_TIMEOUT}
+        try:
+            response = self._once(lambda: self._request("get", place, **given))
+        except Exception as error:
+            if not _passes(error):
+                raise
+            raise ApiRefusalError(_cause(error), getattr(error, "status", 0) or 0) from None
         return str(response.data.decode("utf-8", "replace"))
 
     def _call(self, method: str, item: Object, *, named: bool = True, **options: Any) -> Object:
@@ -134,25 +157,27 @@ class Cluster:
     def _path(self, item: Object, *, named: bool) -> str:
         kind = self._kind(item)
         metadata = item["metadata"]
-        namespace = (metadata.get("namespace") or self.namespace) if kind.namespaced else None
-        return str(kind.path(name=metadata["name"] if named else None, namespace=namespace))
+        within = f"/namespaces/{quote(metadata.get('namespace') or self.namespace)}" if kind.namespaced else ""
+        name = f"/{quote(metadata['name'])}" if named else ""
+        return f"{_root(item['apiVersion'])}{within}/{kind.plural}{name}"
 
-    def _kind(self, item: Object) -> Any:
-        from kubernetes.dynamic.exceptions import ResourceNotFoundError  # noqa: PLC0415 - of the extra
+    def _kind(self, item: Object) -> "_Kind":
+        version, name = item["apiVersion"], item["kind"]
+        if name not in self._kinds.get(version, {}):
+            self._kinds[version] = self._patiently(lambda: self._discovered(version))
+        if name not in self._kinds[version]:
+            raise ApiRefusalError(f"the cluster knows no {name} of {version}", NOT_FOUND)
+        return self._kinds[version][name]
 
+    def _discovered(self, version: str) -> dict[str, "_Kind"]:
+        """The kinds of one version of an API group; none where the cluster does not have it."""
         try:
-            return self._client.resources.get(api_version=item["apiVersion"], kind=item["kind"])
-        except ResourceNotFoundError:
-            raise ApiRefusalError(f"the cluster knows no {item['kind']} of {item['apiVersion']}", NOT_FOUND) from None
-
-    @property
-    def _client(self) -> Any:
-        """Made when first needed, as making it asks the API server what it has."""
-        from kubernetes.dynamic import DynamicClient  # noqa: PLC0415 - of the extra
-
-        if self._dynamic is None:
-            self._dynamic = DynamicClient(self._api)  # type: ignore[no-untyped-call]
-        return self._dynamic
+            listed = json.loads(self._request("get", _root(version)).data)["resources"]
+        except Exception as error:
+            if getattr(error, "status", 0) == NOT_FOUND:
+                return {}
+            raise
+        return {each["kind"]: _Kind(each["name"], each["namespaced"]) for each in listed if "/" not in each["name"]}
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
         trying = Retrying(
@@ -165,6 +190,16 @@ class Cluster:
         return answer
 
     def _once(self, attempt: Callable[[], T]) -> T:
+        """Once more where the credentials have run out, as a kubeconfig's may have been renewed since it was read."""
+        try:
+            return self._refusing(attempt)
+        except ApiRefusalError as error:
+            if error.status != UNAUTHORIZED:
+                raise
+        self._connect()
+        return self._refusing(attempt)
+
+    def _refusing(self, attempt: Callable[[], T]) -> T:
         from kubernetes.client.exceptions import ApiException  # noqa: PLC0415 - of the extra
 
         try:
@@ -172,12 +207,16 @@ class Cluster:
         except ApiException as error:
             if error.status in _PASSING or not error.status:
                 raise
-            raise ApiRefusalError(_said(error.body) or str(error.reason), int(error.status)) from None
+            said = _said(error.body) or str(error.reason)
+            if error.status == UNAUTHORIZED:
+                context = f"context {self.context}" if self.context else "the current context"
+                said = f"the API server does not take the credentials of {context} ({said}): log in again"
+            raise ApiRefusalError(said, int(error.status)) from None
 
     def _gave_up(self, state: RetryCallState) -> Any:
         cause = state.outcome.exception() if state.outcome else None
         raise ClusterUnreachableError(
-            f"the API server has not answered for {self.patience:g} s ({type(cause).__name__})"
+            f"the API server has not answered for {self.patience:g} s ({_cause(cause)})"
         ) from None
 
 
@@ -189,6 +228,16 @@ def _passes(error: BaseException) -> bool:
     return isinstance(error, (ApiException, HTTPError, OSError))
 
 
+def _cause(error: BaseException | None) -> str:
+    """What is behind a call that failed, in words: what the server said, else the innermost reason."""
+    if body := getattr(error, "body", ""):
+        return f"{getattr(error, 'status', '')} {_said(body)}"
+    while isinstance(inner := getattr(error, "reason", None) or getattr(error, "__cause__", None), BaseException):
+        error = inner
+    text = " ".join(str(inner or error).split()).rpartition(": ")[2]
+    return text[:300] or type(error).__name__
+
+
 def _said(body: Any) -> str:
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
     with contextlib.suppress(ValueError, KeyError, TypeError):
@@ -196,27 +245,5 @@ def _said(body: Any) -> str:
     return " ".join(text.split())[:300]
 
 
-def _connected(context: str) -> tuple[str, Any]:
-    """The context's namespace, and a client that tries each call once."""
-    try:
-        from kubernetes import client, config  # noqa: PLC0415 - of the extra
-    except ImportError:
-        raise MissingExtraError("releases need the Kubernetes client: install lmservice[deploy]") from None
-    configuration = client.Configuration()
-    try:
-        config.load_config(context=context or None, client_configuration=configuration)  # type: ignore[no-untyped-call]
-    except (config.ConfigException, FileNotFoundError) as error:
-        raise DeployUsageError(f"no cluster to release to: {' '.join(str(error).split())}") from None
-    configuration.retries = False
-    return _namespace(context), client.ApiClient(configuration)
-
-
-def _namespace(context: str) -> str:
-    from kubernetes import config  # noqa: PLC0415 - of the extra
-
-    try:
-        contexts, active = config.list_kube_config_contexts()  # type: ignore[no-untyped-call]
-    except config.ConfigException:
-        return "default"
-    named = next((each for each in contexts if each["name"] == context), active)
-    return str(named["context"].get("namespace") or "default")
+def _root(version: str) -> str:
+    return f"/apis/{version}" if "/" in version else f"/api/{version}"

@@ -37,6 +37,6 @@ class LockLostError(ReleaseError):
 
 
 class InterruptedReleaseError(ReleaseFailedError):
-    """Ctrl-C or SIGTERM ended the release."""
+    """Ctrl-C, SIGTERM or SIGHUP ended the release."""
 
     exit_code = ExitCode.FORCED

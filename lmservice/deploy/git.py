@@ -10,7 +10,9 @@ from tempfile import TemporaryDirectory
 
 from lmservice.deploy.errors import DeployUsageError, RefusedError
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+# up to the last @, as a password may hold one that nobody escaped; after one slash too, as kustomize writes a URL
+_CREDENTIALS = re.compile(r"(:/{1,2})[^\s'\"]*@")
+_QUERY = re.compile(r"(:/{1,2}[^\s'\"?#]*)[?#][^\s'\"]*")
 _QUIET = {
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_ASKPASS": "true",
@@ -28,7 +30,7 @@ def checked_out(repository: str, revision: str, *, timeout: float) -> Iterator[t
     Raises:
         RefusedError: it cannot be fetched, in one line without credentials.
     """
-    with TemporaryDirectory(prefix="lmservice-deploy-") as name:
+    with _temporary() as name:
         folder = Path(name)
         _git("init", "--quiet", folder=folder, timeout=timeout)
         _write_remote(folder, url(repository))
@@ -54,15 +56,25 @@ def url(repository: str) -> str:
 
 
 def without_credentials(text: str) -> str:
-    """The text with what stands before a host's @ left out of every URL."""
-    return _CREDENTIALS.sub("", text)
+    """The text without what can hold a secret in a URL: what stands before the host's @, and all after a ? or a #."""
+    return _QUERY.sub(r"\1", _CREDENTIALS.sub(r"\1", text))
+
+
+def _temporary() -> "TemporaryDirectory[str]":
+    try:
+        return TemporaryDirectory(prefix="lmservice-deploy-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise RefusedError(f"no folder for the repository can be made: {error.strerror or error}") from None
 
 
 def _write_remote(folder: Path, remote: str) -> None:
     """Into the file that git reads, as every user of a machine can see the words of a command."""
     quoted = remote.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "")
-    with (folder / ".git" / "config").open("a") as config:
-        config.write(f'[remote "origin"]\n\turl = "{quoted}"\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n')
+    try:
+        with (folder / ".git" / "config").open("a") as config:
+            config.write(f'[remote "origin"]\n\turl = "{quoted}"\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n')
+    except OSError as error:
+        raise RefusedError(f"the repository's folder {folder} cannot be written: {error.strerror or error}") from None
 
 
 def _fetch(folder: Path, repository: str, revision: str, timeout: float) -> None:

@@ -135,13 +135,13 @@ def before(records: Sequence[Kept], number: int = 0) -> Kept | None:
     return others[-1] if others else None
 
 
-def found(cluster: Cluster, manifests: Manifests) -> Kept | None:
+def found(cluster: Cluster, manifests: Manifests, number: int = 1) -> Kept | None:
     """What the cluster runs of these objects already, as a record of its own; None without a Deployment."""
     live = [item for item in (cluster.get(each) for each in manifests.objects) if item]
     if key(manifests.deployment) not in {key(each) for each in live}:
         return None
     kept = Manifests(manifests.service, [_bare(each) for each in live])
-    record = Record(1, kept.image, strategy="found", outcome=RELEASED, started=now(), ended=now())
+    record = Record(number, kept.image, strategy="found", outcome=RELEASED, started=now(), ended=now())
     return Kept(record, kept)
 
 

@@ -50,6 +50,7 @@ class Lock:
         }
         self.holder = f"{_user()}@{socket.gethostname()}:{os.getpid()}-{secrets.token_hex(4)}"
         self._lost = ""
+        self._renewed = time.monotonic()
         self._ended = threading.Event()
         self._renewing = threading.Thread(target=self._renew, name="lmservice.lease", daemon=True)
 
@@ -68,6 +69,7 @@ class Lock:
             if time.monotonic() > end:
                 raise RefusedError(f"another pipeline is releasing: {version[0]} holds the lock, since {_since(held)}")
             time.sleep(_LOOK)
+        self._renewed = time.monotonic()
         self._renewing.start()
         return self
 
@@ -81,11 +83,14 @@ class Lock:
                 self._write("", 1)
 
     def check(self) -> None:
-        """Nothing, while it is held.
+        """Nothing, while it is held; where it could not be renewed for its duration, the cluster is asked who holds it.
 
         Raises:
             LockLostError: another pipeline has taken it over.
+            ClusterUnreachableError: nobody can say.
         """
+        if not self._lost and time.monotonic() - self._renewed > self._duration:
+            self._renew_once(self._cluster)
         if self._lost:
             raise LockLostError(f"{self._lost} has taken over the lock; what was begun is its to end")
 
@@ -112,15 +117,20 @@ class Lock:
         return True
 
     def _renew(self) -> None:
-        cluster = self._cluster.another()
-        while not self._ended.wait(self._duration / _RENEWALS):
-            with contextlib.suppress(ApiRefusalError, ClusterUnreachableError):
-                held = cluster.get(self._lease)
-                holder = held["spec"].get("holderIdentity") if held else None
-                if holder != self.holder:
-                    self._lost = holder or "somebody"
-                    return
-                cluster.replace({**(held or {}), "spec": self._spec()})
+        cluster: Cluster | None = None
+        while not self._lost and not self._ended.wait(self._duration / _RENEWALS):
+            with contextlib.suppress(Exception):  # the release's own thread finds out, as soon as it lasts
+                cluster = cluster or self._cluster.another()
+                self._renew_once(cluster)
+
+    def _renew_once(self, cluster: Cluster) -> None:
+        held = cluster.get(self._lease)
+        holder = held["spec"].get("holderIdentity") if held else None
+        if holder != self.holder:
+            self._lost = holder or "somebody"
+            return
+        cluster.replace({**(held or {}), "spec": self._spec()})
+        self._renewed = time.monotonic()
 
     def _write(self, holder: str, duration: int) -> None:
         held = self._cluster.get(self._lease)

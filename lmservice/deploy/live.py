@@ -6,19 +6,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from lmservice.deploy.release import Observer
 from lmservice.errors import MissingExtraError
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-
 _SENTENCES = {
-    "begin": "releasing {artifact} as {service} to {environment}",
+    "begin": "releasing {artifact} as {service} to {environment}: namespace {namespace} of {cluster}",
     "step": "step {number} of {of}: {step}",
     "note": "{text}",
+    "weight": "the canary gets {percent} % of what the routes send",
     "rollback": "rolling back: {reason}",
     "released": "release {release}: {artifact} serves",
 }
@@ -34,12 +31,26 @@ def shown(form: str = "live", out: TextIO | None = None) -> Iterator[Observer]:
     """
     stream = out or sys.stderr
     if form == "json":
-        yield lambda name, details: _print_json(stream, name, details)
+        yield lambda name, details: print_json(stream, name, details)
     elif not stream.isatty():
         yield Lines(stream)
     else:
-        with _table(stream) as observer:
+        with _live(stream) as observer:
             yield observer
+
+
+def undisturbed(observer: Observer) -> Observer:
+    """The same, but told no more once it raises: a full disk or a closed pipe is no reason to end a release."""
+    told = [observer]
+
+    def observe(name: str, details: Mapping[str, Any]) -> None:
+        try:
+            for each in told:
+                each(name, details)
+        except Exception:  # noqa: BLE001 - whatever it is, it is the observer's
+            told.clear()
+
+    return observe
 
 
 class Lines:
@@ -50,10 +61,12 @@ class Lines:
         self._last = ""
 
     def __call__(self, name: str, details: Mapping[str, Any]) -> None:
-        """Writes the line."""
+        """Writes the line; the plan has one for each step, when it begins."""
+        if name == "plan":
+            return
         line = sentence(name, details)
         if line != self._last:
-            self._stream.write(f"{datetime.now(UTC):%H:%M:%S} {line}\n")
+            self._stream.write(f"{_line(name, details)}\n")
             self._stream.flush()
         self._last = line
 
@@ -77,68 +90,32 @@ def _figures(version: str, details: Mapping[str, Any]) -> str:
     )
 
 
-def _print_json(stream: TextIO, name: str, details: Mapping[str, Any]) -> None:
+def print_json(stream: TextIO, name: str, details: Mapping[str, Any]) -> None:
+    """One event as a line."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     stream.write(json.dumps({"timestamp": now, "event": name, **details}) + "\n")
     stream.flush()
 
 
 @contextmanager
-def _table(stream: TextIO) -> Iterator[Observer]:
+def _live(stream: TextIO) -> Iterator[Observer]:
     try:
         from rich.console import Console  # noqa: PLC0415 - of the extra
         from rich.live import Live  # noqa: PLC0415
+
+        from lmservice.deploy.board import Board  # noqa: PLC0415 - which needs rich too
     except ImportError:
         raise MissingExtraError("to show a release live needs rich: install lmservice[deploy]") from None
-    view = Table()
-    with Live(console=Console(file=stream), get_renderable=view.render, refresh_per_second=4) as live:
+    board = Board()
+    with Live(console=Console(file=stream), get_renderable=board.render, refresh_per_second=4) as live:
 
         def observe(name: str, details: Mapping[str, Any]) -> None:
-            view.observe(name, details)
-            if name not in {"pods", "analysis"}:
-                live.console.print(sentence(name, details), highlight=False)
+            board.observe(name, details)
+            if name not in {"pods", "analysis", "plan"}:
+                live.console.print(_line(name, details), highlight=False, markup=False)
 
         yield observe
 
 
-class Table:
-    """The last of each kind of event, as two small tables."""
-
-    def __init__(self) -> None:
-        self._pods: list[dict[str, Any]] = []
-        self._analysis: Mapping[str, Any] = {}
-
-    def observe(self, name: str, details: Mapping[str, Any]) -> None:
-        """Keeps what the tables show."""
-        if name == "pods":
-            self._pods = details["pods"]
-        elif name == "analysis":
-            self._analysis = details
-        elif name == "step":
-            self._analysis = {}
-
-    def render(self) -> "RenderableType":
-        """The tables as they are now."""
-        from rich.console import Group  # noqa: PLC0415
-        from rich.table import Table as Grid  # noqa: PLC0415
-
-        pods = Grid("version", "role", "state", "pods", box=None)
-        counted = Counter((each["image"], _role(each), each["state"]) for each in self._pods)
-        for (image, role, state), count in sorted(counted.items()):
-            pods.add_row(image, role, f"[{_colour(state)}]{state}", str(count))
-        if not self._analysis:
-            return pods
-        figures = Grid("", "requests", "errors", "p99", box=None)
-        for version in ("canary", "stable"):
-            counts = self._analysis[version]
-            p99 = f"{counts['p99'] * 1000:.0f} ms"
-            figures.add_row(version, f"{counts['requests']:.0f}", f"{counts['error_ratio']:.2%}", p99)
-        return Group(pods, figures, f"{self._analysis['verdict']}: {self._analysis['reason']}")
-
-
-def _role(pod: Mapping[str, Any]) -> str:
-    return "canary" if pod["canary"] else "stable"
-
-
-def _colour(state: str) -> str:
-    return {"ready": "green", "starting": "yellow", "ending": "dim"}.get(state, "red")
+def _line(name: str, details: Mapping[str, Any]) -> str:
+    return f"{datetime.now(UTC):%H:%M:%S} {sentence(name, details)}"

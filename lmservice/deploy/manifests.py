@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from lmservice.deploy.errors import DeployUsageError
+from lmservice.deploy.git import without_credentials
 from lmservice.deploy.request import Artifact
 
 Object: TypeAlias = dict[str, Any]
 """One Kubernetes object, as its YAML or JSON has it."""
 
 TRACK = "lmservice.dev/track"
-CANARY = "canary"
+CANARY, STABLE = "canary", "stable"
 _RENDER_TIMEOUT = 60.0
 _OVERLAYS = ("overlays/{}", "{}", "environments/{}")
 
@@ -52,7 +53,7 @@ class Manifests:
     @property
     def image(self) -> str:
         """The image that the Deployment runs."""
-        return str(_container(self.deployment)["image"])
+        return str(container(self.deployment)["image"])
 
     @property
     def scaled(self) -> bool:
@@ -66,7 +67,7 @@ class Manifests:
         """The same with this image in the Deployment's container."""
         objects = copy.deepcopy(list(self.objects))
         made = Manifests(self.service, objects)
-        _container(made.deployment)["image"] = str(artifact)
+        container(made.deployment)["image"] = str(artifact)
         return made
 
     def in_namespace(self, namespace: str) -> "Manifests":
@@ -148,7 +149,8 @@ def _kustomize(place: Path) -> str:
     except subprocess.TimeoutExpired:
         raise DeployUsageError(f"kubectl kustomize took longer than {_RENDER_TIMEOUT:g} s") from None
     if ran.returncode:
-        raise DeployUsageError(f"kustomize refuses the overlay: {' '.join(ran.stderr.split())[:500]}")
+        said = without_credentials(" ".join(ran.stderr.split()))
+        raise DeployUsageError(f"kustomize refuses the overlay: {said[:500]}")
     return ran.stdout
 
 
@@ -170,7 +172,7 @@ def _is_deployment(item: Object, name: str) -> bool:
     return bool(item["kind"] == "Deployment" and item["metadata"]["name"] == name)
 
 
-def _container(deployment: Object) -> Object:
+def container(deployment: Object) -> Object:
     """The service's own container: of its name, or the only one."""
     name = deployment["metadata"]["name"]
     containers: list[Object] = deployment["spec"]["template"]["spec"]["containers"]

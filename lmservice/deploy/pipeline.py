@@ -1,26 +1,26 @@
 """What a pipeline calls: a release by canary or at once, and the way back."""
 
 import getpass
-import signal
 import socket
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
+from typing import Literal
 
 from lmservice.deploy import git, history, live
-from lmservice.deploy.cluster import Cluster
-from lmservice.deploy.errors import DeployUsageError, RefusedError
+from lmservice.deploy.cluster import NOT_FOUND, ApiRefusalError, Cluster
+from lmservice.deploy.errors import DeployUsageError, InterruptedReleaseError, RefusedError, ReleaseError
 from lmservice.deploy.history import History, Kept, Record
 from lmservice.deploy.lease import Lock
-from lmservice.deploy.manifests import Manifests, Object, key, render
+from lmservice.deploy.manifests import Manifests, Object, container, key, render
 from lmservice.deploy.plan import Plan, canary_plan, rolling_plan
 from lmservice.deploy.release import Observer, Release
 from lmservice.deploy.request import Artifact, DeployRequest
+from lmservice.deploy.routes import routes, tracked
 from lmservice.deploy.samples import Metrics, PodMetrics, PrometheusMetrics
 from lmservice.deploy.settings import DeploySettings, load
+from lmservice.deploy.signals import interruptible
 
 LABEL_LIMIT = 63
 
@@ -39,7 +39,7 @@ def canary(
     Args:
         request: what to release.
         environment: the name of the overlay.
-        plan: the steps; by default `canary_plan` of the settings.
+        plan: the steps; by default `canary_plan` of the settings, weighted where the overlay has a route.
         settings: by default those of the environment's variables, `LM_DEPLOY_...`.
         force: release to an environment without the artifact having passed those before it.
         observer: is told what happens; by default it is shown live on stderr.
@@ -52,10 +52,8 @@ def canary(
         RefusedError: another pipeline is at it, or the artifact has not passed before; nothing was touched.
         ReleaseFailedError: the new version did not pass, and the old one serves whole again.
     """
-    chosen = settings or load()
-    steps = plan or canary_plan(chosen)
     with _begun(observer) as watching:
-        return _release(request, environment, steps, "canary", chosen, watching, force=force)
+        return _release(request, environment, plan, "canary", settings or load(), watching, force=force)
 
 
 def rolling(
@@ -94,7 +92,7 @@ def rollback(
     chosen = settings or load()
     with _begun(observer) as watching, opened(request, environment, chosen) as place, place.locked(watching) as lock:
         place.recover(lock, watching)
-        records = place.history.records()
+        records = place.known(watching)
         target = history.before(records, to)
         if target is None:
             raise RefusedError(
@@ -109,14 +107,41 @@ def rollback(
 
 
 @dataclass(frozen=True)
+class Running:
+    """A Deployment in short.
+
+    Attributes:
+        name: its own.
+        image: what the service's container is to run.
+        pods: how many it is to have.
+        ready: how many are ready.
+        updated: how many are of its newest template.
+    """
+
+    name: str
+    image: str
+    pods: int
+    ready: int
+    updated: int
+
+
+@dataclass(frozen=True)
 class Status:
-    """What is known of a service in an environment; `pods` are of both versions, `holder` has the lock."""
+    """What is known of a service in an environment.
+
+    Attributes:
+        environment: which.
+        namespace: where it is.
+        holder: who is releasing, by the lock; empty while nobody is.
+        records: the releases so far, oldest first.
+        deployments: the stable version's, and the canary's while there is one.
+    """
 
     environment: str
     namespace: str
     holder: str
     records: Sequence[Record]
-    deployments: Sequence[Object]
+    deployments: Sequence[Running]
 
 
 def status(request: DeployRequest, environment: str, *, settings: DeploySettings | None = None) -> Status:
@@ -132,13 +157,46 @@ def status(request: DeployRequest, environment: str, *, settings: DeploySettings
         holder = str((lease or {}).get("spec", {}).get("holderIdentity") or "")
         live_ones = [place.cluster.get(each) for each in (place.manifests.deployment, place.manifests.canary(1))]
         records = [kept.record for kept in place.history.records()]
-        return Status(environment, place.namespace, holder, records, [each for each in live_ones if each])
+        running = [_running(each) for each in live_ones if each]
+        return Status(environment, place.namespace, holder, records, running)
+
+
+def _running(deployment: Object) -> Running:
+    now = deployment.get("status", {})
+    name, image = deployment["metadata"]["name"], str(container(deployment)["image"])
+    return Running(
+        name, image, deployment["spec"]["replicas"], now.get("readyReplicas", 0), now.get("updatedReplicas", 0)
+    )
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """What a release would do.
+
+    Attributes:
+        plan: its steps.
+        objects: what the API server's own dry run says of each object: `create`, `change` or `keep`.
+        traffic: `weights` or `pods`: what gives the canary its share of the traffic.
+    """
+
+    plan: Plan
+    objects: Mapping[str, str]
+    traffic: Literal["weights", "pods"]
+
+
+def prospect(
+    request: DeployRequest, environment: str, *, strategy: str = "canary", settings: DeploySettings | None = None
+) -> Prospect:
+    """The steps of a release by `canary` or `rolling`, and what it would change; changes nothing."""
+    with opened(request, environment, settings or load()) as place:
+        objects = {key(each): place.change(each) for each in place.manifests.objects}
+        plan = place.plan if strategy == "canary" else rolling_plan()
+        return Prospect(plan, objects, "weights" if routes(place.manifests) else "pods")
 
 
 def changes(request: DeployRequest, environment: str, *, settings: DeploySettings | None = None) -> dict[str, str]:
     """What a release would do to each object, by the API server's own dry run: `create`, `change` or `keep`."""
-    with opened(request, environment, settings or load()) as place:
-        return {key(each): place.change(each) for each in place.manifests.objects}
+    return dict(prospect(request, environment, settings=settings).objects)
 
 
 @dataclass(frozen=True)
@@ -165,6 +223,11 @@ class Place:
         return History(self.cluster, self.request.service, self.environment, self.namespace)
 
     @property
+    def plan(self) -> Plan:
+        """The steps of a canary here, where nobody gives others."""
+        return canary_plan(self.settings, weighted=bool(routes(self.manifests)))
+
+    @property
     def metrics(self) -> Metrics:
         """Where analyses read."""
         if self.settings.prometheus_url:
@@ -185,10 +248,19 @@ class Place:
     def change(self, item: Object) -> str:
         """What applying this object would do to the cluster."""
         before = self.cluster.get(item)
-        after = self.cluster.apply(item, dry_run=True)
+        try:
+            after = self.cluster.apply(item, dry_run=True)
+        except ApiRefusalError as error:
+            if error.status != NOT_FOUND or not self._is_missing(str(item["metadata"].get("namespace", ""))):
+                raise
+            return "create"
         if before is None:
             return "create"
         return "keep" if _meant(before) == _meant(after) else "change"
+
+    def _is_missing(self, namespace: str) -> bool:
+        """Whether there is no such namespace yet, in which nothing can be tried."""
+        return self.cluster.get({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}) is None
 
     def check(self) -> None:
         """Has the API server judge every object, by a dry run, before anything is touched.
@@ -209,8 +281,42 @@ class Place:
             observer("note", {"text": f"release {kept.record.number} was left in the middle: cleaning up after it"})
             undone = self._release(kept, history.released(records), lock, observer)
             undone.touched()
-            undone.restore()
+            try:
+                undone.restore()
+            except KeyboardInterrupt:
+                raise InterruptedReleaseError(
+                    f"interrupted while cleaning up after release {kept.record.number}: run this again to end it"
+                ) from None
             self.history.end(kept, history.INTERRUPTED, "its pipeline was killed; cleaned up by the next one")
+
+    def known(self, observer: Observer) -> list[Kept]:
+        """The records, the last of which to have gone through is what runs now.
+
+        What runs otherwise, by hand or from before the first release, gets a record of its own, to be gone back to.
+        """
+        records = self.history.records()
+        current = history.released(records)
+        if current is None:
+            there = history.found(self.cluster, self.manifests) if not records else None
+        elif self._is_changed(current.manifests.deployment):
+            text = f"what runs is not release {current.record.number}, somebody has changed it: it counts as one more"
+            observer("note", {"text": text})
+            there = history.found(self.cluster, current.manifests, self._next(records))
+        else:
+            return records
+        return [*records, self.history.write(there)] if there else records
+
+    def _is_changed(self, applied: Object) -> bool:
+        """Whether applying it again would make other pods; what others have added beside it does not count."""
+        before = self.cluster.get(applied)
+        if before is None:
+            return False
+        again = {**applied, "spec": {**applied["spec"], "replicas": before["spec"]["replicas"]}}
+        after = self.cluster.apply(again, dry_run=True)
+        return bool(after["spec"]["template"] != before["spec"]["template"])
+
+    def _next(self, records: Sequence[Kept]) -> int:
+        return max((kept.record.number for kept in records), default=0) + 1
 
     def record(self, strategy: str) -> Record:
         """A new one for this place, without its number yet."""
@@ -228,9 +334,7 @@ class Place:
         digest: str = "",
     ) -> Record:
         """Runs the plan, with its record written before anything is touched, and gives the record as it ended."""
-        if not records and (there := history.found(self.cluster, manifests)):
-            records = [self.history.write(there)]
-        number = max((kept.record.number for kept in records), default=0) + 1
+        number = self._next(records)
         annotations = {
             f"{history.PREFIX}release": str(number),
             "kubernetes.io/change-cause": f"release {number}: {record.artifact}, {record.strategy}",
@@ -241,7 +345,8 @@ class Place:
         release = self._release(kept, history.released(records), lock, observer)
         release.expected_digest = digest
         release.run(plan)
-        self.history.prune(self.settings.history_limit)
+        with suppress(ReleaseError):  # the next release forgets them
+            self.history.prune(self.settings.history_limit)
         observer("released", {"release": number, "artifact": record.artifact})
         return release.kept.record
 
@@ -259,15 +364,14 @@ def opened(request: DeployRequest, environment: str, settings: DeploySettings) -
             manifests = manifests.with_artifact(request.artifact)
         cluster = Cluster(settings.contexts.get(environment, ""), settings.api_patience)
         namespace = manifests.namespace or cluster.namespace
-        yield Place(
-            request, environment, settings, cluster, manifests.in_namespace(namespace), namespace, commit, folder
-        )
+        placed = tracked(manifests.in_namespace(namespace))
+        yield Place(request, environment, settings, cluster, placed, namespace, commit, folder)
 
 
 def _release(
     request: DeployRequest,
     environment: str,
-    plan: Plan,
+    plan: Plan | None,
     strategy: str,
     settings: DeploySettings,
     observer: Observer,
@@ -277,13 +381,17 @@ def _release(
     if request.artifact is None:
         raise DeployUsageError(f"{request.service}: there is nothing to release yet: give it with_artifact")
     with opened(request, environment, settings) as place:
-        observer("begin", {"service": request.service, "environment": environment, "artifact": str(request.artifact)})
+        told = {"namespace": place.namespace, "cluster": place.cluster.server}
+        observer(
+            "begin", {"service": request.service, "environment": environment, "artifact": str(request.artifact), **told}
+        )
         digest = "" if force else _passed(place, request.artifact)
         place.check()
         with place.locked(observer) as lock:
             place.recover(lock, observer)
-            records = place.history.records()
-            return place.release(place.manifests, place.record(strategy), records, plan, lock, observer, digest)
+            records = place.known(observer)
+            steps = plan or place.plan
+            return place.release(place.manifests, place.record(strategy), records, steps, lock, observer, digest)
 
 
 def _passed(place: Place, artifact: Artifact) -> str:
@@ -300,14 +408,26 @@ def _digest_in(environment: str, place: Place, artifact: Artifact) -> str:
     namespace = render(place.folder, environment, place.request.service).namespace
     cluster = Cluster(place.settings.contexts.get(environment, ""), place.settings.api_patience)
     records = History(cluster, place.request.service, environment, namespace or cluster.namespace).records()
-    for kept in reversed(records):
-        record = kept.record
-        if (record.artifact, record.outcome) == (str(artifact), history.RELEASED) and record.strategy != "found":
-            return record.digest
-    raise RefusedError(
-        f"{place.environment} takes only what has passed {environment}, and {artifact} has not:"
-        " release it there first, or force it"
-    )
+    through = [kept.record for kept in records if kept.record.outcome == history.RELEASED]
+    passed = next((each for each in reversed(through) if _is_of(each, artifact) and each.strategy != "found"), None)
+    if passed is None:
+        raise RefusedError(
+            f"{place.environment} takes only what has passed {environment}, and {artifact} has not:"
+            " release it there first, or force it"
+        )
+    after = next((each for each in through if each.number > passed.number), None)
+    if after and after.strategy.startswith("rollback"):
+        raise RefusedError(
+            f"{artifact} was rolled back in {environment}, by release {after.number} ({after.by}):"
+            f" release it there again, or force it into {place.environment}"
+        )
+    return passed.digest
+
+
+def _is_of(record: Record, artifact: Artifact) -> bool:
+    """Whether it was of this image, by the version that is given or by the digest that its pods had."""
+    by_digest = record.artifact.startswith(f"{artifact.image}:") and record.digest == artifact.version
+    return record.artifact == str(artifact) or by_digest
 
 
 @contextmanager
@@ -329,27 +449,12 @@ def _folder(request: DeployRequest, settings: DeploySettings) -> Iterator[tuple[
 
 @contextmanager
 def _begun(observer: Observer | None) -> Iterator[Observer]:
-    """What every way to release runs in: who is told, by default a live table, and SIGTERM taken as Ctrl-C is."""
-    with _terminable(), nullcontext(observer) if observer else live.shown() as watching:
-        yield watching
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM, by which a runner cancels a pipeline, rolls back as Ctrl-C does, which a shell may have had ignored."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _interrupt(_: int, __: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    """What every way to release runs in: who is told, by default a live table, and what signals do."""
+    with interruptible(), nullcontext(observer) if observer else live.shown() as watching:
+        try:
+            yield live.undisturbed(watching)
+        except KeyboardInterrupt:
+            raise InterruptedReleaseError("interrupted before anything was touched, or after all was done") from None
 
 
 def _check_environment(environment: str) -> None:

@@ -1,8 +1,9 @@
 """The strategy of a release as data: frozen steps, checked when they are put together.
 
 A canary is a second Deployment whose pods share the Service with the stable version's, so that its share of the
-traffic is its share of the pods. Stages below 100 % add canary pods and leave the stable ones alone: the old version
-stays whole until the last step, and rolling back is nothing but removing the canary.
+traffic is its share of the pods, or what the weights of a route say where the overlay has one. Stages below 100 % add
+canary pods and leave the stable ones alone: the old version stays whole until the last step, and rolling back is
+nothing but removing the canary.
 """
 
 import math
@@ -25,6 +26,20 @@ class CanaryPods:
 
     def __str__(self) -> str:
         return f"canary of {self.pods} pod{'s' if self.pods > 1 else ''}"
+
+
+@dataclass(frozen=True)
+class SetWeight:
+    """Give the canary so many per cent of what the service's routes send, and the pods to carry it; else nothing."""
+
+    percent: int
+
+    def __str__(self) -> str:
+        return f"weight of {self.percent} %"
+
+    def canary_pods(self, stable: int) -> int:
+        """How many pods carry this share beside `stable` others."""
+        return _pods(self.percent, stable)
 
 
 @dataclass(frozen=True)
@@ -58,11 +73,11 @@ class Promote:
 
     def canary_pods(self, stable: int) -> int:
         """How many pods have this share beside `stable` others."""
-        return math.ceil(stable * self.percent / (WHOLE - self.percent))
+        return _pods(self.percent, stable)
 
 
-Step: TypeAlias = CanaryPods | Pause | Analysis | Promote
-_KINDS: dict[str, type[Step]] = {kind.__name__: kind for kind in (CanaryPods, Pause, Analysis, Promote)}
+Step: TypeAlias = CanaryPods | SetWeight | Pause | Analysis | Promote
+_KINDS: dict[str, type[Step]] = {kind.__name__: kind for kind in (CanaryPods, SetWeight, Pause, Analysis, Promote)}
 
 
 @dataclass(frozen=True)
@@ -71,7 +86,7 @@ class Plan:
 
     Raises:
         DeployUsageError: no step, a number that makes no sense, stages that do not rise or do not end at 100 %, or a
-            comparison before there is a canary.
+            weight or a comparison before there is a canary.
     """
 
     steps: tuple[Step, ...]
@@ -96,9 +111,16 @@ class Plan:
         return cls(tuple(_step(each) for each in steps))
 
 
-def canary_plan(settings: DeploySettings) -> Plan:
-    """A few pods first, then one stage after another, each compared before the next."""
+def canary_plan(settings: DeploySettings, *, weighted: bool = False) -> Plan:
+    """A few pods first, then one stage after another, each compared before the next.
+
+    Args:
+        settings: their numbers.
+        weighted: whether a route gives the first pods their share, which then is `canary_weight`.
+    """
     stages: list[Step] = [CanaryPods(settings.canary_pods)]
+    if weighted:
+        stages.append(SetWeight(min(settings.canary_weight, *settings.stages)))
     for percent in settings.stages:
         stages += [Analysis(settings.analysis_duration), Promote(percent)]
     return Plan(tuple(stages))
@@ -107,6 +129,10 @@ def canary_plan(settings: DeploySettings) -> Plan:
 def rolling_plan() -> Plan:
     """Kubernetes' own rolling update, at once."""
     return Plan((Promote(WHOLE),))
+
+
+def _pods(percent: int, stable: int) -> int:
+    return math.ceil(stable * percent / (WHOLE - percent))
 
 
 def _step(data: dict[str, Any]) -> Step:
@@ -125,6 +151,8 @@ def _numbers(steps: Sequence[Step]) -> str:
         match step:
             case CanaryPods(number) if not _whole(number) or number < 1:
                 return f"a canary has 1 pod or more, not {number!r}"
+            case SetWeight(number) if not _whole(number) or not 1 <= number < WHOLE:
+                return f"a weight is 1 to 99 per cent, not {number!r}"
             case Pause(number) | Analysis(number) if not 0 < number < math.inf:
                 return f"a pause and an analysis take more than 0 seconds, not {number!r}"
             case Promote(number) if not _whole(number) or not 1 <= number <= WHOLE:
@@ -145,6 +173,9 @@ def _stages(steps: Sequence[Step]) -> str:
         return f"its stages must rise: {shown}"
     if not steps or steps[-1] != Promote(WHOLE):
         return f"it must end with Promote(100); its stages are: {shown or 'none'}"
+    shares = [step.percent for step in steps if isinstance(step, Promote | SetWeight)]
+    if shares != sorted(shares):
+        return f"its shares of the traffic must not fall: {', '.join(str(share) for share in shares)}"
     return ""
 
 
@@ -153,6 +184,7 @@ def _order(steps: Sequence[Step]) -> str:
     canaries = sum(isinstance(step, CanaryPods) for step in steps)
     if canaries > 1 or (canaries and not isinstance(first, CanaryPods)):
         return "CanaryPods comes once, and before all else; to grow the canary, use Promote"
-    if not canaries and any(isinstance(step, Analysis) for step in steps):
-        return "an Analysis needs a canary to look at: begin with CanaryPods"
+    needing = next((step for step in steps if isinstance(step, Analysis | SetWeight)), None)
+    if needing and not canaries:
+        return f"{type(needing).__name__} needs a canary: begin with CanaryPods"
     return ""

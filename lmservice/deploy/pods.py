@@ -23,10 +23,11 @@ class Pod:
 
     Attributes:
         template: the hash of the pod template that it was made from.
-        image: what its first container runs, as the manifest says.
+        image: what the service's own container runs, as the manifest says.
         digest: the same as the node found it; empty until it runs.
         problem: why it will not get ready by waiting; empty where it may.
         waiting: why it is not ready yet.
+        ended: how its containers last ended, where one did.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Pod:
     restarts: int
     problem: str
     waiting: str
+    ended: str = ""
 
     @property
     def state(self) -> str:
@@ -48,10 +50,10 @@ class Pod:
         return "ready" if self.ready else self.problem or "starting"
 
 
-def pod(item: Object) -> Pod:
-    """The pod of the API's object."""
+def pod(item: Object, container: str = "") -> Pod:
+    """The pod of the API's object, which may have had containers put beside the one that is the service's own."""
     metadata, spec, status = item["metadata"], item["spec"], item.get("status", {})
-    containers = status.get("containerStatuses", [])
+    containers = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
     labels = metadata.get("labels", {})
     restarts = sum(each["restartCount"] for each in containers)
     ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions", []))
@@ -59,13 +61,14 @@ def pod(item: Object) -> Pod:
         name=metadata["name"],
         template=labels.get(_HASH, ""),
         canary=labels.get(TRACK) == CANARY,
-        image=spec["containers"][0]["image"],
-        digest=_digest(containers),
+        image=_own(spec["containers"], container)["image"],
+        digest=_digest(status.get("containerStatuses", []), container),
         ready=ready,
         ending="deletionTimestamp" in metadata,
         restarts=restarts,
         problem=_problem(containers, status),
-        waiting=_waiting(status, containers),
+        waiting=_waiting(status),
+        ended=next((text for each in containers if (text := _ended(each))), ""),
     )
 
 
@@ -86,8 +89,12 @@ def _revision(item: Object) -> int:
     return int(item["metadata"].get("annotations", {}).get("deployment.kubernetes.io/revision", 0))
 
 
-def _digest(containers: list[Object]) -> str:
-    return str(containers[0].get("imageID", "")).rpartition("@")[2] if containers else ""
+def _own(containers: list[Object], name: str) -> Object:
+    return next((each for each in containers if each["name"] == name), containers[0])
+
+
+def _digest(containers: list[Object], name: str) -> str:
+    return str(_own(containers, name).get("imageID", "")).rpartition("@")[2] if containers else ""
 
 
 def _problem(containers: list[Object], status: Object) -> str:
@@ -101,17 +108,29 @@ def _problem(containers: list[Object], status: Object) -> str:
 
 
 def _detailed(text: str, container: Object, waiting: Object) -> str:
-    ended = container.get("lastState", {}).get("terminated") or {}
-    if ended:
-        return f"{text} (exit code {ended.get('exitCode')})"
+    if ended := _ended(container):
+        return f"{text} ({ended})"
     message = " ".join(str(waiting.get("message", "")).split())[:160]
     return f"{text} ({container['image']}{': ' + message if message else ''})"
 
 
-def _waiting(status: Object, containers: list[Object]) -> str:
+def _ended(container: Object) -> str:
+    """How it ended last, by name where the pod may have more than one."""
+    states = [container.get(name, {}).get("terminated") or {} for name in ("state", "lastState")]
+    ended = next((each for each in states if each.get("exitCode")), None)
+    if ended is None:
+        return ""
+    reason = f"{ended['reason']}, " if ended.get("reason") not in {None, "Error"} else ""
+    return f"container {container['name']}: {reason}exit code {ended['exitCode']}"
+
+
+def _waiting(status: Object) -> str:
     for condition in status.get("conditions", []):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return f"not scheduled: {condition.get('message', '')}"
-    if any("running" in each.get("state", {}) for each in containers):
+        if condition["type"] == "Initialized" and condition["status"] == "False":
+            unready = [each for each in status.get("initContainerStatuses", []) if not each.get("ready")]
+            return next((_ended(each) or f"its init container {each['name']} has not ended" for each in unready), "")
+    if any("running" in each.get("state", {}) for each in status.get("containerStatuses", [])):
         return "it runs, but its readiness probe does not pass"
     return "its container has not started"

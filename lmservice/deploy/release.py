@@ -20,14 +20,17 @@ from lmservice.deploy.errors import (
 )
 from lmservice.deploy.history import History, Kept
 from lmservice.deploy.lease import Lock
-from lmservice.deploy.manifests import Manifests, Object, key, selector
-from lmservice.deploy.plan import WHOLE, Analysis, CanaryPods, Pause, Plan, Promote
+from lmservice.deploy.manifests import CANARY, STABLE, Manifests, Object, key, selector
+from lmservice.deploy.plan import WHOLE, Analysis, CanaryPods, Pause, Plan, Promote, SetWeight
 from lmservice.deploy.rollout import Look, follow, look
 from lmservice.deploy.samples import Metrics
 from lmservice.deploy.settings import DeploySettings
+from lmservice.deploy.signals import sheltered
+from lmservice.deploy.weights import Weights
+from lmservice.errors import LmserviceError
 
 Observer: TypeAlias = Callable[[str, Mapping[str, Any]], None]
-"""Called with an event's name and its details, from the release's own thread."""
+"""Called with an event's name and its details, from the release's own thread; one that raises is told no more."""
 
 _TURN = 0.5
 _KEPT_KINDS = {"Namespace", "PersistentVolumeClaim", "CustomResourceDefinition"}
@@ -52,6 +55,8 @@ class Release:
     old: Kept | None
     expected_digest: str = ""
     _touched: bool = False
+    _weighing: bool = False
+    _weightless: str = ""
 
     def run(self, plan: Plan) -> None:
         """Every step, or the way back.
@@ -60,20 +65,21 @@ class Release:
             ReleaseFailedError: a step failed, and the old version serves whole again.
             LockLostError: another pipeline has taken over; nothing more was touched.
         """
+        self.observer("plan", {"steps": [str(step) for step in plan.steps]})
         try:
             self._prepare()
             for number, step in enumerate(plan.steps, 1):
                 self._step(step, number, len(plan.steps))
+            self.kept = self.history.end(self.kept, history.RELEASED)
         except LockLostError:
             raise
         except (Exception, KeyboardInterrupt) as error:  # whatever it is, the old version is to serve whole
             raise self._failed(_reason(error), interrupted=isinstance(error, KeyboardInterrupt)) from error
-        self.kept = self.history.end(self.kept, history.RELEASED)
 
     def restore(self) -> None:
         """Goes back to the old version, whole: what the release made is deleted, what it changed is applied again."""
         with self.cluster.patient(self.settings.rollback_patience):
-            self.cluster.delete(self._canary(1))
+            self._end_canary()
             if self.old is None:
                 self._delete(self.kept.made)
                 return
@@ -81,7 +87,7 @@ class Release:
                 self.cluster.apply(item)
             known = {key(each) for each in self.old.manifests.objects}
             self._delete([each for each in self.kept.made if key(each) not in known])
-            self._follow(self.old.manifests.deployment)
+            self._follow(self.old.manifests.deployment, to_the_end=True)
 
     def touched(self) -> None:
         """Says that the stable version may have been changed, as by a run that was killed."""
@@ -91,14 +97,15 @@ class Release:
         self.observer("rollback", {"reason": reason})
         kind = InterruptedReleaseError if interrupted else ReleaseFailedError
         try:
-            self.restore()
+            with sheltered(), self.cluster.patient(self.settings.rollback_patience):
+                self.restore()
+                self.kept = self.history.end(self.kept, history.INTERRUPTED if interrupted else history.FAILED, reason)
+        except LockLostError:
+            raise
         except KeyboardInterrupt:
             return InterruptedReleaseError(f"{reason}; the rollback was interrupted too: run this again to end it")
-        except ReleaseFailedError as error:
-            return kind(f"{reason}; rolling back did not end ({error}): run this again to end it")
-        outcome = history.INTERRUPTED if interrupted else history.FAILED
-        with self.cluster.patient(self.settings.rollback_patience):
-            self.kept = self.history.end(self.kept, outcome, reason)
+        except Exception as error:  # noqa: BLE001 - whatever it is, both reasons are to be told
+            return kind(f"{reason}; rolling back did not end ({_reason(error)}): run this again to end it")
         left = f"{self.old.record.artifact} serves" if self.old else "what it had made is deleted"
         return kind(f"{reason}; rolled back, {left}")
 
@@ -120,21 +127,48 @@ class Release:
                 self.observer("note", {"text": "nothing runs yet to compare with: this step is left out"})
             case CanaryPods(pods):
                 self._grow(pods)
-            case Promote():
-                self._grow(max(step.canary_pods(self._stable_pods()), 1))
+            case SetWeight() if not self._weighing:
+                pass
+            case SetWeight(percent) | Promote(percent):
+                self._grow(max(step.canary_pods(self._pods(STABLE)), self._pods(CANARY), 1))
+                self._weigh(percent)
             case Pause(seconds):
                 self._wait(seconds)
             case Analysis(seconds):
                 self._analyse(seconds)
 
     def _grow(self, pods: int) -> None:
+        if not self._weighing and not self._weightless:
+            self._begin_weights()
         canary = self._canary(pods)
         self.cluster.apply(canary)
         self._notice(self._follow(canary))
 
+    def _begin_weights(self) -> None:
+        """Before the first canary pod: it is to have no more traffic than its weight from the beginning."""
+        self._weightless = self._weights.absence
+        if self._weightless:
+            self.observer("note", {"text": self._weightless})
+            return
+        self._weights.begin()
+        self._weighing = True
+
+    def _weigh(self, percent: int) -> None:
+        if self._weighing:
+            self._weights.set(percent)
+            self.observer("weight", {"percent": percent})
+
+    def _end_canary(self) -> None:
+        """Its traffic goes first, then its pods, then what told the two versions' pods apart."""
+        self._weights.retreat()
+        self.cluster.delete(self._canary(1))
+        self._weights.empty()
+        self._weights.end()
+
     def _promote(self) -> None:
         """The new version becomes the stable one; the canary goes once it serves whole."""
         self._touched = True
+        self._weights.end()
         manifests = self.kept.manifests
         for item in manifests.others:
             self.cluster.apply(item)
@@ -143,21 +177,20 @@ class Release:
         self.cluster.delete(self._canary(1))
         known = {key(each) for each in manifests.objects}
         if self.old:
-            gone = [each for each in self.old.manifests.objects if key(each) not in known]
-            self._delete([each for each in gone if each["kind"] not in _KEPT_KINDS])
+            self._delete([each for each in self.old.manifests.objects if key(each) not in known])
 
     def _analyse(self, seconds: float) -> None:
         window, bad = Window(self.metrics, self.kept.manifests.namespace), 0
-        end = time.monotonic() + seconds
         window.read(self._look().pods)
-        while (left := end - time.monotonic()) > 0:
-            self._wait(min(left, self.settings.analysis_interval))
+        end = time.monotonic() + seconds
+        while True:
+            self._wait(min(end - time.monotonic(), self.settings.analysis_interval))
             pods = self._look().pods
             window.read(pods)
-            verdict = judge(window.canary, window.stable, pods, self.settings)
+            verdict = judge(window.canary, window.stable, pods, self.settings, window.gap)
             self._measured(window, verdict)
             bad = bad + 1 if verdict.outcome is Outcome.FAILED else 0
-            if bad > self.settings.failure_limit:
+            if max(bad, window.unread) > self.settings.failure_limit or time.monotonic() >= end:
                 break
         if verdict.outcome is not Outcome.PASSED:
             raise ReleaseFailedError(verdict.reason)
@@ -180,8 +213,9 @@ class Release:
         self._seen(now)
         return now
 
-    def _follow(self, deployment: Object) -> Look:
-        return follow(self.cluster, deployment, self._labels(), settings=self.settings, seen=self._seen)
+    def _follow(self, deployment: Object, *, to_the_end: bool = False) -> Look:
+        labels, settings = self._labels(), self.settings
+        return follow(self.cluster, deployment, labels, settings=settings, seen=self._seen, to_the_end=to_the_end)
 
     def _seen(self, now: Look) -> None:
         self.lock.check()
@@ -196,6 +230,11 @@ class Release:
             )
         self.kept = replace(self.kept, record=replace(self.kept.record, digest=digest))
 
+    @property
+    def _weights(self) -> Weights:
+        old = self.old.manifests if self.old else None
+        return Weights(self.cluster, old, self.kept.manifests, self.settings, self._wait)
+
     def _canary(self, pods: int) -> Object:
         return self.kept.manifests.canary(pods)
 
@@ -203,9 +242,10 @@ class Release:
         """Of all pods of the service: a Deployment's selector cannot change, so the old one's is the canary's too."""
         return selector(self.kept.manifests.deployment)
 
-    def _stable_pods(self) -> int:
-        live = self.cluster.get(self.kept.manifests.deployment)
-        return int(live["spec"]["replicas"]) if live else 1
+    def _pods(self, track: str) -> int:
+        """How many pods a version's Deployment asks for now."""
+        live = self.cluster.get(self._canary(1) if track == CANARY else self.kept.manifests.deployment)
+        return int(live["spec"]["replicas"]) if live else 0
 
     def _at_size(self, manifests: Manifests) -> Object:
         """The Deployment, at the size that it has where an autoscaler decides it, or where its manifest names none."""
@@ -217,11 +257,14 @@ class Release:
         return deployment
 
     def _delete(self, items: Sequence[Object]) -> None:
+        """Those that hold what others need, or what nothing can bring back, stay."""
         for item in items:
-            self.cluster.delete(item)
+            if item["kind"] not in _KEPT_KINDS:
+                self.cluster.delete(item)
 
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    return str(error) if isinstance(error, ReleaseFailedError) else f"{type(error).__name__}: {error}"
+    text = " ".join(str(error).split())
+    return text if isinstance(error, LmserviceError) else f"{type(error).__name__}: {text}"

@@ -8,7 +8,8 @@ from typing import Self
 from lmservice.deploy.errors import DeployUsageError
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,50}[a-z0-9])?")
-_IMAGE = re.compile(r"[a-z0-9]([-a-z0-9.:]*[a-z0-9])?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
+_PART = r"[a-z0-9]+([._-]+[a-z0-9]+)*"
+_IMAGE = re.compile(rf"([a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]+)?/)?{_PART}(/{_PART})*")
 _VERSION = re.compile(r"\w[\w.-]{0,127}|sha256:[0-9a-f]{64}", re.ASCII)
 
 

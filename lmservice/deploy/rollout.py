@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lmservice.deploy.cluster import Cluster
 from lmservice.deploy.errors import ReleaseFailedError
-from lmservice.deploy.manifests import Object, selector
+from lmservice.deploy.manifests import Object, container, selector
 from lmservice.deploy.pods import Pod, pod, template_of
 from lmservice.deploy.settings import DeploySettings
 
@@ -29,16 +29,30 @@ class Look:
         return [each for each in self.pods if self.template and each.template == self.template]
 
     @property
+    def ready(self) -> int:
+        """How many of those are ready."""
+        return sum(each.ready for each in self.new)
+
+    @property
     def done(self) -> bool:
         """Whether every pod is of the newest template, and ready."""
         status, wanted = self.deployment.get("status", {}), self.deployment["spec"]["replicas"]
-        seen = status.get("observedGeneration", 0) >= self.deployment["metadata"]["generation"]
         counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")]
-        return bool(seen and counts == [wanted] * 4)
+        return self._observed and counts == [wanted] * 4
+
+    @property
+    def _observed(self) -> bool:
+        """Whether the status is of what the Deployment asks for now, and not of what it did before."""
+        generation = self.deployment["metadata"]["generation"]
+        return bool(self.deployment.get("status", {}).get("observedGeneration", 0) >= generation)
 
     @property
     def refusal(self) -> str:
         """Why Kubernetes cannot make the pods, or has given up; empty while it goes on."""
+        if self.deployment["spec"].get("paused"):
+            return "its rollout is paused: kubectl rollout resume goes on with it"
+        if not self._observed:
+            return ""
         conditions = {each["type"]: each for each in self.deployment.get("status", {}).get("conditions", [])}
         failure, progress = conditions.get("ReplicaFailure", {}), conditions.get("Progressing", {})
         if failure.get("status") == "True":
@@ -65,25 +79,42 @@ def look(cluster: Cluster, deployment: Object, labels: str) -> Look:
     namespace = found["metadata"]["namespace"]
     sets = cluster.list(_kind("apps/v1", "ReplicaSet", namespace), selector(found))
     listed = cluster.list(_kind("v1", "Pod", namespace), labels)
-    pods = [pod(each) for each in listed["items"]]
+    name = container(found)["name"]
+    pods = [pod(each, name) for each in listed["items"]]
     return Look(found, pods, template_of(sets["items"], found), listed["metadata"]["resourceVersion"])
 
 
 def follow(
-    cluster: Cluster, deployment: Object, labels: str, *, settings: DeploySettings, seen: Callable[[Look], None]
+    cluster: Cluster,
+    deployment: Object,
+    labels: str,
+    *,
+    settings: DeploySettings,
+    seen: Callable[[Look], None],
+    to_the_end: bool = False,
 ) -> Look:
     """Returns once the rollout is done; `seen` is called with every look, and may raise to end it.
 
+    Args:
+        cluster: where.
+        deployment: which, as it was applied.
+        labels: a selector of all pods of the service.
+        settings: `ready_timeout` is how long it may go without one more pod getting ready.
+        seen: called with every look.
+        to_the_end: whether to go on where it looks hopeless, as on the way back, where nothing better is left.
+
     Raises:
-        ReleaseFailedError: it cannot succeed, or did not within `ready_timeout`; the reason names a pod where it can.
+        ReleaseFailedError: it cannot succeed, or took too long; the reason names a pod where it can.
     """
-    name, end = deployment["metadata"]["name"], time.monotonic() + settings.ready_timeout
+    name, end, ready = deployment["metadata"]["name"], time.monotonic() + settings.ready_timeout, 0
     while True:
         now = look(cluster, deployment, labels)
         seen(now)
         if now.done:
             return now
-        if reason := now.refusal or _hopeless(now, settings):
+        if now.ready > ready:
+            ready, end = now.ready, time.monotonic() + settings.ready_timeout
+        if not to_the_end and (reason := now.refusal or _hopeless(now, settings)):
             raise ReleaseFailedError(f"{name}: {reason}")
         if time.monotonic() > end:
             raise ReleaseFailedError(f"{name}: {_late(now, settings)}")
@@ -99,7 +130,8 @@ def _hopeless(now: Look, settings: DeploySettings) -> str:
             return f"pod {each.name}: {each.problem}"
         if each.restarts > settings.max_restarts:
             return (
-                f"pod {each.name}: it restarted {each.restarts} times (LM_DEPLOY_MAX_RESTARTS: {settings.max_restarts})"
+                f"pod {each.name}: it restarted {each.restarts} times"
+                f" ({each.ended or 'why is not known'}; LM_DEPLOY_MAX_RESTARTS: {settings.max_restarts})"
             )
     return ""
 
@@ -107,7 +139,8 @@ def _hopeless(now: Look, settings: DeploySettings) -> str:
 def _late(now: Look, settings: DeploySettings) -> str:
     unready = [each for each in now.new if not each.ready]
     ready, wanted = len(now.new) - len(unready), now.deployment["spec"]["replicas"]
-    first = f"; pod {unready[0].name}: {unready[0].waiting}" if unready else ""
+    first = f"; pod {unready[0].name}: {unready[0].problem or unready[0].waiting}" if unready else ""
+    first = f"; {now.refusal}" if now.refusal else first
     return f"{ready} of {wanted} pods ready after {settings.ready_timeout:g} s (LM_DEPLOY_READY_TIMEOUT){first}"
 
 

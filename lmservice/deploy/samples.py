@@ -4,19 +4,25 @@
 differences between two readings, as far as the pod has not begun anew meanwhile.
 """
 
+import base64
+import contextlib
+import http.client
 import json
 import math
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any, Protocol, TypeAlias
 
 from lmservice.deploy.cluster import Cluster
 from lmservice.deploy.errors import ReleaseFailedError
-from lmservice.names import REQUEST_DURATION
+from lmservice.names import READY, REQUEST_DURATION
 
 _SERVER_ERROR = 500
 _TIMEOUT = 10.0
@@ -50,7 +56,7 @@ class Counts:
 
     def quantile(self, share: float) -> float:
         """Seconds within which this share was answered, straight between two bounds, as Prometheus has it."""
-        rank = share * self.requests
+        rank = share * max(self.within.values(), default=0.0)
         for (low, below), (high, upto) in pairwise([(0.0, 0.0), *self.within.items()]):
             if upto >= rank > below:
                 return low if math.isinf(high) else low + (high - low) * (rank - below) / (upto - below)
@@ -65,11 +71,19 @@ class Counts:
         return 0.0
 
 
+class FiguresError(ReleaseFailedError):
+    """The figures cannot be had just now; the message says from where and why."""
+
+
 class Metrics(Protocol):
-    """Where counts are read from."""
+    """Where counts are read from; its text names it."""
 
     def read(self, namespace: str, pods: Sequence[str]) -> dict[str, Counts]:
-        """The counts of each pod, by its name; a pod that cannot be read is left out."""
+        """The counts of each pod, by its name; a pod of which nothing is known is left out.
+
+        Raises:
+            FiguresError: none can be had.
+        """
 
 
 class PodMetrics:
@@ -78,45 +92,81 @@ class PodMetrics:
     def __init__(self, cluster: Cluster, port: int) -> None:
         self._cluster, self._port = cluster, port
 
+    def __str__(self) -> str:
+        return f"/metrics on the pods' port {self._port}"
+
     def read(self, namespace: str, pods: Sequence[str]) -> dict[str, Counts]:
-        """One scrape of each."""
-        found = {}
-        for name in pods:
-            try:
-                found[name] = counted(parsed(self._cluster.proxied(namespace, name, self._port, "/metrics")))
-            except Exception:  # noqa: BLE001, S112 - a pod that cannot be read has no figures, which the verdict sees
-                continue
+        """One scrape of each, all at once, as each may take its whole time."""
+        with ThreadPoolExecutor(max(1, len(pods))) as scraping:
+            read = dict(zip(pods, scraping.map(partial(self._scraped, namespace), pods), strict=True))
+        problem = next((f"{name}: {each}" for name, each in read.items() if isinstance(each, str)), "")
+        found = {name: each for name, each in read.items() if isinstance(each, Counts)}
+        if problem and not found:
+            raise FiguresError(f"no pod tells its figures through the API server: {problem}")
         return found
+
+    def _scraped(self, namespace: str, pod: str) -> Counts | str:
+        """The counts, or why there are none."""
+        try:
+            return counted(parsed(self._cluster.proxied(namespace, pod, self._port, "/metrics")))
+        except (ReleaseFailedError, ValueError) as error:
+            return str(error)
 
 
 class PrometheusMetrics:
-    """Prometheus' last scrape of the pods, told apart by the label `pod`."""
+    """Prometheus' last scrape of the pods, told apart by the labels `namespace` and `pod`.
+
+    Args:
+        url: its base; what stands before an @ is sent as HTTP's basic authentication.
+    """
 
     def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
+        parts = urllib.parse.urlsplit(url)
+        self._host = parts.netloc.rpartition("@")[2]
+        self._url = parts._replace(netloc=self._host, path=f"{parts.path.rstrip('/')}/api/v1/query").geturl()
+        self._headers = _basic(parts.username, parts.password)
+
+    def __str__(self) -> str:
+        return f"Prometheus at {self._host}"
 
     def read(self, namespace: str, pods: Sequence[str]) -> dict[str, Counts]:
-        """One query for all of them."""
+        """One query for all of them; a pod that is scraped but was asked nothing yet has counts of 0."""
         names = "|".join(pods)  # of letters, digits and hyphens
-        query = f'{{__name__=~"{REQUEST_DURATION}_(count|bucket)",namespace="{namespace}",pod=~"{names}"}}'
+        families = f"{REQUEST_DURATION}_(count|bucket)|{READY}"
         samples: dict[str, list[Sample]] = defaultdict(list)
-        for each in self._query(query):
+        for each in self._asked(f'{{__name__=~"{families}",namespace="{namespace}",pod=~"{names}"}}'):
             labels = each["metric"]
-            _, value = each["value"]
-            samples[labels["pod"]].append((labels["__name__"], labels, float(value)))
+            samples[labels["pod"]].append((labels["__name__"], labels, float(each["value"][1])))
         return {name: counted(found) for name, found in samples.items()}
 
-    def _query(self, query: str) -> list[dict[str, Any]]:
-        body = urllib.parse.urlencode({"query": query}).encode()
+    def _asked(self, query: str) -> list[dict[str, Any]]:
+        request = urllib.request.Request(self._url, urllib.parse.urlencode({"query": query}).encode(), self._headers)  # noqa: S310
         try:
-            with urllib.request.urlopen(f"{self._url}/api/v1/query", data=body, timeout=_TIMEOUT) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310 - the setting is http or https
                 found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
-        except (OSError, ValueError, KeyError) as error:
-            host = urllib.parse.urlsplit(self._url).hostname
-            raise ReleaseFailedError(
-                f"Prometheus at {host} gives no figures: {type(error).__name__}: {error}"
+        except urllib.error.HTTPError as error:
+            raise FiguresError(f"{self} refuses the query: {error.code} {_complaint(error)}") from None
+        except (ValueError, KeyError, TypeError):
+            raise FiguresError(
+                f"{self} does not answer as Prometheus does: is LM_DEPLOY_PROMETHEUS_URL its base?"
             ) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise FiguresError(f"{self} gives no figures: {getattr(error, 'reason', None) or error}") from None
         return found
+
+
+def _basic(user: str | None, password: str | None) -> dict[str, str]:
+    if user is None:
+        return {}
+    pair = f"{urllib.parse.unquote(user)}:{urllib.parse.unquote(password or '')}"
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+def _complaint(error: urllib.error.HTTPError) -> str:
+    """What Prometheus says, else HTTP's own word."""
+    with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
+        return str(json.load(error)["error"])[:200]
+    return error.reason
 
 
 def parsed(text: str) -> list[Sample]:

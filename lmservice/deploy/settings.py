@@ -21,6 +21,8 @@ class DeploySettings(BaseSettings):
         contexts: the kubeconfig context of each environment; where it has none, the current context.
         required_before: for an environment, those that the same artifact must have passed before.
         canary_pods: how many pods the canary begins with.
+        canary_weight: per cent of the traffic that its first pods get where a route of the Gateway API gives it.
+        route_settle: how long gateways may take to follow a change of a route or of what it names.
         stages: the canary's shares of the traffic on its way, in per cent, rising and ending at 100.
         analysis_duration: how long canary and stable are compared at each stage.
         analysis_interval: how often their metrics are read meanwhile.
@@ -30,7 +32,8 @@ class DeploySettings(BaseSettings):
         latency_factor: how many times the stable's p99 the canary's may be.
         latency_allowance: seconds on top of that.
         max_restarts: container restarts that a new pod may have.
-        prometheus_url: where the metrics are read; empty: from the pods, through the API server.
+        prometheus_url: where the metrics are read, with user and password where it asks for them; empty: from the pods,
+            through the API server.
         metrics_port: the pods' management port, for reading them from there.
         ready_timeout: how long new pods may take to get ready.
         api_patience: how long the API server may be unreachable before the release is rolled back.
@@ -46,6 +49,8 @@ class DeploySettings(BaseSettings):
     contexts: dict[str, str] = Field(default_factory=dict)
     required_before: dict[str, tuple[str, ...]] = Field(default_factory=_required_before)
     canary_pods: PositiveInt = 1
+    canary_weight: int = Field(10, ge=1, lt=100)
+    route_settle: NonNegativeFloat = 3
     stages: tuple[PositiveInt, ...] = (25, 50, 100)
     analysis_duration: PositiveFloat = 60
     analysis_interval: PositiveFloat = 5
@@ -55,7 +60,7 @@ class DeploySettings(BaseSettings):
     latency_factor: float = Field(1.5, ge=1)
     latency_allowance: NonNegativeFloat = 0.05
     max_restarts: NonNegativeInt = 0
-    prometheus_url: str = ""
+    prometheus_url: str = Field("", pattern=r"^(https?://[^\s/]+\S*)?$")
     metrics_port: int = Field(8002, gt=0, lt=65536)
     ready_timeout: PositiveFloat = 300
     api_patience: PositiveFloat = 20

@@ -1,10 +1,12 @@
 """The comparison of two versions: what is worse, what is chance, and what is too little to say."""
 
+from collections.abc import Sequence
+
 import pytest
 
-from lmservice.deploy.analysis import SAMPLED, Outcome, Window, certainly, judge
+from lmservice.deploy.analysis import SAMPLED, Outcome, Verdict, Window, certainly, judge
 from lmservice.deploy.pods import Pod
-from lmservice.deploy.samples import Counts, counted, parsed
+from lmservice.deploy.samples import Counts, FiguresError, counted, parsed
 from lmservice.deploy.settings import DeploySettings
 from lmservice.names import REQUEST_DURATION as HISTOGRAM
 
@@ -60,30 +62,65 @@ def test_the_least_likely_share_is_wilsons() -> None:
 class Readings:
     """Figures as a test tells them, one reading after another."""
 
-    def __init__(self, *readings: dict[str, Counts]) -> None:
+    def __init__(self, *readings: dict[str, Counts] | FiguresError) -> None:
         self._readings = list(readings)
 
-    def read(self, _: str, pods: list[str]) -> dict[str, Counts]:
+    def __str__(self) -> str:
+        return "the test"
+
+    def add(self, reading: dict[str, Counts]) -> None:
+        """One more."""
+        self._readings.append(reading)
+
+    def read(self, _: str, pods: Sequence[str]) -> dict[str, Counts]:
         """The next ones, of the pods that are asked for."""
-        return {name: found for name, found in self._readings.pop(0).items() if name in pods}
+        reading = self._readings.pop(0)
+        if isinstance(reading, FiguresError):
+            raise reading
+        return {name: found for name, found in reading.items() if name in pods}
 
 
 def test_a_window_counts_what_came_in_it_alone_and_a_restart_begins_anew() -> None:
     first = {"c": counts(5), "s": counts(900)}
     second = {"c": counts(15, errors=2), "s": counts(1000), "late": counts(700)}
     third = {"c": counts(4), "s": counts(1010), "late": counts(701)}
-    window = Window(Readings(first, second, third), "ns")  # type: ignore[arg-type]
+    window = Window(Readings(first, second, third), "ns")
     pods = [pod("c", canary=True), pod("s"), pod("late")]
     for _ in range(3):
         window.read(pods)
+        assert not window.gap
     assert (window.canary.requests, window.canary.errors) == (14, 2)
     assert window.stable.requests == 111
+
+
+def test_what_cannot_be_read_is_no_success_and_is_caught_up_with_later() -> None:
+    pods = [pod("c", canary=True), pod("s")]
+    blind = {"s": counts(1000)}
+    readings = Readings({"c": counts(0), "s": counts(0)}, blind, FiguresError("Prometheus is away"), FiguresError("!"))
+    window = Window(readings, "ns")
+    window.read(pods)
+    window.read(pods)
+    assert window.gap == "the test has no figures of the canary's pods (namespace ns, pod c)"
+    verdict = judge(counts(1000), counts(1000), pods, SETTINGS, window.gap)
+    assert verdict == Verdict(Outcome.INCONCLUSIVE, f"there is nothing to judge by: {window.gap}")
+    window.read(pods)
+    assert (window.gap, window.unread) == ("Prometheus is away", 1)
+    window.read(pods)
+    assert window.unread == 2
+    readings.add({"c": counts(200), "s": counts(1200)})
+    window.read(pods)
+    assert (window.gap, window.unread, window.canary.requests, window.stable.requests) == ("", 0, 200, 1200)
+
+
+def test_what_is_worse_for_certain_fails_also_where_the_last_reading_is_missing() -> None:
+    bad = counts(200, errors=100)
+    assert judge(bad, counts(1000), [pod("c", canary=True)], SETTINGS, "no figures").outcome is Outcome.FAILED
 
 
 def test_a_window_reads_a_bounded_number_of_pods_and_stays_with_them() -> None:
     many = {f"s{number:02}": counts(10) for number in range(SAMPLED + 5)}
     more = {name: counts(20) for name in many}
-    window = Window(Readings(many, more), "ns")  # type: ignore[arg-type]
+    window = Window(Readings(many, more), "ns")
     for _ in range(2):
         window.read([pod(name) for name in many])
     assert window.stable.requests == 10 * SAMPLED
@@ -95,6 +132,8 @@ def test_quantiles_are_those_of_prometheus() -> None:
     assert some.quantile(0.95) == pytest.approx(0.75)
     assert some.slower(0.3) == pytest.approx(30)
     assert Counts(10, 0, {1.0: 0, INF: 10}).quantile(0.99) == 1.0
+    assert Counts(10, 0, {1.0: 9, INF: 9}).quantile(0.99) == pytest.approx(0.99)
+    assert Counts().quantile(0.99) == 0
 
 
 def test_an_exposition_is_counted_over_its_routes_and_statuses() -> None:

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from lmservice.deploy import DeployUsageError, RefusedError
-from lmservice.deploy.git import checked_out, commit_of, url
+from lmservice.deploy.git import checked_out, commit_of, url, without_credentials
+from lmservice.deploy.manifests import render
 
 pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="not installed: git (Debian: apt-get install git)")
+
+NEEDS_KUBECTL = pytest.mark.skipif(not shutil.which("kubectl"), reason="not installed: kubectl, which renders overlays")
 
 
 def git(folder: Path, *words: str) -> str:
@@ -54,6 +57,41 @@ def test_what_cannot_be_fetched_is_named_in_one_line_without_its_credentials() -
     assert said.startswith("cannot fetch main of https://127.0.0.1:1/team/app: ")
     assert "hunter2" not in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://me:hunter2@git.intra/a", "https://git.intra/a"),
+        ("https://me:hunter@2@git.intra/a", "https://git.intra/a"),
+        ("https://me:hunt/er2@git.intra/a", "https://git.intra/a"),
+        ("'https://git.intra/a?private_token=hunter2'", "'https://git.intra/a'"),
+        ("https://me:hunter2@git.intra/a?x=hunter2#hunter2 is gone", "https://git.intra/a is gone"),
+        ("git@git.intra:team/a", "git@git.intra:team/a"),
+    ],
+)
+def test_no_part_of_a_url_that_can_hold_a_secret_is_shown(text: str, shown: str) -> None:
+    assert without_credentials(text) == shown
+
+
+@NEEDS_KUBECTL
+def test_neither_is_it_where_kustomize_says_what_it_could_not_fetch(tmp_path: Path) -> None:
+    overlay = tmp_path / "qa"
+    overlay.mkdir()
+    secret = "https://me:hunter2@127.0.0.1:1/a.yaml?token=hunter2"
+    (overlay / "kustomization.yaml").write_text(f"resources: ['{secret}']\n")
+    with pytest.raises(DeployUsageError, match="kustomize refuses the overlay") as caught:
+        render(tmp_path, "qa", "app")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_disk_without_room_for_the_repository_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/nonexistent")
+    with (
+        pytest.raises(RefusedError, match="no folder for the repository can be made"),
+        checked_out("a", "b", timeout=5),
+    ):
+        pass
 
 
 def test_a_revision_that_is_not_there_is_named(repository: Path) -> None:

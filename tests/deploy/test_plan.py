@@ -14,6 +14,7 @@ from lmservice.deploy import (
     Pause,
     Plan,
     Promote,
+    SetWeight,
     canary_plan,
     rolling_plan,
 )
@@ -34,7 +35,11 @@ from lmservice.deploy.settings import load
         ((Promote(101),), "a stage is 1 to 100 per cent, not 101"),
         ((CanaryPods(1), Pause(-1), Promote(100)), "take more than 0 seconds, not -1"),
         ((CanaryPods(1), Analysis(float("nan")), Promote(100)), "take more than 0 seconds, not nan"),
-        ((Analysis(1), Promote(100)), "an Analysis needs a canary to look at"),
+        ((Analysis(1), Promote(100)), "Analysis needs a canary: begin with CanaryPods"),
+        ((SetWeight(10), Promote(100)), "SetWeight needs a canary: begin with CanaryPods"),
+        ((CanaryPods(1), SetWeight(0), Promote(100)), "a weight is 1 to 99 per cent, not 0"),
+        ((CanaryPods(1), SetWeight(100), Promote(100)), "a weight is 1 to 99 per cent, not 100"),
+        ((CanaryPods(1), Promote(50), SetWeight(10), Promote(100)), "must not fall: 50, 10, 100"),
         ((Promote(50), CanaryPods(1), Promote(100)), "CanaryPods comes once, and before all else"),
     ],
 )
@@ -45,7 +50,7 @@ def test_a_plan_that_cannot_work_is_refused_when_it_is_built(steps: Any, said: s
 
 
 def test_a_plan_survives_json() -> None:
-    plan = Plan((CanaryPods(2), Pause(5), Analysis(30), Promote(50), Promote(100)))
+    plan = Plan((CanaryPods(2), SetWeight(5), Pause(5), Analysis(30), Promote(50), Promote(100)))
     assert Plan.from_data(json.loads(json.dumps(plan.data()))) == plan
 
 
@@ -61,11 +66,19 @@ def test_the_plan_of_a_canary_compares_before_each_stage_of_its_settings() -> No
     assert rolling_plan().steps == (Promote(100),)
 
 
+@pytest.mark.parametrize(("stages", "weight"), [((25, 100), 10), ((5, 100), 5)])
+def test_a_canary_with_a_route_begins_with_its_weight_and_never_above_its_first_stage(
+    stages: tuple[int, ...], weight: int
+) -> None:
+    plan = canary_plan(DeploySettings(stages=stages), weighted=True)
+    assert plan.steps[:3] == (CanaryPods(1), SetWeight(weight), Analysis(60))
+
+
 @pytest.mark.parametrize(("percent", "stable", "pods"), [(25, 3, 1), (25, 4, 2), (50, 4, 4), (75, 4, 12), (1, 4, 1)])
 def test_a_stage_has_so_many_pods_that_its_share_of_the_traffic_is_reached(
     percent: int, stable: int, pods: int
 ) -> None:
-    assert Promote(percent).canary_pods(stable) == pods
+    assert Promote(percent).canary_pods(stable) == SetWeight(percent).canary_pods(stable) == pods
 
 
 def test_each_word_of_a_request_gives_a_new_one() -> None:
@@ -73,6 +86,7 @@ def test_each_word_of_a_request_gives_a_new_one() -> None:
     whole = bare.with_artifact("registry.intra/search-service", version=2).from_git_repo("git.intra/team/app")
     assert bare == DeployRequest("search-service")
     assert (str(whole.artifact), whole.source and whole.source.path) == ("registry.intra/search-service:2", "deploy")
+    assert str(bare.with_artifact("registry.intra:5000/team/app", "2").artifact) == "registry.intra:5000/team/app:2"
     digest = "sha256:" + "0" * 64
     assert str(bare.with_artifact("registry.intra/app", digest).artifact) == f"registry.intra/app@{digest}"
 
@@ -84,6 +98,7 @@ def test_each_word_of_a_request_gives_a_new_one() -> None:
         lambda: DeployRequest("a" * 53),
         lambda: DeployRequest("a").with_artifact("registry/App", "1"),
         lambda: DeployRequest("a").with_artifact("registry/app:1", ""),
+        lambda: DeployRequest("a").with_artifact("app:1", "2"),
         lambda: DeployRequest("a").with_artifact("registry/app", "latest"),
         lambda: DeployRequest("a").with_artifact("registry/app", "1 2"),
         lambda: DeployRequest("a").from_git_repo("--upload-pack=evil"),

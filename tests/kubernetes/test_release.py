@@ -40,13 +40,67 @@ def test_what_ran_before_the_first_release_is_what_it_goes_back_to(trial: TrialS
     assert trial.is_whole_at("1"), ended.stderr
 
 
+def test_what_somebody_changed_by_hand_between_releases_is_what_a_failure_goes_back_to(released: TrialService) -> None:
+    released.kubectl("set", "image", f"deployment/{released.name}", f"service={released.image}:3")
+    released.kubectl("rollout", "status", f"deployment/{released.name}", "--timeout=60s")
+    released.describe(LM_FAULT="crash")
+    failed = released.release("2", strategy="rolling")
+    assert failed.returncode == 1
+    assert "what runs is not release 1" in failed.stderr
+    assert released.is_whole_at("3"), failed.stderr
+    records = json.loads(released.run(released.words("status", "--output", "json")).stdout)["records"]
+    assert [(each["strategy"], each["outcome"]) for each in records[-2:]] == [
+        ("found", "released"),
+        ("rolling", "failed"),
+    ]
+    assert released.run(released.words("rollback")).returncode == 0
+    assert released.is_whole_at("1")
+
+
+def test_a_restart_and_a_scale_by_hand_are_no_change_of_what_runs(released: TrialService) -> None:
+    released.kubectl("rollout", "restart", f"deployment/{released.name}")
+    released.kubectl("scale", f"deployment/{released.name}", f"--replicas={REPLICAS + 1}")
+    ended = released.release("2", strategy="rolling")
+    assert ended.returncode == 0, ended.stderr
+    assert "what runs is not" not in ended.stderr
+
+
+def test_a_plan_can_be_made_before_there_is_a_namespace(trial: TrialService) -> None:
+    elsewhere = f"{trial.name}-later"
+    overlay = trial.overlay("qa") / "kustomization.yaml"
+    overlay.write_text(overlay.read_text().replace(f'"namespace": "{trial.name}"', f'"namespace": "{elsewhere}"'))
+    planned = trial.run(trial.words("plan", "--output", "json"))
+    assert planned.returncode == 0, planned.stderr
+    assert set(json.loads(planned.stdout)["objects"].values()) == {"create"}
+    refused = trial.release("1")
+    assert (refused.returncode, refused.stderr.count("Traceback")) == (1, 0)
+    assert f'namespaces "{elsewhere}" not found' in refused.stderr
+
+
+def test_what_passed_by_its_tag_may_go_on_by_its_digest_but_not_once_it_was_rolled_back(trial: TrialService) -> None:
+    order = {"LM_DEPLOY_REQUIRED_BEFORE": '{"production": ["qa"]}'}
+    trial.describe("production")
+    for version in ("1", "2"):
+        assert trial.release(version, strategy="rolling").returncode == 0
+    digest = json.loads(trial.run(trial.words("status", "--output", "json")).stdout)["records"][-1]["digest"]
+    assert digest.startswith("sha256:")
+    # a node may have no image of that digest: it is let through, whatever becomes of it
+    passed = trial.release(digest, environment="production", strategy="rolling", LM_DEPLOY_READY_TIMEOUT="5", **order)
+    assert "step 1 of 1" in passed.stderr
+    assert trial.run(trial.words("rollback")).returncode == 0
+    refused = trial.release("2", environment="production", strategy="rolling", **order)
+    assert (refused.returncode, "was rolled back in qa" in refused.stderr) == (1, True), refused.stderr
+
+
 def test_status_and_plan_say_what_runs_and_what_would_change_as_json(released: TrialService) -> None:
     status = json.loads(released.run(released.words("status", "--output", "json")).stdout)
     assert [(each["number"], each["outcome"]) for each in status["records"]] == [(1, "released")]
-    assert status["deployments"][0]["status"]["readyReplicas"] == REPLICAS
+    counts = {"pods": REPLICAS, "ready": REPLICAS, "updated": REPLICAS}
+    assert status["deployments"] == [{"name": released.name, "image": f"{released.image}:1", **counts}]
     version = ["--image", released.image, "--version", "2"]
     plan = json.loads(released.run(released.words("plan", *version, "--output", "json")).stdout)
     assert plan["steps"][0] == {"step": "CanaryPods", "pods": 1}
+    assert plan["traffic"] == "pods"
     assert plan["objects"][f"apps/Deployment/{released.name}/{released.name}"] == "change"
     assert released.is_whole_at("1")
 

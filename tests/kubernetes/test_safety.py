@@ -1,11 +1,14 @@
 """Everything that can go wrong: the old version serves whole, the exit code is not 0, and one line says why."""
 
+import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
-from trial_service import REPLICAS, TrialService, ended, said_until
+import yaml
+from trial_service import REPLICAS, TIMEOUT, TrialService, ended, said_until
 
 
 def reason(finished: subprocess.CompletedProcess[str]) -> str:
@@ -68,12 +71,56 @@ def test_a_quota_that_has_no_room_for_the_canary_is_named(released: TrialService
     assert released.is_whole_at("1")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interruption_rolls_back(released: TrialService, number: signal.Signals) -> None:
     pipeline = released.start("2", LM_DEPLOY_ANALYSIS_DURATION="60")
     said_until(pipeline, "analysis for 60 s")
     code, said = ended(pipeline, number)
     assert (code, said.startswith("lmservice: interrupted; rolled back")) == (130, True), said
+    assert released.is_whole_at("1")
+
+
+def test_an_output_that_is_closed_does_not_keep_a_failure_from_being_rolled_back(released: TrialService) -> None:
+    pipeline = released.start("2", LM_DEPLOY_ANALYSIS_DURATION="10")
+    said_until(pipeline, "analysis for 10 s")
+    assert pipeline.stderr
+    pipeline.stderr.close()
+    assert pipeline.wait(TIMEOUT) == 1
+    assert released.is_whole_at("1")
+
+
+@pytest.mark.parametrize(
+    ("verbs", "said"),
+    [
+        (["get", "list", "watch"], 'cannot patch resource "'),
+        (
+            ["get", "list", "watch", "create", "update", "patch", "delete"],
+            "no pod tells its figures through the API server",
+        ),
+    ],
+    ids=["read only", "without pods/proxy"],
+)
+def test_rights_that_are_missing_are_named(released: TrialService, verbs: list[str], said: str) -> None:
+    """The rights of a pipeline's service account: the second has all but those to read the pods' metrics."""
+    name = released.name
+    rights = ",".join(verbs)
+    released.kubectl("create", "serviceaccount", "pipeline")
+    for number, kinds in enumerate(
+        (
+            "services,secrets,configmaps,pods",
+            "deployments.apps,replicasets.apps",
+            "ingresses.networking.k8s.io",
+            "leases.coordination.k8s.io",
+        )
+    ):
+        released.kubectl("create", "role", f"pipeline-{number}", f"--verb={rights}", f"--resource={kinds}")
+        account = f"--serviceaccount={name}:pipeline"
+        released.kubectl("create", "rolebinding", f"pipeline-{number}", f"--role=pipeline-{number}", account)
+    kubeconfig = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
+    kubeconfig["users"][0]["user"] = {"token": released.kubectl("create", "token", "pipeline").strip()}
+    path = released.overlay("qa").parent / "kubeconfig"
+    path.write_text(yaml.safe_dump(kubeconfig))
+    assert said in reason(released.release("2", KUBECONFIG=str(path)))
     assert released.is_whole_at("1")
 
 

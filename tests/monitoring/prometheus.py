@@ -47,14 +47,22 @@ class Prometheus:
         labels: of everything that it scrapes there, `job` among them.
         groups: rules.
         alertmanager: its port; 0 is none.
+        more: the labels of further services, by their ports.
     """
 
     def __init__(
-        self, folder: Path, target: int, labels: dict[str, str], groups: list[dict[str, Any]], alertmanager: int = 0
+        self,
+        folder: Path,
+        target: int,
+        labels: dict[str, str],
+        groups: list[dict[str, Any]],
+        alertmanager: int = 0,
+        more: dict[int, dict[str, str]] | None = None,
     ) -> None:
         self.port = free_port()
         others = dict(labels)
-        static = [{"targets": [f"127.0.0.1:{target}"], "labels": {**others}}]
+        targets = {target: others, **(more or {})}
+        static = [{"targets": [f"127.0.0.1:{port}"], "labels": {**each}} for port, each in targets.items()]
         config = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "rule_files": ["rules.yaml"],

@@ -25,5 +25,5 @@ def left_out(*choices: str) -> list[Path]:
 
 
 chosen = left_out("database {{ cookiecutter.database }}", "client {{ cookiecutter.client }}")
-for path in [*chosen, *Path().rglob("__pycache__")]:
+for path in [*Path().rglob("__pycache__"), *chosen]:  # in this order, as what is left out holds some of them
     remove(path)

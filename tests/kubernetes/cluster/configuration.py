@@ -222,6 +222,6 @@ def _traefik(state: Path, token: str) -> dict[str, object]:
     }
     return {
         "entryPoints": {"web": {"address": f":{INGRESS_PORT}"}},
-        "providers": {"kubernetesIngress": provider},
+        "providers": {"kubernetesIngress": provider, "kubernetesGateway": provider},
         "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
     }

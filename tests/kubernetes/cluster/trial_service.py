@@ -57,6 +57,8 @@ spec:
   selector: {{app: {name}}}
   ports: [{{name: http, port: 80, targetPort: http}}]
 ---
+"""
+INGRESS = """\
 apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata: {{name: {name}}}
@@ -65,21 +67,36 @@ spec:
     - host: {name}.local
       http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: {name}, port: {{name: http}}}}}}}}]}}
 """
+ROUTE = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: {name}}}
+spec:
+  hostnames: ["{name}.local"]
+  parentRefs: [{{name: web, namespace: default}}]
+  rules: [{{backendRefs: [{{name: {name}, port: 80}}]}}]
+"""
 
 
 class TrialService:
-    """One service, in the environment `qa`, in a namespace of its own name."""
+    """One service, in the environment `qa`, in a namespace of its own name.
+
+    Attributes:
+        way_in: what of its overlay brings clients to it: `INGRESS` or `ROUTE`.
+    """
 
     def __init__(self, name: str, folder: Path, *, image: str, port: int, python: str) -> None:
         self.name, self.image, self.port = name, image, port
         self._folder, self._command = folder, str(Path(python).with_name("lmservice"))
+        self.way_in = INGRESS
         self.describe()
 
     def describe(self, environment: str = "qa", **settings: str) -> None:
         """Writes the overlay, with these settings for the version that is released next."""
         overlay = self.overlay(environment)
         overlay.mkdir(parents=True, exist_ok=True)
-        (overlay / "service.yaml").write_text(MANIFEST.format(name=self.name, replicas=REPLICAS))
+        manifest = MANIFEST + self.way_in
+        (overlay / "service.yaml").write_text(manifest.format(name=self.name, replicas=REPLICAS))
         literals = {"LM_ENVIRONMENT": environment, "LM_LOG_FORMAT": "json", **settings}
         generated = {"name": self.name, "literals": [f"{name}={value}" for name, value in literals.items()]}
         made = {"namespace": self.name, "resources": ["service.yaml"], "configMapGenerator": [generated]}

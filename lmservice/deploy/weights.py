@@ -1,0 +1,187 @@
+"""The canary's share of the traffic where a route can give it: a Service for each version, and their weights.
+
+What routes name must answer at every moment. So the two Services and their pods are there before a route names them,
+and go after none does any more, with `route_settle` in between, as gateways follow a change in their own time.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from lmservice.deploy.cluster import CONFLICT, ApiRefusalError, Cluster
+from lmservice.deploy.errors import ReleaseFailedError
+from lmservice.deploy.manifests import CANARY, STABLE, TRACK, Manifests, Object, canary_name, key, selector
+from lmservice.deploy.routes import backend, backend_name, backends, refusals, routes, shared, whole
+from lmservice.deploy.settings import DeploySettings
+
+_TRIES = 5
+_LOOK = 0.5
+_SLICE = "discovery.k8s.io/v1"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The routes of one release.
+
+    Attributes:
+        old: what the stable pods were made of; None before the first release.
+        new: what the canary's are made of.
+        wait: sleeps for so many seconds, or raises to end the release.
+    """
+
+    cluster: Cluster
+    old: Manifests | None
+    new: Manifests
+    settings: DeploySettings
+    wait: Callable[[float], None]
+
+    @property
+    def absence(self) -> str:
+        """Why the canary's share is not a weight; empty where it is."""
+        if not self._routes:
+            return (
+                f"no HTTPRoute or GRPCRoute of the overlay names a Service of {self.new.service}:"
+                " the canary's share of the traffic is its share of the pods"
+            )
+        live = self.cluster.get(self.new.deployment)
+        labels = live["spec"]["template"]["metadata"].get("labels", {}) if live else {}
+        if labels.get(TRACK) != STABLE:
+            return f"the pods that serve have no label {TRACK} yet: weights begin with the next release"
+        return ""
+
+    def begin(self) -> None:
+        """Sends everything to the stable pods' own Service, so that a canary's pods start without traffic."""
+        for track, first, second in ((STABLE, self.new, self.old), (CANARY, self.old, self.new)):
+            for service in _united(backends, first, second):
+                self.cluster.apply(backend(service, track))
+        self._populated(STABLE)
+        self._settle()
+        self._share(0)
+
+    def set(self, percent: int) -> None:
+        """Gives the canary so many per cent; its pods are ready."""
+        self._populated(CANARY)
+        self._settle()
+        self._share(percent)
+
+    def retreat(self) -> None:
+        """Takes the canary's traffic from it, where a route gives it some."""
+        if self._write(lambda route: shared(route, self._names, 0) if self._divided(route) else route):
+            self._settle()
+
+    def end(self) -> None:
+        """Makes the routes whole, then removes the two Services."""
+        if self._write(lambda route: whole(route, self._names)):
+            self._settle()
+        for name in self._names:
+            for track in (STABLE, CANARY):
+                self.cluster.delete(_named("v1", "Service", self.new.namespace, backend_name(name, track)))
+
+    def empty(self) -> None:
+        """Returns once no pod of a canary that was deleted is among those that serve."""
+        if self._names:
+            self._until(lambda: not any("deletionTimestamp" not in pod["metadata"] for pod in self._canary_pods()))
+
+    @property
+    def _routes(self) -> list[Object]:
+        """Of both versions, each once."""
+        return _united(routes, self.new, self.old)
+
+    @property
+    def _names(self) -> list[str]:
+        return [each["metadata"]["name"] for each in _united(backends, self.new, self.old)]
+
+    def _divided(self, route: Object) -> bool:
+        return whole(route, self._names) != route
+
+    def _share(self, percent: int) -> None:
+        """What a gateway has against a route since it has these weights ends the release."""
+        before = self._refusals()
+        self._write(lambda route: shared(route, self._names, percent))
+        self._settle()
+        for route, said in zip(self._routes, self._refusals(), strict=True):
+            self._check(route, said, before)
+
+    def _refusals(self) -> list[dict[str, str]]:
+        return [refusals(self.cluster.get(route) or route) for route in self._routes]
+
+    def _check(self, route: Object, said: dict[str, str], before: list[dict[str, str]]) -> None:
+        known = {name for each in before for name in each}
+        for name in said.keys() - known:
+            gateway = name.partition(" ")[0]
+            raise ReleaseFailedError(
+                f"{gateway} does not take the {route['kind']} {route['metadata']['name']} with weights: {said[name]}"
+            )
+
+    def _write(self, change: Callable[[Object], Object]) -> bool:
+        """Whether any route was changed."""
+        changed = [self._written(route, change) for route in self._routes]
+        return any(changed)
+
+    def _written(self, route: Object, change: Callable[[Object], Object]) -> bool:
+        """Over the last state that is known, and again where somebody else was faster."""
+        for _ in range(_TRIES):
+            live = self.cluster.get(route)
+            wanted = change(live) if live else None
+            if wanted is None or wanted == live:
+                return False
+            try:
+                self.cluster.replace(wanted)
+            except ApiRefusalError as error:
+                if error.status != CONFLICT:
+                    raise
+            else:
+                return True
+        raise ReleaseFailedError(f"somebody else keeps changing the {route['kind']} {route['metadata']['name']}")
+
+    def _populated(self, track: str) -> None:
+        """Returns once each Service of a version knows all of its pods that are ready."""
+        name = self.new.service if track == STABLE else canary_name(self.new.service)
+        for service in self._names:
+            self._until(partial(self._follows, backend_name(service, track), name))
+
+    def _follows(self, service: str, deployment: str) -> bool:
+        return 0 < self._ready(deployment) <= self._known(service)
+
+    def _ready(self, deployment: str) -> int:
+        found = self.cluster.get(_named("apps/v1", "Deployment", self.new.namespace, deployment)) or {}
+        return int(found.get("status", {}).get("readyReplicas", 0))
+
+    def _known(self, service: str) -> int:
+        slices = _named(_SLICE, "EndpointSlice", self.new.namespace)
+        items = self.cluster.list(slices, f"kubernetes.io/service-name={service}")["items"]
+        names = {
+            endpoint["targetRef"]["name"]
+            for item in items
+            for endpoint in item.get("endpoints") or []
+            if endpoint.get("conditions", {}).get("ready") and "targetRef" in endpoint
+        }
+        return len(names)
+
+    def _canary_pods(self) -> Sequence[Object]:
+        pods = _named("v1", "Pod", self.new.namespace)
+        found: Sequence[Object] = self.cluster.list(pods, selector(self.new.canary(1)))["items"]
+        return found
+
+    def _until(self, reached: Callable[[], bool]) -> None:
+        end = time.monotonic() + self.settings.ready_timeout
+        while not reached():
+            if time.monotonic() > end:
+                raise ReleaseFailedError(
+                    f"the Services of {self.new.service}'s versions did not follow their pods within"
+                    f" {self.settings.ready_timeout:g} s (LM_DEPLOY_READY_TIMEOUT)"
+                )
+            self.wait(_LOOK)
+
+    def _settle(self) -> None:
+        self.wait(self.settings.route_settle)
+
+
+def _united(part: Callable[[Manifests], list[Object]], *versions: Manifests | None) -> list[Object]:
+    """What the versions have of it, each once: the last one's where both have it."""
+    return list({key(each): each for version in versions if version for each in part(version)}.values())
+
+
+def _named(version: str, kind: str, namespace: str, name: str = "") -> Object:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": namespace}}

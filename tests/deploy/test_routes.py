@@ -1,0 +1,115 @@
+"""Which routes share a service's traffic with its canary, and how each is made whole again from itself alone."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from lmservice.deploy import ReleaseFailedError
+from lmservice.deploy.manifests import Manifests
+from lmservice.deploy.routes import backend, backends, refusals, routes, shared, tracked, whole
+
+GATEWAY = "gateway.networking.k8s.io/v1"
+
+
+def overlay(*more: dict[str, Any]) -> Manifests:
+    labels = {"app": "shop"}
+    spec = {"selector": {"matchLabels": {**labels}}, "template": {"metadata": {"labels": labels}, "spec": {}}}
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": named("shop"), "spec": spec}
+    return Manifests("shop", copy.deepcopy([deployment, service("shop"), *more]))
+
+
+def named(name: str) -> dict[str, Any]:
+    return {"name": name, "namespace": "team"}
+
+
+def service(name: str, **spec: Any) -> dict[str, Any]:
+    made = {"selector": {"app": "shop"}, "ports": [{"port": 80, "nodePort": 30080}], **spec}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": named(name), "spec": made}
+
+
+def route(*rules: list[dict[str, Any]], kind: str = "HTTPRoute") -> dict[str, Any]:
+    spec = {"hostnames": ["shop.local"], "rules": [{"backendRefs": refs} for refs in rules]}
+    return {"apiVersion": GATEWAY, "kind": kind, "metadata": named("shop"), "spec": spec}
+
+
+def ref(name: str, weight: int = 1, **more: Any) -> dict[str, Any]:
+    return {"group": "", "kind": "Service", "name": name, "port": 80, "weight": weight, **more}
+
+
+def weights(given: dict[str, Any]) -> list[list[tuple[str, int]]]:
+    return [[(each["name"], each["weight"]) for each in rule["backendRefs"]] for rule in given["spec"]["rules"]]
+
+
+@pytest.mark.parametrize("kind", ["HTTPRoute", "GRPCRoute"])
+def test_a_route_gives_the_canary_its_share_and_any_other_share_after_it(kind: str) -> None:
+    given = route([ref("shop")], [ref("other")], kind=kind)
+    first = shared(given, ["shop"], 10)
+    assert weights(first) == [[("shop-stable", 90), ("shop-canary", 10)], [("other", 1)]]
+    assert weights(shared(first, ["shop"], 25)) == [[("shop-stable", 75), ("shop-canary", 25)], [("other", 1)]]
+    assert weights(shared(first, ["shop"], 0)) == [[("shop-stable", 100)], [("other", 1)]]
+
+
+@pytest.mark.parametrize("percent", [0, 1, 10, 50, 99])
+def test_a_route_is_made_whole_from_itself_with_all_that_its_author_wrote(percent: int) -> None:
+    filtered = ref("shop", 3, filters=[{"type": "RequestHeaderModifier"}])
+    elsewhere = ref("shop", 2, namespace="another")
+    foreign = {"group": "example.net", "kind": "Bucket", "name": "shop", "weight": 7}
+    given = route([filtered, ref("other", 0), elsewhere, foreign], [ref("shop"), ref("shop", 5)], [ref("other")])
+    assert whole(shared(given, ["shop"], percent), ["shop"]) == given
+    assert whole(given, ["shop"]) == given
+
+
+def test_a_share_keeps_what_a_route_gives_to_other_services() -> None:
+    given = shared(route([ref("shop", 4), ref("old-shop", 1)]), ["shop"], 25)
+    assert weights(given) == [[("shop-stable", 300), ("shop-canary", 100), ("old-shop", 100)]]
+
+
+def test_a_weight_that_cannot_be_divided_is_named_with_its_limit() -> None:
+    with pytest.raises(ReleaseFailedError, match="the HTTPRoute shop has a weight above 10000"):
+        shared(route([ref("shop", 20_000)]), ["shop"], 10)
+
+
+def test_the_routes_of_a_service_are_those_that_name_one_of_its_own_services() -> None:
+    internal = service("internal")
+    foreign = {**service("shop"), "apiVersion": "serving.knative.dev/v1"}
+    other = service("other", selector={"app": "other"})
+    bare = service("bare", selector=None)
+    ours = overlay(internal, foreign, other, bare, route([ref("internal")]))
+    assert [each["metadata"]["name"] for each in backends(ours)] == ["internal"]
+    assert len(routes(ours)) == 1
+    for unrelated in (route([ref("other")]), route([ref("bare")]), route([ref("shop", namespace="else")]), route()):
+        assert not routes(overlay(other, bare, unrelated))
+        assert not backends(overlay(other, bare, unrelated))
+
+
+def test_stable_pods_are_told_apart_only_where_a_route_needs_it() -> None:
+    plain = overlay()
+    assert tracked(plain) is plain
+    made = tracked(overlay(route([ref("shop")])))
+    spec = made.deployment["spec"]
+    assert spec["template"]["metadata"]["labels"] == {"app": "shop", "lmservice.dev/track": "stable"}
+    assert spec["selector"]["matchLabels"] == {"app": "shop"}
+    assert made.canary(1)["spec"]["template"]["metadata"]["labels"]["lmservice.dev/track"] == "canary"
+
+
+def test_the_service_of_one_version_is_internal_and_finds_its_pods_alone() -> None:
+    made = backend(service("shop", type="LoadBalancer", clusterIP="10.0.0.1", sessionAffinity="ClientIP"), "canary")
+    assert made["metadata"] == {"name": "shop-canary", "namespace": "team", "labels": {"lmservice.dev/track": "canary"}}
+    assert made["spec"] == {
+        "ports": [{"port": 80}],
+        "selector": {"app": "shop", "lmservice.dev/track": "canary"},
+        "sessionAffinity": "ClientIP",
+    }
+    assert backend(service("shop", clusterIP="None"), "stable")["spec"]["clusterIP"] == "None"
+
+
+def test_what_a_gateway_said_of_an_older_state_of_the_route_is_no_refusal() -> None:
+    def told(generation: int, status: str = "False") -> dict[str, Any]:
+        condition = {"type": "ResolvedRefs", "status": status, "message": "no shop", "observedGeneration": generation}
+        parents = [{"parentRef": {"name": "web"}, "conditions": [condition]}]
+        given = route([ref("shop")])
+        return {**given, "metadata": {**given["metadata"], "generation": 3}, "status": {"parents": parents}}
+
+    assert refusals(told(3)) == {"web ResolvedRefs": "no shop"}
+    assert refusals(told(2)) == refusals(told(3, "True")) == {}
