@@ -19,6 +19,7 @@ from report import Report, Row, Table, parser
 
 sys.path.append(str(ROOT / "tests"))
 
+from search_release import SURGE
 from strict_client import Load
 
 INSTANCES = 100
@@ -45,7 +46,7 @@ SETTINGS = {
         " *lmservice* is the search service on one PostgreSQL, by the manifests of its environment `qa`, released by"
         " `lmservice deploy run --strategy rolling`, asked for flights; *uvicorn* runs a bare starlette app of one"
         f" route from the same image, with the preStop hook that most deploy, sleep {pods.SLEEP}, released by"
-        f" `kubectl set image`; both with a surge of {pods.SURGE} and none unavailable."
+        f" `kubectl set image`; both with a surge of {SURGE} and none unavailable."
     ),
 }
 LIMITS = {"processes": 90.0, "kubernetes": 240.0}

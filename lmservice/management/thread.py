@@ -20,7 +20,7 @@ class ManagementThread:
     """Serves the endpoints from `start` to `close`.
 
     Args:
-        watch: called every quarter of a second, on the thread.
+        watch: called every half second, on the thread.
     """
 
     def __init__(self, instance: Instance, sock: socket.socket, watch: Callable[[], None]) -> None:
