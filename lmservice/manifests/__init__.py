@@ -7,17 +7,29 @@ the service's settings, and compares. Nothing here asks a cluster.
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
-from lmservice.manifests import documents, environment, network, probes, scaling, security, selection, stopping
+from lmservice.manifests import (
+    documents,
+    environment,
+    monitoring,
+    network,
+    probes,
+    scaling,
+    security,
+    selection,
+    stopping,
+)
 from lmservice.manifests import workload as workloads
 from lmservice.manifests.finding import Finding
 from lmservice.manifests.objects import Object
+from lmservice.manifests.quoted import unquoted
 from lmservice.manifests.workload import Workload
 from lmservice.settings import PREFIX, Settings
 
 __all__ = ["Finding", "check"]
 
 _RULES = (
-    environment.judge, probes.judge, stopping.judge, network.judge, scaling.judge, security.judge, selection.spread,
+    environment.judge, probes.judge, stopping.judge, network.judge, monitoring.judge, scaling.judge,
+    security.judge, selection.spread,
 )  # fmt: skip
 
 
@@ -36,10 +48,14 @@ def check(
         UsageError: there is nothing to read, or what there is has to be rendered first, and cannot be here.
         MissingExtraError: PyYAML is not installed: the extra `lmservice[manifests]` brings it.
     """
-    objects, unreadable = documents.read(source)
+    written, unreadable = documents.read(source)
+    objects, found = [], list(unreadable)
+    for each in written:
+        meant, quoted = unquoted(each)
+        objects.append(meant)
+        found += quoted
     if image is None:
         image = {key: value for key, value in os.environ.items() if key.upper().startswith(PREFIX)}
-    found = [*unreadable]
     if objects:
         found += _judged(objects, list(workloads.find(name, objects, settings, image)), whole=not unreadable)
     return sorted(dict.fromkeys(found), key=lambda each: (each.file, each.line))

@@ -1,5 +1,6 @@
 """Rendered YAML, read as Kubernetes objects that know the file and the line of each of their fields."""
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,12 +80,26 @@ def _objects(text: Text) -> Iterator[Object | Finding]:
         yield _unreadable(text.file, line, "has bytes that are no UTF-8", "save the file as UTF-8")
         return
     try:
-        loader = yaml.SafeLoader(decoded)
+        loader = yaml.SafeLoader(_as_yaml(decoded))
     except yaml.reader.ReaderError as error:
         line = decoded.count("\n", 0, error.position) + 1
         yield _unreadable(text.file, line, f"has the character {error.character:#x}", "remove it")
         return
     yield from _documents(text.file, loader)
+
+
+def _as_yaml(text: str) -> str:
+    """JSON as YAML takes it, on the same lines: without tabs, and parted where one object follows another."""
+    rest, parts = text.lstrip("\ufeff"), []
+    try:
+        while stripped := rest.lstrip():
+            begin = len(rest) - len(stripped)
+            _, end = json.JSONDecoder().raw_decode(rest, begin)
+            parts.append(f"{rest[:begin]}--- {rest[begin:end]}".replace("\t", " "))
+            rest = rest[end:]
+    except (ValueError, RecursionError):  # it is YAML, or broken
+        return text
+    return "".join(parts)
 
 
 def _documents(file: str, loader: Any) -> Iterator[Object | Finding]:

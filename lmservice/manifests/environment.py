@@ -121,6 +121,12 @@ def _reference(workload: Workload, path: tuple[str | int, ...], entry: object, k
     found = workload.variables.source(mapping(entry), kind)
     key = dig(entry, kind, "key")
     if found is None:
+        elsewhere = [each for each in workload.objects if (each.kind, each.name) == ("ConfigMap", wanted)]
+        if elsewhere:
+            expected = f"that ConfigMap is in namespace {elsewhere[0].namespace}"
+            fix = f"put it in {workload.object.namespace}, where the pods are"
+            yield workload.object.finding((*path, "name"), wanted, expected, fix)
+            return
         rendered = [each.name for each in workload.variables.maps()]
         for near in get_close_matches(wanted, rendered, n=1):
             expected = "no such ConfigMap is among the manifests"

@@ -4,15 +4,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lmservice.manifests.finding import Finding
-from lmservice.manifests.objects import Object, Path, dig, mapping, sequence
-from lmservice.manifests.workload import Workload
+from lmservice.manifests.objects import Object, Path, dig, mapping, selects, sequence, told
+from lmservice.manifests.workload import Workload, labels, running_pods
 
 _EVERYWHERE = ("0.0.0.0/0", "::/0")
 _INSIDE = "management is for the kubelet and the monitoring alone"
 
 
 def judge(workload: Workload) -> Iterator[Finding]:
-    """The container's ports, and the Services, Ingresses, NetworkPolicies and monitors that lead to them."""
+    """The container's ports, and the Services, Ingresses, routes and NetworkPolicies that lead to them."""
     yield from _ports(workload)
     for service in workload.others("Service"):
         if service.value("spec", "selector") and workload.selected_by(
@@ -21,16 +21,19 @@ def judge(workload: Workload) -> Iterator[Finding]:
             yield from _service(workload, service)
     for ingress in workload.others("Ingress"):
         yield from _ingress(workload, ingress)
+    for route in workload.others("HTTPRoute"):
+        yield from _route(workload, route)
     yield from _policies(workload)
-    for monitor in workload.others("PodMonitor"):
-        if workload.selected_by(monitor.value("spec", "selector")):
-            yield from _monitor(workload, monitor)
+    yield from _job_pods(workload)
 
 
 def _ports(workload: Workload) -> Iterator[Finding]:
     settings = workload.settings
     listed = [entry for _, entry in workload.object.entries(*workload.container, "ports")]
     numbers = [entry.get("containerPort") for entry in listed]
+    if workload.object.value(*workload.pod, "hostNetwork") is True and workload.object.kind != "DaemonSet":
+        expected = "its ports would be the node's: no new pod could start beside an old one"
+        yield workload.object.finding((*workload.pod, "hostNetwork"), "true", expected, "remove it")
     if settings.port == settings.management_port:
         fix = "set one of them to another port"
         yield workload.finding(("env",), f"LM_PORT {settings.port}", "LM_MANAGEMENT_PORT is the same", fix)
@@ -65,7 +68,11 @@ def _service(workload: Workload, service: Object) -> Iterator[Finding]:
         field = "targetPort" if "targetPort" in port else "port"
         target, number = port.get(field), workload.port(port.get(field))
         listed = [entry.get("containerPort") for _, entry in workload.object.entries(*workload.container, "ports")]
+        if str(target) in workload.beside and number != settings.management_port:
+            continue
         if number == settings.management_port or port.get("port") == settings.management_port:
+            if _is_for_monitoring(workload, service):
+                continue
             fix = f"remove it from the Service: {_INSIDE}"
             yield service.finding((*path, field), target, f"LM_MANAGEMENT_PORT is {settings.management_port}", fix)
         elif number is None:
@@ -74,9 +81,47 @@ def _service(workload: Workload, service: Object) -> Iterator[Finding]:
             yield service.finding((*path, field), target, f"the container's ports have the names {names}", fix)
         elif number != settings.port and number not in listed:
             yield service.finding((*path, field), target, f"LM_PORT is {settings.port}", f"set it to {settings.port}")
-    if service.value("spec", "publishNotReadyAddresses") is True:
+    governs = workload.object.value("spec", "serviceName") == service.name  # a StatefulSet's, by which its pods meet
+    if service.value("spec", "publishNotReadyAddresses") is True and not governs:
         path = ("spec", "publishNotReadyAddresses")
         yield service.finding(path, "true", "requests would come to pods that start or drain", "remove it")
+
+
+def _is_for_monitoring(workload: Workload, service: Object) -> bool:
+    """Whether a Service leads to management alone, and a ServiceMonitor asks it."""
+    ports = {workload.port(each.get("targetPort", each.get("port"))) for _, each in service.entries("spec", "ports")}
+    monitors = workload.others("ServiceMonitor")
+    labels = service.mapping("metadata", "labels")
+    asked = any(selects(each.value("spec", "selector"), labels) for each in monitors)
+    return asked and ports == {workload.settings.management_port}
+
+
+def _job_pods(workload: Workload) -> Iterator[Finding]:
+    """Pods of jobs that a Service takes for the service's."""
+    jobs = [each for each in running_pods(workload.objects) if each.kind in ("Job", "CronJob")]
+    for service in workload.others("Service"):
+        selector = {"matchLabels": service.mapping("spec", "selector")}
+        by_number = any(isinstance(each.get("targetPort", 0), int) for _, each in service.entries("spec", "ports"))
+        for job in (each for each in jobs if service.mapping("spec", "selector") and by_number):
+            if job.beside(service) and workload.selected_by(selector) and selects(selector, labels(job)):
+                expected = f"the pods of {job} have these labels as well, and would be sent requests"
+                fix = "give them other labels"
+                yield service.finding(("spec", "selector"), told(service.mapping("spec", "selector")), expected, fix)
+
+
+def _route(workload: Workload, route: Object) -> Iterator[Finding]:
+    """What a route of the Gateway API leads to."""
+    services = {each.name: each for each in workload.others("Service")}
+    for rule, _ in route.entries("spec", "rules"):
+        for path, backend in route.entries(*rule, "backendRefs"):
+            name, port = backend.get("name"), backend.get("port")
+            if backend.get("kind", "Service") != "Service" or backend.get("namespace"):
+                continue
+            if port == workload.settings.management_port:
+                fix = f"lead it to the service's port: {_INSIDE}"
+                yield route.finding((*path, "port"), port, f"LM_MANAGEMENT_PORT is {port}", fix)
+            elif name in services:
+                yield from _backend_port(route, path, {"number": port}, services[name], field="port")
 
 
 def _backends(ingress: Object) -> Iterator[tuple[Path, Mapping[str, Any]]]:
@@ -105,13 +150,15 @@ def _ingress(workload: Workload, ingress: Object) -> Iterator[Finding]:
             yield from _backend_port(ingress, (*path, "port"), port, services[name])
 
 
-def _backend_port(ingress: Object, path: Path, port: Mapping[str, Any], service: Object) -> Iterator[Finding]:
+def _backend_port(
+    ingress: Object, path: Path, port: Mapping[str, Any], service: Object, field: str = ""
+) -> Iterator[Finding]:
     ports = [entry for _, entry in service.entries("spec", "ports")]
-    field, key = ("name", "name") if "name" in port else ("number", "port")
+    by, key = ("name", "name") if "name" in port else ("number", "port")
     known = [entry.get(key) for entry in ports]
-    if port.get(field) not in known:
+    if port.get(by) not in known:
         has = ", ".join(map(str, known)) or "none"
-        yield ingress.finding((*path, field), port.get(field), f"{service} has {has}", "name a port that it has")
+        yield ingress.finding((*path, field or by), port.get(by), f"{service} has {has}", "name a port that it has")
 
 
 def _policies(workload: Workload) -> Iterator[Finding]:
@@ -133,6 +180,12 @@ def _policies(workload: Workload) -> Iterator[Finding]:
         yield selecting[0].finding(
             ("spec", "ingress"), "without it", f"LM_PORT is {settings.port}: nobody gets in", fix
         )
+    if selecting and not any(_admits(workload, rule, settings.management_port) for _, _, rule in rules):
+        for monitor in workload.others("PodMonitor"):
+            if workload.selected_by(monitor.value("spec", "selector")):
+                expected = f"{monitor} scrapes LM_MANAGEMENT_PORT {settings.management_port}: it does not get in"
+                fix = f"add a rule for port {settings.management_port}, from where the monitoring is"
+                yield selecting[0].finding(("spec", "ingress"), "without a rule for it", expected, fix)
 
 
 def _admits(workload: Workload, rule: Mapping[str, Any], port: int) -> bool:
@@ -155,16 +208,3 @@ def _is_open(rule: Mapping[str, Any]) -> bool:
         or (peer.get("namespaceSelector") == {} and not peer.get("podSelector"))
         for peer in peers
     )
-
-
-def _monitor(workload: Workload, monitor: Object) -> Iterator[Finding]:
-    port = workload.settings.management_port
-    for path, endpoint in monitor.entries("spec", "podMetricsEndpoints"):
-        field = next((name for name in ("port", "portNumber", "targetPort") if name in endpoint), "port")
-        if workload.port(endpoint.get(field)) != port:
-            names = [name for name, number in workload.ports.items() if number == port]
-            fix = f"set it to {names[0]}" if names else f"name the container's port {port}, and give the name here"
-            yield monitor.finding((*path, field), endpoint.get(field), f"LM_MANAGEMENT_PORT is {port}", fix)
-        asked = endpoint.get("path", "/metrics")
-        if asked != "/metrics":
-            yield monitor.finding((*path, "path"), asked, "the metrics are at /metrics", "set it to /metrics")

@@ -31,8 +31,8 @@ class Object:
 
     @property
     def name(self) -> str:
-        """Its name; '' where it has none."""
-        return str(self.value("metadata", "name") or "")
+        """Its name, or what the API server makes one from; '' where it has none."""
+        return str(self.value("metadata", "name") or self.value("metadata", "generateName") or "")
 
     @property
     def namespace(self) -> str:
@@ -140,6 +140,11 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return str(value)
+
+
+def told(given: object) -> str:
+    """Labels as a finding says them."""
+    return ", ".join(f"{key}={value}" for key, value in mapping(given).items()) or "no label"
 
 
 def selects(selector: Any, labels: Mapping[str, Any]) -> bool:

@@ -8,13 +8,18 @@ from lmservice.manifests.objects import Object, Path, dig, mapping, number, shar
 from lmservice.manifests.workload import Workload
 
 _UPDATE = ("spec", "strategy", "rollingUpdate")
+_FEWER = "each release would serve with fewer pods than are wanted"
 _PROGRESS = 600  # seconds, Kubernetes' default
 
 
 def judge(workload: Workload) -> Iterator[Finding]:
     """The rollout, the autoscaler and the disruption budget."""
-    if workload.object.kind == "Deployment":
+    if _sized(workload).kind == "Rollout":
+        yield from _canary(_sized(workload))
+    elif workload.object.kind == "Deployment":
         yield from _rollout(workload)
+    else:
+        yield from _by_hand(workload)
     for scaler in _scalers(workload):
         yield from _scaler(workload, scaler)
     for budget in workload.others("PodDisruptionBudget"):
@@ -22,8 +27,37 @@ def judge(workload: Workload) -> Iterator[Finding]:
             yield from _budget(workload, budget)
 
 
+def _sized(workload: Workload) -> Object:
+    """What has the number of the pods: the workload, or an Argo Rollout that takes them over by `workloadRef`."""
+    own = workload.object
+    takers = (each for each in workload.others("Rollout") if _refers(each, own))
+    return next(takers, own)
+
+
+def _refers(rollout: Object, workload: Object) -> bool:
+    reference = rollout.mapping("spec", "workloadRef")
+    return (reference.get("kind"), reference.get("name")) == (workload.kind, workload.name)
+
+
+def _canary(rollout: Object) -> Iterator[Finding]:
+    path = ("spec", "strategy", "canary", "maxUnavailable")
+    given = rollout.value(*path)
+    if given is not None and share(given, 0, 100) != 0:
+        yield rollout.finding(path, given, _FEWER, "set it to 0")
+
+
+def _by_hand(workload: Workload) -> Iterator[Finding]:
+    path: Path = ("spec", "updateStrategy", "type")
+    kind = workload.object.value(*path)
+    if kind == "OnDelete":
+        expected = "a release replaces no pod until somebody deletes it"
+        yield workload.object.finding(path, kind, expected, "use RollingUpdate")
+
+
 def _rollout(workload: Workload) -> Iterator[Finding]:
     deployment = workload.object
+    if deployment.value("spec", "paused") is True:
+        yield deployment.finding(("spec", "paused"), "true", "no release would replace a pod", "remove it")
     kind = deployment.value("spec", "strategy", "type")
     if kind == "Recreate":
         path: Path = ("spec", "strategy", "type")
@@ -34,8 +68,7 @@ def _rollout(workload: Workload) -> Iterator[Finding]:
     unavailable = deployment.value(*_UPDATE, "maxUnavailable")
     if share(unavailable, "25%", pods) != 0 or unavailable is None:
         found = shown(unavailable) if unavailable is not None else "missing, which is 25%"
-        expected = "each release would serve with fewer pods than are wanted"
-        yield deployment.finding((*_UPDATE, "maxUnavailable"), found, expected, "set it to 0")
+        yield deployment.finding((*_UPDATE, "maxUnavailable"), found, _FEWER, "set it to 0")
     surge = deployment.value(*_UPDATE, "maxSurge")
     if share(surge, "25%", pods) == 0:
         path = (*_UPDATE, "maxSurge")
@@ -55,7 +88,8 @@ def _deadline(workload: Workload) -> Iterator[Finding]:
 
 
 def _scalers(workload: Workload) -> list[Object]:
-    target = {"kind": workload.object.kind, "name": workload.object.name}
+    sized = _sized(workload)
+    target = {"kind": sized.kind, "name": sized.name}
     return [
         each for each in workload.others("HorizontalPodAutoscaler")
         if target.items() <= each.mapping("spec", "scaleTargetRef").items()
@@ -67,7 +101,10 @@ def least_pods(workload: Workload) -> float:
     scalers = _scalers(workload)
     if scalers:
         return number(scalers[0].value("spec", "minReplicas"), 1)
-    return number(workload.object.value("spec", "replicas"), 1)
+    for each in workload.others("ScaledObject"):  # KEDA's
+        if each.mapping("spec", "scaleTargetRef").get("name") == _sized(workload).name:
+            return max(1, number(each.value("spec", "minReplicaCount"), 0))
+    return number(_sized(workload).value("spec", "replicas"), 1)
 
 
 def _scaler(workload: Workload, scaler: Object) -> Iterator[Finding]:
@@ -75,11 +112,12 @@ def _scaler(workload: Workload, scaler: Object) -> Iterator[Finding]:
     if number(least, 1) > number(most, 0):
         fix = "raise maxReplicas, or lower minReplicas"
         yield scaler.finding(("spec", "minReplicas"), least, f"maxReplicas is {shown(most)}", fix)
-    replicas = workload.object.value("spec", "replicas")
-    if replicas is not None:
+    sized = _sized(workload)
+    replicas = sized.value("spec", "replicas")
+    if replicas is not None and not sized.value("metadata", "uid"):  # one that the API server tells has it always
         fix = "remove it: the autoscaler owns the size"
         expected = f"{scaler} sets it, and every apply would set it back"
-        yield workload.object.finding(("spec", "replicas"), replicas, expected, fix)
+        yield sized.finding(("spec", "replicas"), replicas, expected, fix)
     yield from _utilization(workload, scaler)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from lmservice.manifests.finding import Finding
-from lmservice.manifests.objects import Object, Path, mapping, selects, shown
+from lmservice.manifests.objects import Object, Path, mapping, selects, shown, told
 from lmservice.manifests.workload import KINDS, Workload, labels, running_pods
 
 _SELECTORS: dict[str, Path] = {
@@ -15,15 +15,30 @@ _SELECTORS: dict[str, Path] = {
 
 
 def judge(objects: Sequence[Object]) -> Iterator[Finding]:
-    """Every selector, and every autoscaler's target."""
+    """Every selector, every autoscaler's target, and that nothing is there twice."""
     pods = running_pods(objects)
     for each in objects:
         if each.kind in _SELECTORS:
             yield from _selector(each, pods)
-        if each.kind in KINDS:
+        if each.kind in KINDS and not each.mapping("spec", "workloadRef"):
             yield from _own(each)
         if each.kind == "HorizontalPodAutoscaler":
             yield from _target(each, objects)
+    yield from _twice(objects)
+
+
+def _twice(objects: Sequence[Object]) -> Iterator[Finding]:
+    """Objects that are one to the API server."""
+    seen: dict[tuple[str, ...], Object] = {}
+    for each in objects:
+        key = (str(each.value("apiVersion")).partition("/")[0], each.kind, each.namespace, each.name)
+        if each.value("metadata", "name") is None:  # the API server makes another one of it each time
+            continue
+        if key in seen:
+            expected = f"{seen[key].file} has one as well, and whichever is applied last counts"
+            fix = "remove one; check the environments one at a time"
+            yield each.finding(("metadata", "name"), each.name, expected, fix)
+        seen.setdefault(key, each)
 
 
 def _selector(of: Object, pods: Sequence[Object]) -> Iterator[Finding]:
@@ -33,7 +48,7 @@ def _selector(of: Object, pods: Sequence[Object]) -> Iterator[Finding]:
     beside = [each for each in pods if of.beside(each)]
     if given and not any(selects(selector, labels(each)) for each in beside):
         found = ", ".join(f"{key}={value}" for key, value in (given.get("matchLabels") or given).items())
-        have = "; ".join(f"{each} has {_told(labels(each))}" for each in beside) or "there is none"
+        have = "; ".join(f"{each} has {told(labels(each))}" for each in beside) or "there is none"
         yield of.finding(path, found, f"no pod of the manifests has these labels: {have}", "select those of the pods")
 
 
@@ -61,10 +76,6 @@ def spread(workload: Workload) -> Iterator[Finding]:
     for path, constraint in workload.object.entries(*workload.pod, "topologySpreadConstraints"):
         selector = mapping(constraint.get("labelSelector"))
         if selector and not workload.selected_by(selector):
-            found = _told(mapping(selector.get("matchLabels")))
-            have = f"the pods have {_told(workload.labels)}"
+            found = told(mapping(selector.get("matchLabels")))
+            have = f"the pods have {told(workload.labels)}"
             yield workload.object.finding((*path, "labelSelector"), found, have, "select those: else nothing is spread")
-
-
-def _told(given: object) -> str:
-    return ", ".join(f"{key}={value}" for key, value in mapping(given).items()) or "no label"

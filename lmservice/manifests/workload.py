@@ -17,6 +17,7 @@ _PODS: dict[str, Path] = {
     "Pod": (),
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
 }
+_HOOKS = ("helm.sh/hook", "argocd.argoproj.io/hook")
 _NAME_LABELS = ("app.kubernetes.io/name", "app")
 
 
@@ -69,6 +70,17 @@ class Workload:
         ports = self.object.entries(*self.container, "ports")
         return {str(port["name"]): port.get("containerPort") for _, port in ports if port.get("name")}
 
+    @cached_property
+    def beside(self) -> set[Any]:
+        """Names and numbers of the ports of the pod's other containers, which stand beside the service's."""
+        ports: set[Any] = set()
+        for kind in ("containers", "initContainers"):
+            for path, _ in self.object.entries(*self.pod, kind):
+                if path != self.container:
+                    each = [port for _, port in self.object.entries(*path, "ports")]
+                    ports |= {str(port[key]) for port in each for key in ("name", "containerPort") if key in port}
+        return ports
+
     def port(self, value: Any) -> Any:
         """The number of a port that is given by number or by name; None where there is none of that name."""
         return self.ports.get(value) if isinstance(value, str) else value
@@ -107,13 +119,19 @@ def find(
 
     Those count that carry its name, or else those that set `LM_` variables, or else the only one.
     """
-    known = [each for each in objects if each.kind in (*KINDS, "Pod")]
+    known = [each for each in objects if _may_serve(each)]
     wanted = name.lower().translate(str.maketrans("._", "--"))
     mine = [each for each in known if _is_named(each, wanted)] or [each for each in known if _runs_lmservice(each)]
     for each in mine or (known if len(known) == 1 else []):
         yield _workload(each, wanted, objects, settings_class, outside)
     if not mine and len(known) != 1:
         yield _none(wanted, known, objects)
+
+
+def _may_serve(of: Object) -> bool:
+    """Neither a hook, such as a chart's test, nor a Rollout that takes over the pods of a Deployment."""
+    hook = any(name in of.mapping("metadata", "annotations") for name in _HOOKS)
+    return of.kind in (*KINDS, "Pod") and not hook and not of.mapping("spec", "workloadRef")
 
 
 def _is_named(of: Object, wanted: str) -> bool:

@@ -29,6 +29,17 @@ def spoilt(changes: dict[str, Any]) -> Rendering:
     return rendering
 
 
+def route(port: int) -> dict[str, Any]:
+    """One of the Gateway API, to a port of the Service."""
+    backends = [{"name": "shop", "port": port}]
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": "shop", "namespace": "shop"},
+        "spec": {"rules": [{"backendRefs": backends}]},
+    }
+
+
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     # the environment
     "a misspelt variable": (
@@ -258,6 +269,62 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         ("PodMonitor shop: spec.podMetricsEndpoints[0].port is http, but LM_MANAGEMENT_PORT is 8002: "
         "set it to management"),
     ),
+    "the node's network": (
+        {f"{POD}/hostNetwork": True},
+        "spec.hostNetwork is true, but its ports would be the node's: no new pod could start beside an old one",
+    ),
+    "a NetworkPolicy that keeps the monitoring out": (
+        {"NetworkPolicy/spec/ingress/1": GONE},
+        ("NetworkPolicy shop: spec.ingress is without a rule for it, but PodMonitor shop scrapes LM_MANAGEMENT_PORT "
+        "8002: it does not get in: add a rule for port 8002"),
+    ),
+    "an HTTPRoute to management": (
+        {"HTTPRoute": route(8002)},
+        "HTTPRoute shop: spec.rules[0].backendRefs[shop].port is 8002, but LM_MANAGEMENT_PORT is 8002: lead it to",
+    ),
+    "an HTTPRoute to a port that its Service does not have": (
+        {"HTTPRoute": route(8081)},
+        "spec.rules[0].backendRefs[shop].port is 8081, but Service shop has 80: name a port that it has",
+    ),
+    "a Service that leads to the pods of a job": (
+        {
+            "Service/spec/ports/0/targetPort": 8081,
+            "CronJob": {
+                "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "report", "namespace": "shop"},
+                "spec": {"jobTemplate": {"spec": {"template": {
+                    "metadata": {"labels": {"app.kubernetes.io/name": "shop"}},
+                    "spec": {"containers": [{"name": "report", "image": "report:1"}]},
+                }}}},
+            },
+        },
+        "Service shop: spec.selector is app.kubernetes.io/name=shop, but the pods of CronJob report have these labels",
+    ),
+    "a ServiceMonitor of the service port": (
+        {
+            "Service/metadata/labels": {"app": "shop"},
+            "ServiceMonitor": {
+                "apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor",
+                "metadata": {"name": "shop", "namespace": "shop"},
+                "spec": {"selector": {"matchLabels": {"app": "shop"}}, "endpoints": [{"port": "http"}]},
+            },
+        },
+        ("ServiceMonitor shop: spec.endpoints[0].port is http, but Service shop leads it to 8081, and "
+        "LM_MANAGEMENT_PORT is 8002: use a PodMonitor, or a Service of its own that leads to that port alone"),
+    ),
+    "annotations that name the service port": (
+        {"Deployment/spec/template/metadata/annotations":
+            {"prometheus.io/scrape": "true", "prometheus.io/port": "8081"}},
+        "template.metadata.annotations[prometheus.io/port] is 8081, but LM_MANAGEMENT_PORT is 8002: set it to",
+    ),
+    "annotations that name another path": (
+        {"Deployment/spec/template/metadata/annotations":
+            {"prometheus.io/scrape": "true", "prometheus.io/path": "/prometheus"}},
+        "annotations[prometheus.io/path] is /prometheus, but the metrics are at /metrics",
+    ),
+    "a ConfigMap of another namespace": (
+        {"ConfigMap/metadata/namespace": "other"},
+        "envFrom[0].configMapRef.name is shop, but that ConfigMap is in namespace other: put it in shop",
+    ),
     "a PodMonitor of the wrong path": (
         {"PodMonitor/spec/podMetricsEndpoints/0/path": "/prometheus"},
         "path is /prometheus, but the metrics are at /metrics",
@@ -322,6 +389,43 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "pods that are spread by labels they do not have": (
         {f"{POD}/topologySpreadConstraints/0/labelSelector/matchLabels": {"app": "shop"}},
         "topologySpreadConstraints[0].labelSelector is app=shop, but the pods have app.kubernetes.io/name=shop",
+    ),
+    "a rollout that is paused": (
+        {"Deployment/spec/paused": True},
+        "spec.paused is true, but no release would replace a pod: remove it",
+    ),
+    "a rollout by hand": (
+        {
+            "Deployment/kind": "StatefulSet", "Deployment/spec/strategy": GONE,
+            "Deployment/spec/updateStrategy": {"type": "OnDelete"},
+            "HorizontalPodAutoscaler/spec/scaleTargetRef/kind": "StatefulSet",
+        },
+        "spec.updateStrategy.type is OnDelete, but a release replaces no pod until somebody deletes it",
+    ),
+    "a canary with fewer pods": (
+        {
+            "Deployment/kind": "Rollout", "Deployment/apiVersion": "argoproj.io/v1alpha1",
+            "Deployment/spec/strategy": {"canary": {"maxUnavailable": "25%"}},
+            "HorizontalPodAutoscaler/spec/scaleTargetRef/kind": "Rollout",
+        },
+        "spec.strategy.canary.maxUnavailable is 25%, but each release would serve with fewer pods",
+    ),
+    # what is written as text
+    "a grace period that is quoted": (
+        {f"{POD}/terminationGracePeriodSeconds": "60"},
+        'terminationGracePeriodSeconds is "60", but the API server takes no text there: remove the quotes',
+    ),
+    "a container's port that is quoted": (
+        {f"{C}/ports/0/containerPort": "8081"},
+        'ports[http].containerPort is "8081", but the API server takes no text there',
+    ),
+    "a probe's port that is quoted": (
+        {f"{C}/livenessProbe/httpGet/port": "8002"},
+        'livenessProbe.httpGet.port is "8002", but the API server takes no text there',
+    ),
+    "a flag that is quoted": (
+        {f"{C}/securityContext/readOnlyRootFilesystem": "true"},
+        'readOnlyRootFilesystem is "true", but the API server takes no text there',
     ),
     # the container
     "an image without a tag": (
