@@ -85,16 +85,22 @@ class Process:
 
     def cpu_of_all(self) -> tuple[float, float]:
         """The same, of the process and those that it has started and that run."""
-        pid = self._popen.pid
-        started = [each for tasks in Path(f"/proc/{pid}/task").glob("*/children") for each in tasks.read_text().split()]
-        figures = [_cpu(each) for each in (pid, *map(int, started))]
+        figures = [_cpu(each) for each in self._all()]
         return sum(user for user, _ in figures), sum(system for _, system in figures)
 
     def memory(self) -> Memory:
         """What the kernel says it holds now."""
-        text = Path(f"/proc/{self._popen.pid}/smaps_rollup").read_text()
-        kib = {name: int(value) for name, value in re.findall(r"^(Rss|Pss): +(\d+) kB", text, re.MULTILINE)}
-        return Memory(rss=kib["Rss"] / 1024, pss=kib["Pss"] / 1024)
+        return _memory(self._popen.pid)
+
+    def memory_of_all(self) -> Memory:
+        """The same, of the process and those that it has started and that run."""
+        figures = [_memory(each) for each in self._all()]
+        return Memory(rss=sum(each.rss for each in figures), pss=sum(each.pss for each in figures))
+
+    def _all(self) -> list[int]:
+        pid = self._popen.pid
+        started = [each for tasks in Path(f"/proc/{pid}/task").glob("*/children") for each in tasks.read_text().split()]
+        return [pid, *map(int, started)]
 
     def _answers(self, request: bytes) -> bool:
         try:
@@ -103,6 +109,12 @@ class Process:
                 return connection.makefile("rb").readline().startswith(b"HTTP/1.1 200")
         except ConnectionError:
             return False
+
+
+def _memory(pid: int) -> Memory:
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    kib = {name: int(value) for name, value in re.findall(r"^(Rss|Pss): +(\d+) kB", text, re.MULTILINE)}
+    return Memory(rss=kib["Rss"] / 1024, pss=kib["Pss"] / 1024)
 
 
 def _cpu(pid: int) -> tuple[float, float]:

@@ -89,11 +89,22 @@ def service(workers: int, log: Path) -> Iterator[Process]:
         process.wait(10)
 
 
-def measure(rounds: int) -> list[Row]:
-    """Both services run, and take each load in turn."""
+def measure(rounds: int) -> tuple[list[Row], list[Row]]:
+    """Both services run, and take each load in turn; then, what they hold."""
     with ExitStack() as running, tempfile.TemporaryDirectory() as logs:
         services = {each: running.enter_context(service(each, Path(logs) / str(each))) for each in WORKERS}
-        return [row for name, path in ENDPOINTS.items() for row in measured(services, name, path, rounds)]
+        rates = [row for name, path in ENDPOINTS.items() for row in measured(services, name, path, rounds)]
+        held = {each: process.memory_of_all() for each, process in services.items()}
+    return rates, [
+        {
+            "workers": each,
+            "processes": 1 if each == 1 else each + 1,
+            "RSS, MiB": memory.rss,
+            "PSS, MiB": memory.pss,
+            "PSS, times one": memory.pss / held[1].pss,
+        }
+        for each, memory in held.items()
+    ]
 
 
 def measured(services: dict[int, Process], name: str, path: str, rounds: int) -> list[Row]:
@@ -143,10 +154,11 @@ def main() -> int:
     options = parser(__doc__)
     options.add_argument("--rounds", type=int, default=ROUNDS, help="of each service (default %(default)s)")
     given = options.parse_args()
-    rows = measure(given.rounds)
+    rows, held = measure(given.rounds)
     stopped = asyncio.run(stops())
     tables = [
         Table(f"Medians of {given.rounds} rounds:", rows),
+        Table("Memory after that load, of all processes of the service:", held),
         Table("Failures and requests served over a stop:", stopped),
     ]
     report = Report("workers", "Workers", SETTING, tables, broken(rows, stopped), current().versions())
