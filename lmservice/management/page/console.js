@@ -177,7 +177,7 @@ function drawHead(now) {
   show("which", h("span", { class: info.environment === "production" ? "production" : "" }, info.environment),
     h("span", {}, "version ", h("b", {}, info.version || "unknown")),
     info.revision && h("span", {}, "revision ", h("code", {}, info.revision.slice(0, 12))), h("span", {}, "instance ", h("b", {}, info.instance)),
-    picture.workers && h("span", {}, plural(picture.workers.length, "worker")),
+    picture.workers && picture.workers.length > 0 && h("span", {}, plural(picture.workers.length, "worker")),
     h("span", {}, "up ", age(now - moment(info.started_at))));
   const word = down.length ? "not ready" : state;
   const spoken = `${info.name} is ${word}`;
@@ -224,8 +224,8 @@ const attemptsOf = (job) => `attempt ${job.attempts} of ${job.attempts_allowed}`
 
 function drawWorkers() {
   const { workers } = seen.picture;
-  $("workers-section").hidden = !workers;
-  if (!workers) return;
+  $("workers-section").hidden = !workers || !workers.length;
+  if ($("workers-section").hidden) return;
   show("workers-note", `${workers.filter((each) => each.ready).length} of ${workers.length} ready`);
   show("workers", table("", "Workers", [["Worker"], ["State"], ["per s", "n"], ["in flight", "n"], ["Loop lag", "n wide"], ["pid", "n"]], workers.map((each) => h("tr", {},
     h("th", { scope: "row" }, String(each.worker)),
@@ -242,8 +242,8 @@ function drawIcon(colour) {
 const PHASES = [["drain_delay", "accepting until nobody sends any more"], ["drain", "finishing what is in flight"], ["cleanup", "clean-up"]];
 function drawDrain(now) {
   const { drain, traffic } = seen.picture;
-  $("drain").hidden = !drain;
-  if (!drain) return;
+  $("drain").hidden = !drain || seen.state === "failed"; // a start that fails drains nothing
+  if ($("drain").hidden) return;
   const reached = PHASES.findIndex(([name]) => name === drain.phase);
   const phases = h("ol", { class: "phases" }, PHASES.map(([name, said], index) => {
     const passed = now - drain.phase_since;
