@@ -14,6 +14,17 @@ class ExitCode(IntEnum):
     FORCED = 130
 
 
+LONGEST_SPOKEN = 500
+"""How many characters of any error people are shown."""
+
+
+def spoken(error: BaseException) -> str:
+    """An error's kind and message in one line, cut off where it is longer than people read."""
+    kind, message = type(error).__name__, " ".join(str(error).split())
+    line = f"{kind}: {message}" if message else kind
+    return line if len(line) <= LONGEST_SPOKEN else f"{line[: LONGEST_SPOKEN - 1]}…"
+
+
 class LmserviceError(Exception):
     """The root of lmservice's errors: a message for people, one line for each problem, and an exit code."""
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from starlette.datastructures import State
 
 from lmservice.callables import Registered
+from lmservice.errors import spoken
 
 REMEMBERED = 60
 """How many polls of each check are remembered."""
@@ -64,6 +65,7 @@ class Watch:
     Attributes:
         status: `unknown`, `up` or `down`.
         error: what the last poll failed with, by its kind.
+        failure: the same with its message, which is not for everybody.
         polls: the last ones, the latest last.
         since: when the status last changed, in seconds since the epoch; 0 before its first result.
     """
@@ -71,7 +73,7 @@ class Watch:
     def __init__(self, check: Check) -> None:
         self.check = check
         self.status = "unknown"
-        self.error = ""
+        self.error = self.failure = ""
         self.polls: deque[Poll] = deque(maxlen=REMEMBERED)
         self.since = 0.0
         self._in_a_row = 0
@@ -112,7 +114,7 @@ class Watch:
         self.polls.append(Poll(time.time(), time.monotonic() - self._began, error))
         agrees = self.status == ("up" if well else "down")
         self._in_a_row = 0 if agrees else self._in_a_row + 1
-        self.error = error
+        self.error, self.failure = error, spoken(cause) if cause is not None else error
         enough = 1 if well and self.status == "unknown" else self.check.successes if well else self.check.failures
         if not agrees and (self._in_a_row >= enough):
             self._turn("up" if well else "down", cause)

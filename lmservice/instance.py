@@ -106,6 +106,8 @@ class Instance:
         self.heartbeat = Heartbeat(settings.liveness_stall)
         self.loop: asyncio.AbstractEventLoop
         self.exit_code = ExitCode.CLEAN
+        self.failure = ""
+        """Why the start failed."""
         self.leaving = False
         """Whether the clean-up has begun: from here on nothing changes how it ends."""
         self._state: dict[str, Any] = {"settings": settings, "lifecycle": self.lifecycle}
@@ -318,7 +320,7 @@ class Instance:
         if not isinstance(error, StartError):
             error = StartError(f"the service could not start: {type(error).__name__}: {error}")
             error.__cause__ = start.exception()
-        self.exit_code = ExitCode.START_FAILED
+        self.exit_code, self.failure = ExitCode.START_FAILED, str(error)
         self.lifecycle.advance(State.FAILED)
         cause = error.__cause__
         told = cause is None or isinstance(cause, LmserviceError)  # a message that was written for people

@@ -25,8 +25,8 @@ from lmservice.traffic import Traffic
 
 MOST_WAITING = 30
 """How many requests in flight are told apart, the oldest first, and how many connections."""
-PRIVATE = frozenset(("path", "request_id", "peer"))
-"""What comes from clients: for those alone who may look inside."""
+PRIVATE = frozenset(("path", "request_id", "peer", "failure", "problems"))
+"""What comes from clients, and the messages of errors, which may name anything: for those who may look inside."""
 
 
 class Observed(Protocol):
@@ -38,6 +38,7 @@ class Observed(Protocol):
     heartbeat: Heartbeat
     metrics: Metrics
     started_at: float
+    failure: str
     phase: str
     phase_since: float
 
@@ -104,6 +105,7 @@ class Observation:
         down = [watch.check.name for watch in self._watches if watch.takes_down]
         return {
             "state": lifecycle.state.value,
+            "failure": instance.failure or (lifecycle.cause.failure if lifecycle.cause else ""),
             "since": lifecycle.since,
             "ready": instance.ready,
             "unready_for": down if lifecycle.state is State.READY else [],
@@ -112,9 +114,7 @@ class Observation:
     def _startup(self) -> dict[str, Any]:
         startup = self._instance.startup
         if startup is None:
-            pending = {"status": "pending", "attempts": 0, "seconds": 0.0, "began": 0.0}
-            jobs = [{"name": job.name, **pending, "after": list(job.after)} for job in self._instance.service.jobs]
-            return {"jobs": jobs, "critical_path": [], "limit": self._instance.settings.startup_timeout}
+            startup = Startup(self._instance.service.jobs, {})
         jobs = startup.chart()
         done = all(job["status"] == "done" for job in jobs)
         path = startup.critical_path() if done else []
@@ -184,7 +184,7 @@ class Observation:
 
 
 def without_private(found: Any) -> Any:
-    """The same picture without what comes from clients: paths, request ids, addresses."""
+    """The same without what is private: paths, request ids, addresses, the messages of errors."""
     if isinstance(found, dict):
         return {name: without_private(each) for name, each in found.items() if name not in PRIVATE}
     return [without_private(each) for each in found] if isinstance(found, list) else found
@@ -196,10 +196,11 @@ def _unfinished(tasks: set[asyncio.Task[None]]) -> int:
 
 def _check(watch: Watch) -> dict[str, Any]:
     polls = [[round(poll.at, 1), round(poll.seconds, 4), poll.error] for poll in list(watch.polls)]
-    return {"name": watch.check.name, **watch.report(), "since": watch.since, "polls": polls}
+    return {"name": watch.check.name, **watch.report(), "failure": watch.failure, "since": watch.since, "polls": polls}
 
 
 def _job(schedule: Any) -> dict[str, Any]:
     report = schedule.report()
     began = rfc3339(schedule.began) if schedule.began is not None else None
-    return {"name": schedule.job.name, "every": schedule.job.every, **report, "began": began}
+    job = {"name": schedule.job.name, "every": schedule.job.every}
+    return {**job, **report, "failure": schedule.failure, "began": began}

@@ -21,6 +21,7 @@ from starlette.datastructures import State
 
 from lmservice import context, names
 from lmservice.callables import Registered
+from lmservice.errors import spoken
 from lmservice.lifecycle import Lifecycle
 from lmservice.metrics import Durations, Metrics, Samples
 from lmservice.timestamps import rfc3339
@@ -57,6 +58,7 @@ class Schedule:
         skipped: how many periods a run took that was longer than one.
         last_success: when a run last succeeded, in seconds since the epoch.
         last_error: what the last run failed with, by its kind; None where it succeeded.
+        failure: the same with its message, which is not for everybody; '' where it succeeded.
         seconds: how long the last run took.
     """
 
@@ -68,6 +70,7 @@ class Schedule:
         self.skipped = 0
         self.last_success: float | None = None
         self.last_error: str | None = None
+        self.failure = ""
         self.seconds: float | None = None
         self.began: float | None = None
         """When the last run began, in seconds since the epoch."""
@@ -144,10 +147,11 @@ class Schedule:
         self._observe(seconds)
         values = {"job": self.job.name, "seconds": round(seconds, 6)}
         if outcome == "success":
-            self.last_success, self.last_error = time.time(), None
+            self.last_success, self.last_error, self.failure = time.time(), None, ""
             _log.debug("lmservice.periodic_job_done", extra=values)
             return
         self.last_error = type(error).__name__ if error is not None else None
+        self.failure = spoken(error) if error is not None else ""
         if outcome == "failure":
             _log.error("lmservice.periodic_job_failed", exc_info=error, extra=values)
 

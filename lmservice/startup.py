@@ -18,7 +18,7 @@ from starlette.datastructures import State
 
 from lmservice import context
 from lmservice.callables import Kind, Registered
-from lmservice.errors import ServiceDefinitionError, StartError
+from lmservice.errors import ServiceDefinitionError, StartError, spoken
 
 CANCEL_PATIENCE = 1.0
 """How long jobs that were cancelled are waited for, in seconds."""
@@ -62,6 +62,7 @@ class Run:
     Attributes:
         began: when it began, in seconds since the start-up jobs did.
         seconds: how long it took, once it is done or has failed.
+        failure: what its last attempt failed with; '' where it has not.
     """
 
     def __init__(self, job: Job) -> None:
@@ -71,6 +72,7 @@ class Run:
         self.attempts = 0
         self.began = 0.0
         self.seconds = 0.0
+        self.failure = ""
         self.done = asyncio.Event()
 
     def report(self, running_for: float) -> dict[str, Any]:
@@ -139,10 +141,17 @@ class Startup:
         return {name: run.report(running_for) for name, run in self.runs.items()}
 
     def chart(self) -> list[dict[str, Any]]:
-        """Each job as `report` has it, with when it began, in seconds since the first, and what it comes after."""
+        """Each job as `report` has it, with when it began, in seconds since the first, and what else is known of it."""
         report = self.report()
         return [
-            {"name": name, **report[name], "began": round(run.began, 6), "after": list(run.job.after)}
+            {
+                "name": name,
+                **report[name],
+                "began": round(run.began, 6),
+                "after": list(run.job.after),
+                "attempts_allowed": run.job.attempts,
+                "failure": run.failure,
+            }
             for name, run in self.runs.items()
         ]
 
@@ -214,24 +223,29 @@ class Startup:
         run.seconds = self._clock() - self._began - run.began
 
     async def _attempts(self, run: Run) -> Any:
-        run.attempts = 1
         began = asyncio.get_running_loop().time()
         try:
-            return await self._attempt(run.job)
+            return await self._attempt(run)
         except Exception as error:
             if run.job.attempts == 1:
                 raise
             first = error
         from lmservice.retrying import INITIAL, LONGEST, Backoff, Rules  # noqa: PLC0415 - costs every start what few need
 
-        async def again() -> Any:
-            run.attempts += 1
-            return await self._attempt(run.job)
-
         rules = Rules(lambda _error: True, run.job.attempts, None, Backoff(INITIAL, LONGEST))
-        return await rules.resume(first, began, again, partial(_log_retry, run))
+        return await rules.resume(first, began, partial(self._attempt, run), partial(_log_retry, run))
 
-    async def _attempt(self, job: Job) -> Any:
+    async def _attempt(self, run: Run) -> Any:
+        run.attempts += 1
+        try:
+            value = await self._value(run.job)
+        except Exception as error:
+            run.failure = spoken(error)
+            raise
+        run.failure = ""
+        return value
+
+    async def _value(self, job: Job) -> Any:
         if job.registered.kind is not Kind.GENERATOR:
             return await job.registered.call(self._state)
         holder = _Holder(job, self._state, self.broken)

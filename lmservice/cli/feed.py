@@ -13,6 +13,10 @@ SILENCE = 10.0
 """How long an instance may say nothing before it counts as gone, in seconds."""
 AGAIN = 1.0
 """When an instance that went away is asked again, in seconds."""
+MOST_BODY = 65_536
+"""How much of an answer that is no stream is read, in bytes."""
+EVENTS = "text/event-stream"
+STRANGER = "this is no management listener; give its URL, whose port is LM_MANAGEMENT_PORT (8002)"
 
 
 class Feed:
@@ -56,17 +60,19 @@ class Feed:
                 self._read()
                 self.problem = "" if self.ended else "it ended the stream"
             except (OSError, http.client.HTTPException, ValueError) as error:
-                self.problem = " ".join(str(error).split()) or type(error).__name__
+                self.problem = _reason(error)
             self.heard.set()
             self._done.wait(AGAIN)
 
     def _read(self) -> None:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=SILENCE)
         try:
-            connection.request("GET", "/events", headers={"Accept": "text/event-stream"})
+            connection.request("GET", "/events", headers={"Accept": EVENTS})
             response = connection.getresponse()
-            if response.status != http.client.OK:
-                raise ValueError(f"it answered {response.status}: {_detail(response.read())}")
+            if response.status != http.client.OK or response.getheader("content-type", "").split(";")[0] != EVENTS:
+                lost = response.status in (http.client.OK, http.client.NOT_FOUND)
+                said = STRANGER if lost else _detail(response.read(MOST_BODY))
+                raise ValueError(f"it answered {response.status}: {said}")
             for name, data in _events(response):
                 self._take(name, data)
                 if self._done.is_set():
@@ -89,7 +95,13 @@ def _detail(body: bytes) -> str:
     try:
         return str(json.loads(body)["detail"])
     except (ValueError, KeyError, TypeError):
-        return "no event stream"
+        return STRANGER
+
+
+def _reason(error: Exception) -> str:
+    """Why an instance says nothing, in words."""
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return " ".join(said.split()) or type(error).__name__
 
 
 def _events(response: http.client.HTTPResponse) -> Iterator[tuple[str, dict[str, Any]]]:

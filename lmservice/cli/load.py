@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 import h11
 
@@ -30,6 +31,7 @@ class Load:
     Attributes:
         timeout: how long a response may take, in seconds.
         served: how many were answered whole, below 500.
+        missed: how many of them with 404.
         refused: connections refused, before anything was sent on them: no loss once a listener is closed, …
         refused_early: … but one as long as the service must accept.
         losses: by their kind, how many of the rest.
@@ -42,6 +44,7 @@ class Load:
     path: str
     timeout: float
     served: int = 0
+    missed: int = 0
     refused: int = 0
     accepting: bool = True
     losses: Counter[str] = field(default_factory=Counter)
@@ -86,6 +89,7 @@ class Load:
                 self._lost(f"answered {status}")
             else:
                 self.served += 1
+                self.missed += status == HTTPStatus.NOT_FOUND
             if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
                 return
             connection.start_next_cycle()

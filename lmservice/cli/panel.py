@@ -1,7 +1,7 @@
 """What `lmservice top` draws, with rich: a line for each of many instances, and all of the first one in trouble."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -59,7 +59,8 @@ def _overview(feeds: Sequence[Feed], *, narrow: bool) -> Table:
         row: list[str | Text] = [Text(name), _said(feed)]
         row += _figures(feed.picture["traffic"]["all"]) if feed.picture and not feed.problem else ["", "", "", ""]
         if not narrow:
-            row += [duration(feed.picture["event_loop"]["lag"]) if feed.picture else "", Text(feed.url)]
+            where = Text(f"{feed.url}: {feed.problem}", "red") if feed.problem else Text(feed.url)
+            row += [duration(feed.picture["event_loop"]["lag"]) if feed.picture and not feed.problem else "", where]
         table.add_row(*row)
     return table
 
@@ -73,11 +74,13 @@ def _instance(feed: Feed, width: int) -> list[RenderableType]:
     if not feed.picture:
         return [Text.assemble(_said(feed), f"  {feed.url}: {feed.problem}")]
     picture, narrow = feed.picture, width < NARROW
-    parts: list[RenderableType] = [_head(feed)]
+    parts: list[RenderableType] = [_head(feed), *_failures(picture)]
     if picture["drain"] is not None and feed.ended is None:
         parts.append(_drain(picture))
     if picture["state"] in ("starting", "failed"):
         parts.append(_startup(picture["startup"], narrow=narrow))
+    if picture.get("workers"):
+        parts.append(_workers(picture["workers"], narrow=narrow))
     parts += [_traffic(picture["traffic"], narrow=narrow), _event_loop(picture)]
     parts += [part for part in (_checks(picture), _periodic(picture), _clients(picture)) if part.row_count]
     if picture["slowest"]:
@@ -98,6 +101,30 @@ def _head(feed: Feed) -> Text:
     if feed.problem:
         text.append(f"  {feed.problem}; this is from {age(max(0.0, time.time() - picture['at']))} ago", style="red")
     return text
+
+
+def _failures(picture: dict[str, Any]) -> Iterator[Text]:
+    """Why it does not come up, or stops by itself; nothing where it does neither, or it is not for this peer."""
+    if picture.get("failure"):
+        yield Text(picture["failure"], style="red")
+    for job in picture["startup"]["jobs"]:
+        if job["status"] == "running" and job.get("failure"):
+            yield Text(f"{job['name']}, attempt {_attempts(job)}: {job['failure']}", style="yellow")
+
+
+def _attempts(job: dict[str, Any]) -> str:
+    return f"{job['attempts']} of {job['attempts_allowed']}"
+
+
+def _workers(workers: Iterable[dict[str, Any]], *, narrow: bool) -> Table:
+    heads = [("worker", ""), ("", ""), ("req/s", "n"), ("in flight", "n"), ("pid", "n")]
+    table = _table(*heads, *([] if narrow else [("lag", "n")]))
+    for each in workers:
+        word = "not ready" if each["state"] == "ready" and not each["ready"] else each["state"]
+        more = [] if narrow else [duration(each["lag"])]
+        said = Text(word, _COLOURS.get(word, "red"))
+        table.add_row(str(each["worker"]), said, f"{each['rate']:.1f}", str(each["in_flight"]), str(each["pid"]), *more)
+    return table
 
 
 def _drain(picture: dict[str, Any]) -> Text:
@@ -125,7 +152,8 @@ def _startup(startup: dict[str, Any], *, narrow: bool) -> Table:
         pending = job["status"] == "pending"
         style = {"done": "green", "running": "blue", "failed": "red"}.get(job["status"], "dim")
         drawn = Text(" " * before + "█" * length if not pending else "", style=style)
-        table.add_row(Text(job["name"]), drawn, "waits" if pending else duration(job["seconds"]))
+        tries = f" {_attempts(job)}" if job["attempts"] > 1 else ""
+        table.add_row(Text(job["name"]), drawn, "waits" if pending else f"{duration(job['seconds'])}{tries}")
     return table
 
 
@@ -154,7 +182,12 @@ def _checks(picture: dict[str, Any]) -> Table:
         for _, _, error in check["polls"][-20:]:
             polls.append("█" if error else "▂", style="red" if error else "green")
         style = {"up": "green", "down": "red"}.get(check["status"], "")
-        table.add_row(Text(check["name"]), Text(check["status"], style), polls, Text(check.get("error", ""), "red"))
+        table.add_row(
+            Text(check["name"]),
+            Text(check["status"], style),
+            polls,
+            Text(check.get("failure") or check.get("error", ""), "red"),
+        )
     return table
 
 

@@ -200,18 +200,20 @@ class _Trial:
             return None
 
     def _tell(self, load: Load, before: int, seconds: float) -> None:
-        how = "SIGTERM" if self._options.signal else "/stop"
+        how, path = "SIGTERM" if self._options.signal else "/stop", self._options.path
         print(  # noqa: T201 - the command's output
-            f"{self._options.target}: {self._options.clients} clients of GET {self._options.path}: {before}"
+            f"{self._options.target}: {self._options.clients} clients of GET {path}: {before}"
             f" answered before {how}, {load.served - before} in the {seconds:.1f} s after it"
         )
+        if load.missed and load.missed == load.served:
+            print(f"every answer was 404: name a path of the service by --path to try more of it than {path}")  # noqa: T201
 
     def _findings(self, load: Load, began: float, code: int | None) -> list[str]:
         findings = []
         for kind, count in load.losses.items():
             when = load.first[kind] - began
             place = f"the first {when:.2f} s after the stop began" if when >= 0 else "from before the stop on"
-            findings.append(f"{count} requests: {kind} ({place}){_hint(kind)}")
+            findings.append(f"{count} request{'s' if count > 1 else ''}: {kind} ({place}){_hint(kind)}")
         if not load.served and not load.losses:
             findings.append("all: nothing was answered at all")
         report = self._events.get("lmservice.stopped", {})

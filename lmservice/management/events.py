@@ -86,7 +86,7 @@ class Events:
         observer = Observer(allowed=allowed)
         self._observers.add(observer)
         hello = {"info": self._introduce(), "allowed": allowed, "history": list(self._history)}
-        observer.greet(_event("hello", hello), self._told(self._last, allowed=allowed))
+        observer.greet(_event("hello", hello), self._told("picture", self._last, allowed=allowed))
         return Stream(observer, self._leave)
 
     async def _begin(self) -> None:
@@ -116,7 +116,7 @@ class Events:
                 continue
             for allowed in (True, False):
                 observers = [each for each in self._observers if each.allowed is allowed]
-                event = self._told(self._last, allowed=allowed) if observers else b""
+                event = self._told("picture", self._last, allowed=allowed) if observers else b""
                 for observer in observers:
                     observer.show(event)
 
@@ -143,17 +143,18 @@ class Events:
         remembered = {"all": traffic["all"], "routes": routes}
         self._history.append({"at": picture["at"], "traffic": remembered, "event_loop": picture["event_loop"]})
 
-    def _told(self, picture: dict[str, Any], *, allowed: bool) -> bytes:
-        return _event("picture", picture if allowed else without_private(picture))
+    def _told(self, name: str, data: dict[str, Any], *, allowed: bool) -> bytes:
+        return _event(name, data if allowed else without_private(data))
 
     def close(self, report: dict[str, Any] | None) -> None:
         """Tells every observer that the process ends, and ends their streams."""
         self._closed = True
         if self._observers:
             self._drawn()
-        end = _event("end", {"state": self._lifecycle.state.value, "report": report})
+        end = {"state": self._lifecycle.state.value, "report": report}
         for observer in self._observers:
-            observer.finish(self._told(self._last, allowed=observer.allowed) + end)
+            last = self._told("picture", self._last, allowed=observer.allowed)
+            observer.finish(last + self._told("end", end, allowed=observer.allowed))
 
 
 class Observer:

@@ -54,8 +54,43 @@ def test_an_instance_that_is_not_there_is_named_beside_those_that_are(service: A
     urls = [service.management_url, nobody]
     ended = lmservice("top", "--once", *urls, folder=tmp_path, settings={"COLUMNS": "120"})
     assert ended.code == 1
-    assert re.search(rf"{nobody} +no answer", ended.output), ended.output
+    assert re.search(rf"{nobody} +no answer .*{nobody}: Connection refused", ended.output), ended.output
     assert "ready" in ended.output
+
+
+def test_the_services_own_url_is_told_from_the_management_listeners(service: Any, tmp_path: Path) -> None:
+    ended = lmservice("top", "--once", service.url, folder=tmp_path, settings={"COLUMNS": "200"})
+    assert ended.code == 1
+    assert "it answered 404: this is no management listener" in " ".join(ended.output.split())
+
+
+FAILING = """
+import asyncio
+from lmservice import Service
+
+service = Service("failing", routes=[])
+attempts = []
+
+@service.startup_job(attempts=2)
+async def database(state):
+    attempts.append(None)
+    await asyncio.sleep(0 if len(attempts) == 1 else 60)
+    raise ConnectionRefusedError("db.intra refused")
+"""
+
+
+def test_a_start_that_fails_and_is_tried_again_says_why(start_process: Any, tmp_path: Path) -> None:
+    service = start_process(FAILING)
+    service.event("lmservice.startup_job_retry")
+    ended = lmservice("top", "--once", service.management_url, folder=tmp_path, settings={"COLUMNS": "100"})
+    assert re.search(r"database, attempt [12] of 2: ConnectionRefusedError: db.intra refused", ended.output)
+
+
+def test_each_of_several_workers_has_a_line(start_process: Any, tmp_path: Path) -> None:
+    service = start_process(SERVICE, settings={"LM_WORKERS": "2"}).wait_ready()
+    ended = lmservice("top", "--once", service.management_url, folder=tmp_path, settings={"COLUMNS": "100"})
+    for each in service.manage("/readyz")[1]["workers"]:
+        assert re.search(rf"{each['worker']} +ready +[\d.]+ +0 +{each['pid']}", ended.output), ended.output
 
 
 @pytest.mark.parametrize("url", ["https://localhost:8002", "http://", "http://localhost:port"])

@@ -62,6 +62,13 @@ def test_a_service_that_loses_nothing_passes(tmp_path: Path, how: tuple[str, ...
     code, said = verify(tmp_path, *how)
     assert (code, said.splitlines()[-1]) == (0, "PASS")
     assert "SIGTERM" in said if how else "/stop" in said
+    assert "every answer" not in said
+
+
+def test_a_path_that_the_service_does_not_have_is_pointed_out(tmp_path: Path) -> None:
+    code, said = verify(tmp_path, "--path", "/none")
+    assert (code, said.splitlines()[-1]) == (0, "PASS")
+    assert "every answer was 404: name a path" in said
 
 
 @pytest.mark.parametrize(

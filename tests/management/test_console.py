@@ -6,6 +6,7 @@ import signal
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,7 +59,7 @@ async def timetable(state):
 
 @service.health_check(interval=0.2)
 async def supplier():
-    raise ConnectionError
+    raise ConnectionError("supplier.intra")
 
 @service.periodic_job(every=1000)
 async def refresh(): ...
@@ -78,14 +79,14 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     """Opens the console of a service in a window of its own; whatever the page reports as an error fails the test."""
     contexts, errors = [], []
 
-    def opened(service: ServiceProcess, *, width: int = 1440, theme: str = "light") -> Any:
+    def opened(service: ServiceProcess, *, width: int = 1440, theme: str = "light", state: str = "ready") -> Any:
         context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 900})
         contexts.append(context)
         context.set_default_timeout(PATIENCE)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(service.management_url)
-        page.wait_for_selector("html[data-link=live][data-state=ready]")
+        page.wait_for_selector(f"html[data-link=live][data-state={state}]")
         return page
 
     yield opened
@@ -117,7 +118,7 @@ def test_it_shows_what_a_service_is_at(flights: ServiceProcess, visit: Any) -> N
     wait(page, "#routes", "/hello")
     wait(page, "#slowest", "/hello")
     wait(page, "#startup", "Critical path: database → timetable")
-    wait(page, "#checks", "ConnectionError")
+    wait(page, "#checks", "ConnectionError: supplier.intra")
     wait(page, "#checks", "down")
     wait(page, "#periodic", "refresh")
     wait(page, "#settings", "LM_SUPPLIER_TOKEN")
@@ -131,14 +132,52 @@ def test_it_shows_several_workers_as_one_and_which_of_them_a_request_is_with(sta
     service = start_process(PROGRAM, settings={"LM_WORKERS": "2"}).wait_ready()
     page = visit(service)
     wait(page, "#which", "2 workers")
+    wait(page, "#workers-note", "2 of 2 ready")
+    for worker in json.loads(urllib.request.urlopen(f"{service.management_url}/readyz", timeout=60).read())["workers"]:
+        wait(page, "#workers", str(worker["pid"]))
     wait(page, "#startup", "Critical path: database → timetable")
     wait(page, "#checks", "down")
     asking = service_request(service, "/slow/6")
     page.wait_for_function("() => /slow.6 worker [12]/.test(document.querySelector('#waiting').innerText)")
     page.click("#read-tasks")
-    wait(page, "#tasks", "health check supplier")
+    wait(page, "#tasks", "worker 1")
+    wait(page, "#tasks", "worker 2")
+    wait(page, "#tasks", "supervisor")
     asking.join(60)
     wait(page, "#slowest", "/slow/6 worker")
+
+
+STUBBORN = """
+import asyncio
+from pathlib import Path
+from lmservice import Service
+
+service = Service("stubborn", routes=[])
+attempts = []
+
+@service.startup_job(attempts=3)
+async def database(state):
+    attempts.append(None)
+    while len(attempts) == 3 and not Path("gate").exists():
+        await asyncio.sleep(0.02)
+    raise ConnectionRefusedError("db.intra refused")
+"""
+
+
+@pytest.mark.parametrize("allow", ["127.0.0.0/8", "10.9.9.9/32"])
+def test_a_start_that_fails_says_why_before_anything_else(
+    start_process: Any, visit: Any, tmp_path: Path, allow: str
+) -> None:
+    said = "db.intra refused" if allow == "127.0.0.0/8" else "told to peers in LM_MANAGEMENT_ALLOW"
+    settings = {"LM_MANAGEMENT_ALLOW": json.dumps([allow]), "LM_MANAGEMENT_HOST": "127.0.0.1"}
+    page = visit(start_process(STUBBORN, settings=settings), state="starting")
+    wait(page, "#failure", "database attempt 3 of 3")
+    wait(page, "#failure", said)
+    (tmp_path / "gate").touch()
+    wait(page, "#failure", "The start failed, exit code 3")
+    wait(page, "#failure", said)
+    assert ("db.intra" in page.content()) is (allow == "127.0.0.0/8")
+    assert page.locator("main > section:visible").first.get_attribute("id") == "failure"
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

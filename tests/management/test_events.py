@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -240,6 +241,75 @@ async def test_a_peer_that_may_not_look_inside_sees_no_path_no_request_id_and_no
         await asking
     assert set(picture["slowest"][0]) == {"at", "seconds", "method", "route", "status"}
     assert set(picture["traffic"]["waiting"][0]) == {"seconds", "method", "route", "answering"}
+
+
+REFUSED = """
+import asyncio
+from pathlib import Path
+from lmservice import Service
+
+service = Service("refused", routes=[])
+attempts = []
+
+@service.startup_job(attempts=2)
+async def database(state):
+    attempts.append(None)
+    while len(attempts) == 2 and not Path("gate").exists():
+        await asyncio.sleep(0.02)
+    raise ConnectionRefusedError("db.intra refused")
+"""
+
+
+@pytest.mark.parametrize(("allow", "told"), [("127.0.0.0/8", True), ("10.9.9.9/32", False)])
+async def test_why_a_start_fails_is_told_to_those_alone_who_may_look_inside(
+    start_process: Any, tmp_path: Path, allow: str, *, told: bool
+) -> None:
+    settings = {"LM_MANAGEMENT_ALLOW": json.dumps([allow]), "LM_MANAGEMENT_HOST": "127.0.0.1"}
+    process = start_process(REFUSED, settings=settings)
+    async with (
+        httpx.AsyncClient(base_url=process.management_url, timeout=20) as management,
+        watching(management) as following,
+    ):
+        trying = await until(following, lambda picture: picture["startup"]["jobs"][0]["attempts"] == 2)
+        (tmp_path / "gate").touch()
+        events = [await following()]
+        while events[-1][0] != "end":
+            events.append(await following())
+    (job,) = trying["startup"]["jobs"]
+    assert (job["status"], job["attempts_allowed"]) == ("running", 2)
+    (_, last), (_, end) = events[-2:]
+    assert (last["startup"]["jobs"][0]["status"], end["report"]["exit_code"]) == ("failed", 3)
+    failed = "start-up job 'database' failed after 2 attempts: ConnectionRefusedError: db.intra refused"
+    assert job.get("failure") == ("ConnectionRefusedError: db.intra refused" if told else None)
+    assert last.get("failure") == (failed if told else None)
+    assert end["report"].get("problems") == ([failed] if told else None)
+    assert ("db.intra" in json.dumps([trying, events])) is told
+
+
+async def test_the_message_of_a_checks_and_a_jobs_error_is_for_those_alone_who_may_look_inside(serve: Any) -> None:
+    service = Service("checked", routes=[])
+
+    @service.health_check(interval=0.05)
+    async def database() -> None:
+        raise ConnectionRefusedError("db.intra\nrefused")
+
+    @service.periodic_job(every=0.05)
+    async def refresh() -> None:
+        raise ValueError
+
+    async def seen(**settings: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        served = await serve(service, **settings)
+        async with watching(served.management) as following:
+            picture = await until(
+                following, lambda found: found["checks"][0]["polls"] and found["periodic_jobs"][0]["runs"]
+            )
+        return picture["checks"][0], picture["periodic_jobs"][0]
+
+    check, job = await seen()
+    assert (check["failure"], job["failure"]) == ("ConnectionRefusedError: db.intra refused", "ValueError")
+    check, job = await seen(management_allow=("10.9.9.9/32",))
+    assert (check["error"], job["last_error"]) == ("ConnectionRefusedError", "ValueError")
+    assert "failure" not in check | job
 
 
 @pytest.mark.parametrize("headers", ["Host: evil.example", "Host: localhost\r\nSec-Fetch-Site: cross-site"])

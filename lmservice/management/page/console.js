@@ -177,7 +177,7 @@ function drawHead(now) {
   show("which", h("span", { class: info.environment === "production" ? "production" : "" }, info.environment),
     h("span", {}, "version ", h("b", {}, info.version || "unknown")),
     info.revision && h("span", {}, "revision ", h("code", {}, info.revision.slice(0, 12))), h("span", {}, "instance ", h("b", {}, info.instance)),
-    picture.workers && h("span", {}, plural(picture.workers.length, "worker")),
+    picture.workers && picture.workers.length > 0 && h("span", {}, plural(picture.workers.length, "worker")),
     h("span", {}, "up ", age(now - moment(info.started_at))));
   const word = down.length ? "not ready" : state;
   const spoken = `${info.name} is ${word}`;
@@ -199,7 +199,39 @@ function drawHead(now) {
 function reasonText() {
   const { drain } = seen.picture;
   if (!drain) return "";
-  return drain.failure ? `by a failure: ${drain.failure}` : `asked to by ${drain.reason}`;
+  return drain.reason === "failure" ? "by a failure" : `asked to by ${drain.reason}`;
+}
+
+// Why it does not come up, or stops by itself; errors' messages come to those alone who may look inside.
+function drawFailure() {
+  const { startup, failure, drain } = seen.picture;
+  const failed = seen.state === "failed" || (seen.report && seen.report.status === "failed");
+  const trouble = startup.jobs.filter((job) => job.status === "failed" ? failed : job.status === "running" && (job.failure || job.attempts > 1));
+  const stops = drain && drain.reason === "failure";
+  $("failure").hidden = !failed && !stops && !trouble.length;
+  if ($("failure").hidden) return;
+  $("failure").className = failed || stops ? "" : "trying";
+  const code = seen.report ? `, exit code ${seen.report.exit_code}` : "";
+  show("failure-title", failed ? `The start failed${code}` : stops ? `It stops by itself${code}` : "A start-up job fails, and is tried again");
+  const said = failure || (drain && drain.failure) || "";
+  show("failure-body",
+    said && h("p", { class: "said" }, said),
+    trouble.filter((job) => job.status === "running" || !said).map((job) => h("p", {}, h("b", {}, job.name), ` ${attemptsOf(job)}`,
+      job.failure && h("span", { class: "said" }, `: ${job.failure}`))),
+    !seen.allowed && h("p", { class: "quiet" }, "What it failed with is told to peers in LM_MANAGEMENT_ALLOW, and in the log."));
+}
+const attemptsOf = (job) => `attempt ${job.attempts} of ${job.attempts_allowed}`;
+
+function drawWorkers() {
+  const { workers } = seen.picture;
+  $("workers-section").hidden = !workers || !workers.length;
+  if ($("workers-section").hidden) return;
+  show("workers-note", `${workers.filter((each) => each.ready).length} of ${workers.length} ready`);
+  show("workers", table("", "Workers", [["Worker"], ["State"], ["per s", "n"], ["in flight", "n"], ["Loop lag", "n wide"], ["pid", "n"]], workers.map((each) => h("tr", {},
+    h("th", { scope: "row" }, String(each.worker)),
+    h("td", { class: each.ready ? "up" : each.state === "ready" ? "bad" : "" }, each.state === "ready" && !each.ready ? "not ready" : each.state),
+    h("td", { class: "n" }, number(each.rate)), h("td", { class: "n" }, String(each.in_flight)),
+    h("td", { class: "n wide" }, duration(each.lag)), h("td", { class: "n mono" }, String(each.pid))))));
 }
 function drawIcon(colour) {
   const drawn = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><circle cx="8" cy="8" r="7" fill="${colour}"/></svg>`;
@@ -210,8 +242,8 @@ function drawIcon(colour) {
 const PHASES = [["drain_delay", "accepting until nobody sends any more"], ["drain", "finishing what is in flight"], ["cleanup", "clean-up"]];
 function drawDrain(now) {
   const { drain, traffic } = seen.picture;
-  $("drain").hidden = !drain;
-  if (!drain) return;
+  $("drain").hidden = !drain || seen.state === "failed"; // a start that fails drains nothing
+  if ($("drain").hidden) return;
   const reached = PHASES.findIndex(([name]) => name === drain.phase);
   const phases = h("ol", { class: "phases" }, PHASES.map(([name, said], index) => {
     const passed = now - drain.phase_since;
@@ -248,7 +280,7 @@ function drawDrain(now) {
         idle && drain.phase === "drain" ? h("p", { class: "quiet" }, "Idle connections are closed at the end of their grace.") : null)));
 }
 
-const workerOf = (each) => each.worker && h("span", { class: "quiet" }, ` worker ${each.worker}`); // of several
+const workerOf = (each) => each.worker && h("span", { class: "quiet" }, each.worker === "supervisor" ? " supervisor" : ` worker ${each.worker}`); // of several
 function waitingTable(caption) {
   const { waiting, all } = seen.picture.traffic;
   if (!waiting.length) return none("No request is in flight.");
@@ -298,7 +330,7 @@ function drawSlowest(now) {
       seen.allowed && h("span", { class: "id narrow" }, each.request_id)),
     h("td", { class: "n wide" }, `${age(now - each.at)} ago`),
     seen.allowed && h("td", { class: "wide" }, h("span", { class: "id" }, each.request_id))));
-  return show("slowest", table("", "The slowest requests", [["Took", "n"], ["Status", "n"], ["Request"], ["When", "n wide"], seen.allowed && ["Request id", "wide"]].filter(Boolean), rows));
+  return show("slowest", table("slowest", "The slowest requests", [["Took", "n"], ["Status", "n"], ["Request"], ["When", "n wide"], seen.allowed && ["Request id", "wide"]].filter(Boolean), rows));
 }
 
 function drawStartup() {
@@ -311,13 +343,13 @@ function drawStartup() {
   show("startup-note", done === jobs.length ? `${plural(jobs.length, "job")} in ${duration(end)}` : `${done} of ${jobs.length} done, ${duration(end)} of at most ${age(limit)}`);
   return show("startup", h("ol", { class: "gantt" }, ordered.map((job) => {
     const pending = job.status === "pending";
-    const tries = job.attempts > 1 ? `, attempt ${job.attempts}` : "";
+    const tries = job.attempts > 1 ? `, ${attemptsOf(job)}` : "";
     const after = job.after.length ? `after ${job.after.join(", ")}` : "from the first moment";
     return h("li", { class: `${job.status}${critical.has(job.name) ? " critical" : ""}`, title: after },
       h("span", { class: "job" }, job.name, h("span", { class: "hidden" }, `, ${job.status}${tries}, ${after}${critical.has(job.name) ? ", on the critical path" : ""}`)),
       h("span", { class: "track" }, !pending && h("i", { class: "bar", vars: { "--from": `${(100 * job.began) / end}%`, "--share": `${(100 * job.seconds) / end}%` } })),
       h("span", { class: `n ${pending ? "quiet" : job.status === "done" ? "" : job.status}` },
-        pending ? "waits" : job.status === "failed" ? "failed" : duration(job.seconds), job.attempts > 1 && h("span", { class: "quiet" }, ` ×${job.attempts}`)));
+        pending ? "waits" : job.status === "failed" ? "failed" : duration(job.seconds), job.attempts > 1 && h("span", { class: "quiet" }, ` ${job.attempts} of ${job.attempts_allowed}`)));
   })),
   path.length > 1 ? h("p", { class: "path" }, "Critical path: ", path.join(" → ")) : null);
 }
@@ -332,23 +364,25 @@ function drawChecks(now) {
     const history = check.polls.length ? `${plural(check.polls.length, "poll")} remembered, ${failed} failed` : "not polled yet";
     return h("li", { class: "check" },
       h("span", {}, h("b", {}, check.name), check.critical ? h("span", { class: "note" }, "critical") : null),
-      h("span", {}, h("b", { class: check.status }, check.status), check.since ? h("span", { class: "quiet" }, ` for ${age(now - check.since)}`) : null),
+      h("span", { class: "right" }, h("b", { class: check.status }, check.status), check.since ? h("span", { class: "quiet" }, ` for ${age(now - check.since)}`) : null),
       h("span", { class: "polls", role: "img", "aria-label": history }, gaps,
         check.polls.map(([at, seconds, error]) => h("i", { class: error ? "bad" : "", title: `${clock(at)}, ${duration(seconds)}${error ? `: ${error}` : ""}` }))),
       h("span", { class: "quiet" }, latest ? `last ${age(now - latest[0])} ago, ${duration(latest[1])}` : history),
-      h("span", { class: check.error ? "bad" : "quiet" }, check.error || (failed ? `${failed} of ${check.polls.length} failed` : "")));
+      h("span", { class: "right quiet" }, failed ? `${failed} of ${check.polls.length} failed` : ""),
+      check.error && h("span", { class: "whole bad" }, check.failure || check.error));
   })));
 }
 
 function drawPeriodic(now) {
   const jobs = seen.picture.periodic_jobs;
   if (!jobs.length) return show("periodic", none("This service has no periodic jobs."));
-  return show("periodic", table("", "Periodic jobs", [["Job"], ["Now"], ["Last success", "n"], ["Took", "n wide"], ["Runs", "n wide"], ["Failed", "n"]], jobs.map((job) => h("tr", {},
+  return show("periodic", table("", "Periodic jobs", [["Job"], ["Now"], ["Last success", "n"], ["Took", "n wide"], ["Runs", "n wide"], ["Failed", "n"]], jobs.map((job) => [h("tr", {},
     h("th", { scope: "row" }, job.name, h("span", { class: "quiet" }, ` every ${age(job.every)}`)),
     h("td", { class: `keep ${job.status === "running" ? "running" : "quiet"}` }, job.status === "running" && job.began ? `runs for ${age(now - moment(job.began))}` : job.status),
     h("td", { class: "n" }, job.last_success ? `${age(now - moment(job.last_success))} ago` : "never"),
     h("td", { class: "n wide" }, duration(job.seconds)), h("td", { class: "n wide" }, String(job.runs)),
-    h("td", { class: `n ${job.failures ? "bad" : "quiet"}` }, String(job.failures), job.last_error && h("span", { class: "wide" }, h("br"), job.last_error))))));
+    h("td", { class: `n ${job.failures ? "bad" : "quiet"}` }, String(job.failures))),
+  job.last_error && h("tr", {}, h("td", { class: "bad follows", colspan: "6" }, job.failure || job.last_error))])));
 }
 
 function drawClients() {
@@ -366,8 +400,10 @@ function draw() {
   if (!seen.picture || !seen.info || seen.paused) return;
   const now = seen.picture.at;
   drawHead(now);
+  drawFailure();
   drawDrain(now);
   drawVitals(now);
+  drawWorkers();
   drawRoutes(now);
   drawSlowest(now);
   $("waiting-section").hidden = Boolean(seen.picture.drain);
@@ -442,7 +478,7 @@ async function readTasks() {
   try {
     const { tasks, threads } = await ask("/tasks");
     show("tasks-note", `${plural(tasks.length, "task")} and ${plural(threads.length, "thread")} at ${new Date().toLocaleTimeString("en-GB")}`);
-    const each = (found, said) => h("details", {}, h("summary", {}, h("b", {}, found.name), said ? ` ${said}` : "",
+    const each = (found, said) => h("details", {}, h("summary", {}, h("b", {}, found.name), said ? ` ${said}` : "", workerOf(found),
       h("span", { class: "quiet" }, found.stack.length ? ` ${found.stack.at(-1).split("/").at(-1)}` : "")), h("pre", { tabindex: "0" }, found.stack.join("\n") || "nothing to show"));
     $("tasks").replaceChildren(h("div", {}, tasks.map((task) => each(task, task.coroutine)), threads.map((thread) => each(thread, "thread"))));
   } catch (error) {
@@ -496,8 +532,9 @@ function end(event) {
   draw();
   link("ended", "ended");
   const problems = report && report.problems ? ` ${report.problems.map((each) => `${each}.`).join(" ")}` : "";
-  const said = report ? `exit code ${report.exit_code} after ${duration(report.seconds)}, ${plural(report.requests.served, "request")} finished, ${report.requests.cancelled} cut off.` : "";
-  banner(`The service has ${report && report.status === "failed" ? "failed" : "stopped"}: ${said}${problems} This page goes on once it is back.`, report && report.exit_code === 0);
+  const said = report ? `: exit code ${report.exit_code} after ${duration(report.seconds)}, ${plural(report.requests.served, "request")} finished, ${report.requests.cancelled} cut off.` : ".";
+  const failed = report && report.status === "failed"; // of which a panel says all
+  banner(`${failed ? "The service has not come up." : `The service has stopped${said}${problems}`} This page goes on once it is back.`, report && report.exit_code === 0);
   setTimeout(connect, 1000);
 }
 function lost() {
