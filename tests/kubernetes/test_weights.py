@@ -23,20 +23,15 @@ def routed(trial: TrialService) -> TrialService:
     return trial
 
 
-def answers(trial: TrialService) -> Counter[str]:
-    """Which version answered how many of a few hundred requests."""
+def share(trial: TrialService) -> float:
+    """How many of a few hundred requests the canary answered."""
     request = request_bytes().replace(b"localhost", f"{trial.name}.local".encode())
-    found: Counter[str] = Counter()
+    answers: Counter[str] = Counter()
     with Connection(trial.port) as connection:
         for _ in range(SAMPLE):
             connection.send(request)
-            found[json.loads(connection.receive().body)["version"]] += 1
-    return found
-
-
-def share(trial: TrialService) -> float:
-    """The canary's, of a few hundred requests."""
-    return answers(trial)["2"] / SAMPLE
+            answers[json.loads(connection.receive().body)["version"]] += 1
+    return answers["2"] / SAMPLE
 
 
 def backends(trial: TrialService) -> list[tuple[str, int]]:
@@ -65,7 +60,6 @@ def test_clients_see_the_share_of_each_stage_and_lose_nothing_when_the_canary_is
         code, said = ended(pipeline)
     assert (code, load.failures, load.refused) == (0, {}, 0), said
     assert is_as_before(routed, "2")
-    assert answers(routed) == {"2": SAMPLE}
 
 
 def test_a_bad_canary_errs_in_its_share_alone_and_nothing_is_lost_on_the_way_back(routed: TrialService) -> None:
