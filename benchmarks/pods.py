@@ -92,8 +92,9 @@ class Kind:
 
 def release_search(folder: Path, version: str, replicas: int) -> None:
     """By this project's own pipeline, of the service's own manifests."""
-    one = {"LM_DATABASE_POOL_SIZE": "1"}  # connection: an instance has little to do
-    write_overlay(folder, one, namespace=SEARCH.namespace, host=SEARCH.host, replicas=replicas)
+    # A connection each, as an instance has little to do; and patience, where ten starts and all else share two cores.
+    settings = {"LM_DATABASE_POOL_SIZE": "1", "LM_DATABASE_TIMEOUT": "10"}
+    write_overlay(folder, settings, namespace=SEARCH.namespace, host=SEARCH.host, replicas=replicas)
     lmservice, image = current().command("lmservice"), ["--image", images.SEARCH, "--version", version]
     words = ["deploy", "run", NAME, "--environment", "qa", *image, "--strategy", "rolling"]
     _run([lmservice, *words], folder, LM_DEPLOY_READY_TIMEOUT="600")
