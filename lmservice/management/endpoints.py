@@ -264,7 +264,10 @@ class Endpoints:
         return _json(await self._instance.tasks())
 
     async def _profile(self, request: Request) -> Response:
-        """What the event loop's thread spends its time on: `?seconds=10&format=text`, or `html`, or `speedscope`."""
+        """What the event loop's thread spends its time on: `?seconds=10&format=text`, or `html`, or `speedscope`.
+
+        Of several workers, the first, or `&worker=2`. Needs `lmservice[profile]`.
+        """
         try:
             body, kind = await self._instance.profile(Wish.read(request.query_params))
         except ProfileError as error:
