@@ -88,8 +88,8 @@ async def database(state: Any) -> str:
     if os.environ.get("FAILS") == str(state.lifecycle.worker):
         await asyncio.sleep(float(os.environ.get("FAILS_AFTER", "0")))
         raise RuntimeError("no database")
-    if os.environ.get("HANGS"):
-        await asyncio.sleep(600)
+    while Path(os.environ.get("HANGS", "/nonesuch")).exists():
+        await asyncio.sleep(0.02)
     return "open"
 
 
