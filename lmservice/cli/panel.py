@@ -80,7 +80,7 @@ def _instance(feed: Feed, width: int) -> list[RenderableType]:
     if picture["state"] in ("starting", "failed"):
         parts.append(_startup(picture["startup"], narrow=narrow))
     if picture.get("workers"):
-        parts.append(_workers(picture["workers"], narrow=narrow))
+        parts.append(_workers(picture, narrow=narrow))
     parts += [_traffic(picture["traffic"], narrow=narrow), _event_loop(picture)]
     parts += [part for part in (_checks(picture), _periodic(picture), _clients(picture)) if part.row_count]
     if picture["slowest"]:
@@ -116,15 +116,27 @@ def _attempts(job: dict[str, Any]) -> str:
     return f"{job['attempts']} of {job['attempts_allowed']}"
 
 
-def _workers(workers: Iterable[dict[str, Any]], *, narrow: bool) -> Table:
+def _workers(picture: dict[str, Any], *, narrow: bool) -> Table:
     heads = [("worker", ""), ("", ""), ("req/s", "n"), ("in flight", "n"), ("pid", "n")]
-    table = _table(*heads, *([] if narrow else [("lag", "n")]))
+    workers = picture["workers"]
+    died = any(each["last_death"] for each in workers)
+    table = _table(*heads, *([] if narrow else [("lag", "n")]), *([("died", "")] if died else []))
     for each in workers:
         word = "not ready" if each["state"] == "ready" and not each["ready"] else each["state"]
-        more = [] if narrow else [duration(each["lag"])]
+        more: list[str | Text] = [] if narrow else [duration(each["lag"])]
+        more += [Text(_death(each, picture["at"]), "red")] if died else []
         said = Text(word, _COLOURS.get(word, "red"))
         table.add_row(str(each["worker"]), said, f"{each['rate']:.1f}", str(each["in_flight"]), str(each["pid"]), *more)
     return table
+
+
+def _death(worker: dict[str, Any], now: float) -> str:
+    """How often one has died in a worker's place, and how and when the last one did."""
+    last = worker["last_death"]
+    if last is None:
+        return ""
+    how = last.get("signal") or f"exit code {last['exit_code']}"
+    return f"{worker['deaths']}x, {how}, {age(now - last['at'])} ago"
 
 
 def _drain(picture: dict[str, Any]) -> Text:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 STDIN = "<stdin>"
 _SUFFIXES = (".yaml", ".yml", ".json")
+_GROUPS = ("", "apps", "autoscaling", "batch", "extensions", "policy")
+"""Kubernetes' own without a dot."""
 
 
 class Text(NamedTuple):
@@ -28,7 +30,7 @@ class Text(NamedTuple):
 def read(source: str) -> tuple[list[Object], list[Finding]]:
     """Every object of a folder, of a file, or of standard input where `source` is `-`; and what is not readable.
 
-    A kustomization is rendered first.
+    A kustomization is rendered first. What is another program's is left alone.
 
     Raises:
         UsageError: there is nothing to read.
@@ -120,11 +122,28 @@ def _documents(file: str, loader: Any) -> Iterator[Object | Finding]:
 
 def _object(file: str, loader: Any, node: "yaml.Node | None") -> Iterator[Object | Finding]:
     content = loader.construct_document(node) if node is not None else None
-    if content is None:
+    if content is None or _foreign(file, content, node):
         return
     if node is not None:
         yield from _doubled(file, node, set())
     yield from _named(file, content, node)
+
+
+def _foreign(file: str, content: Any, node: Any) -> bool:
+    """Whether it is another program's, such as Skaffold's or kind's, which may lie beside manifests.
+
+    A resource of anybody but Kubernetes itself has a group with a dot
+    (https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/).
+    """
+    if not isinstance(content, dict) or Object(file, content, node).name:
+        return False
+    version = content.get("apiVersion")
+    if not isinstance(version, str):
+        return not content.keys() & {"apiVersion", "kind", "metadata"}
+    group, _, _ = version.rpartition("/")
+    if "." not in group:
+        return group not in _GROUPS
+    return "metadata" not in content and not group.endswith(".k8s.io")
 
 
 def _named(file: str, content: Any, node: Any) -> Iterator[Object | Finding]:

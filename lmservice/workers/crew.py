@@ -99,7 +99,7 @@ class Crew:
         self._sock, self._start_worker = sock, start
         self._metrics = Metrics()
         self.totals = Totals(self._metrics)
-        self._places: list[Place] = []
+        self.places: list[Place] = []
         self._ended: list[Worker] = []
         """Those that ended while the service drained."""
         self._failure: StartError | None = None
@@ -124,7 +124,7 @@ class Crew:
             names.WORKER_DEATHS,
             "Workers that ended without having been told to.",
             (),
-            lambda: [((), float(sum(place.deaths for place in self._places)))],
+            lambda: [((), float(sum(place.deaths for place in self.places)))],
             kind="counter",
         )
         observed(
@@ -140,7 +140,7 @@ class Crew:
         return [((state.value,), float(state is now)) for state in State]
 
     def _states_of_workers(self) -> Samples:
-        states = Counter(place.worker.state for place in self._places)
+        states = Counter(place.worker.state for place in self.places)
         return [((state.value,), float(states[state])) for state in State]
 
     # What may be known of it, from any thread.
@@ -148,12 +148,12 @@ class Crew:
     @property
     def workers(self) -> list[Worker]:
         """Those that have not ended."""
-        return [worker for worker in self.known if worker.alive]
+        return [worker for place in self.places if (worker := place.worker).alive]
 
     @property
-    def known(self) -> list[Worker]:
-        """The last one of each place, whether it has ended or not."""
-        return [place.worker for place in self._places]
+    def failure(self) -> str:
+        """Why the start failed; '' where it has not."""
+        return str(self._failure or "")
 
     @property
     def well(self) -> bool:
@@ -169,7 +169,7 @@ class Crew:
     @property
     def ready(self) -> bool:
         """Whether one worker at least can be relied on, and each that serves has its critical checks up."""
-        serving = [place.worker for place in self._places if place.serves]
+        serving = [place.worker for place in self.places if place.serves]
         return self.lifecycle.state is State.READY and bool(serving) and all(worker.ready for worker in serving)
 
     def info(self) -> dict[str, str]:
@@ -260,7 +260,7 @@ class Crew:
 
     def log_stacks(self) -> None:
         """Has the workers log where every task and thread is, and does so itself; may be called by a signal handler."""
-        if not self._places:  # it has no loop yet
+        if not self.places:  # it has no loop yet
             stacks.log()
             return
         stacks.log(self.loop)
@@ -275,8 +275,8 @@ class Crew:
         self.heartbeat.start()
         for number in range(1, self.settings.workers + 1):
             start = partial(self._start_worker, number, counted=self.totals.take, met=self._introduce)
-            self._places.append(Place(start, lambda: self._closed, self._note_end))
-        keepers = [asyncio.create_task(place.keep()) for place in self._places]
+            self.places.append(Place(start, lambda: self._closed, self._note_end))
+        keepers = [asyncio.create_task(place.keep()) for place in self.places]
         try:
             await self._live(keepers)
         finally:
@@ -325,8 +325,8 @@ class Crew:
         _log.info("lmservice.ready", extra={**values, "workers": {each.number: each.pid for each in self.workers}})
 
     def _all_ready(self) -> bool:
-        self._all_started = all(place.worker.status.get("started", False) for place in self._places)
-        return all(place.worker.state is State.READY for place in self._places)
+        self._all_started = all(place.worker.status.get("started", False) for place in self.places)
+        return all(place.worker.state is State.READY for place in self.places)
 
     def _introduce(self, worker: Worker) -> None:
         """Has a new worker log, and show itself, as the others do."""

@@ -15,8 +15,10 @@ from lmservice.heartbeat import Heartbeat
 from lmservice.lifecycle import Lifecycle, State
 from lmservice.service import Service
 from lmservice.settings import Settings
+from lmservice.startup import Startup
 from lmservice.workers import pictures
 from lmservice.workers.pictures import Part
+from lmservice.workers.place import Place
 from lmservice.workers.totals import Totals
 from lmservice.workers.worker import Worker
 
@@ -26,6 +28,7 @@ LOOK = 0.01
 """Between two looks whether they have come, in seconds."""
 STALE = 5.0
 """A picture older than this, in seconds, is of a worker that stands still: nobody knows its rates."""
+_NOTHING: Part = {"traffic": {"all": {"rate": 0.0, "in_flight": 0}}, "event_loop": {"lag": 0.0}}
 
 
 class Watched(Protocol):
@@ -36,14 +39,15 @@ class Watched(Protocol):
     lifecycle: Lifecycle
     heartbeat: Heartbeat
     totals: Totals
+    places: list[Place]
 
     @property
     def workers(self) -> list[Worker]:
         """Those that have not ended."""
 
     @property
-    def known(self) -> list[Worker]:
-        """The last one of each place, whether it has ended or not."""
+    def failure(self) -> str:
+        """Why the start failed; '' where it has not."""
 
     @property
     def ready(self) -> bool:
@@ -86,7 +90,8 @@ class Observation:
         Once all have ended, their last words are shown.
         """
         crew, now = self._crew, time.time()
-        drawn = [(each, _read(each, now)) for each in crew.known if each.picture]
+        kept = [(place, place.worker) for place in crew.places]
+        drawn = [(worker, _read(worker, now)) for _, worker in kept if worker.picture]
         parts = [part for worker, part in drawn if worker.alive]
         last = parts or [part for _, part in drawn]
         traffic = [*(part["traffic"] for part in parts), pictures.of_ended(crew.totals.answered)]
@@ -101,21 +106,31 @@ class Observation:
             "periodic_jobs": pictures.periodic_jobs([part["periodic_jobs"] for part in last]),
             "clients": pictures.clients([part["clients"] for part in last]),
             "drain": self._drain([part for _, part in drawn], parts),
-            "workers": [_line(worker, part) for worker, part in drawn if worker.alive],
+            "workers": self._lines(kept, dict(drawn)),
         }
+
+    def _lines(self, kept: Sequence[tuple[Place, Worker]], drawn: dict[Worker, Part]) -> list[Part]:
+        """One of each worker; of a place where one has died as well, while it is to be replaced."""
+        serves = self._crew.lifecycle.state is State.READY
+        return [_line(place, worker, drawn.get(worker)) for place, worker in kept if worker.alive or serves]
 
     def _life(self, parts: Sequence[Part]) -> Part:
         crew, lifecycle = self._crew, self._crew.lifecycle
         ready = crew.ready
         down = {name: None for part in parts for name in part["unready_for"]}
         unready_for = list(down) if lifecycle.state is State.READY and not ready else []
-        return {"state": lifecycle.state.value, "since": lifecycle.since, "ready": ready, "unready_for": unready_for}
+        return {
+            "state": lifecycle.state.value,
+            "failure": crew.failure or (lifecycle.cause.failure if lifecycle.cause else ""),
+            "since": lifecycle.since,
+            "ready": ready,
+            "unready_for": unready_for,
+        }
 
     def _startup(self, charts: Sequence[Part]) -> Part:
         if charts:
             return pictures.startup(charts)
-        pending = {"status": "pending", "attempts": 0, "seconds": 0.0, "began": 0.0}
-        jobs = [{"name": job.name, **pending, "after": list(job.after)} for job in self._crew.service.jobs]
+        jobs = Startup(self._crew.service.jobs, {}).chart()
         return {"jobs": jobs, "critical_path": [], "limit": self._crew.settings.startup_timeout}
 
     def _lag(self, parts: Sequence[Part]) -> float:
@@ -163,8 +178,10 @@ def _read(worker: Worker, now: float) -> Part:
     return part
 
 
-def _line(worker: Worker, part: Part) -> Part:
-    everything = part["traffic"]["all"]
+def _line(place: Place, worker: Worker, part: Part | None) -> Part:
+    """A worker, and how those before it in its place died; one that has died, or sent no picture yet, does nothing."""
+    known = part if part is not None and worker.alive else _NOTHING
+    everything = known["traffic"]["all"]
     return {
         "worker": worker.number,
         "pid": worker.pid,
@@ -172,5 +189,7 @@ def _line(worker: Worker, part: Part) -> Part:
         "ready": worker.ready,
         "rate": everything["rate"],
         "in_flight": everything["in_flight"],
-        "lag": part["event_loop"]["lag"],
+        "lag": known["event_loop"]["lag"],
+        "deaths": place.deaths,
+        "last_death": place.last_death,
     }

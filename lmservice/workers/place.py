@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 from lmservice.lifecycle import State
 from lmservice.workers.worker import Worker, ended
@@ -31,12 +32,14 @@ class Place:
     Attributes:
         deaths: how many have ended without having been told to.
         in_a_row: how many of them, in a row, before they were steady.
+        last_death: of the last of them, when, as `at` in seconds since the epoch, and its `signal` or `exit_code`.
     """
 
     def __init__(self, start: Callable[[], Worker], closed: Callable[[], bool], left: Callable[[Worker], None]) -> None:
         self._start, self._closed, self._left = start, closed, left
         self.worker = start()
         self.deaths = self.in_a_row = 0
+        self.last_death: dict[str, Any] | None = None
 
     @property
     def steady(self) -> bool:
@@ -66,6 +69,7 @@ class Place:
         worker = self.worker
         lived = time.monotonic() - worker.began
         self.deaths += 1
+        self.last_death = {"at": round(time.time(), 3), **ended(code)}
         self.in_a_row = 0 if lived >= STEADY else self.in_a_row + 1
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self.in_a_row - 2)) if self.in_a_row > 1 else 0.0
         values = {"worker": worker.number, "pid": worker.pid, **ended(code), "lived": round(lived, 3), "pause": pause}

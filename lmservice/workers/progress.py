@@ -1,11 +1,14 @@
-"""What the probes say, of several workers as of one: of each job and check, how it is with the worker worst off."""
+"""What the probes say, of several workers as of one: of each job and check, how it is with the worker worst off.
+
+A check that a worker has not run yet, as it is being replaced, is as the others know it.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 _JOBS = ("done", "pending", "running", "failed")
-CHECKS = ("up", "unknown", "down")
-"""What a check may be, the worst last."""
+CHECKS = ("unknown", "up", "down")
+"""What a check may be: what is known after what is not, the worst last."""
 _PERIODIC = ("stopped", "waiting", "running")
 
 Report = dict[str, dict[str, Any]]

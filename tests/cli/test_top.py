@@ -89,8 +89,15 @@ def test_a_start_that_fails_and_is_tried_again_says_why(start_process: Any, tmp_
 def test_each_of_several_workers_has_a_line(start_process: Any, tmp_path: Path) -> None:
     service = start_process(SERVICE, settings={"LM_WORKERS": "2"}).wait_ready()
     ended = lmservice("top", "--once", service.management_url, folder=tmp_path, settings={"COLUMNS": "100"})
-    for each in service.manage("/readyz")[1]["workers"]:
+    first, second = service.manage("/readyz")[1]["workers"]
+    for each in (first, second):
         assert re.search(rf"{each['worker']} +ready +[\d.]+ +0 +{each['pid']}", ended.output), ended.output
+    assert "died" not in ended.output
+    os.kill(second["pid"], signal.SIGKILL)
+    service.event("lmservice.worker_replaced")
+    for columns in ("76", "60"):
+        ended = lmservice("top", "--once", service.management_url, folder=tmp_path, settings={"COLUMNS": columns})
+        assert re.search(r"^2 .* 1x, SIGKILL, \d+ s ago", ended.output, re.MULTILINE), ended.output
 
 
 @pytest.mark.parametrize("url", ["https://localhost:8002", "http://", "http://localhost:port"])

@@ -1,6 +1,7 @@
 """The console in a real browser: what it shows, in both themes and widths, to the keyboard and to a screen reader."""
 
 import json
+import os
 import shutil
 import signal
 import threading
@@ -145,6 +146,8 @@ def test_it_shows_several_workers_as_one_and_which_of_them_a_request_is_with(sta
     wait(page, "#tasks", "supervisor")
     asking.join(60)
     wait(page, "#slowest", "/slow/6 worker")
+    os.kill(worker["pid"], signal.SIGKILL)
+    page.wait_for_function("() => /died 1x, SIGKILL, \\d+ s ago/.test(document.querySelector('#workers').innerText)")
 
 
 STUBBORN = """

@@ -117,6 +117,40 @@ def test_what_is_no_object_is_a_finding(judge: Judge) -> None:
     assert found.found == "is no Kubernetes object: kind or apiVersion is missing"
 
 
+FOREIGN = {
+    "skaffold.yaml": "apiVersion: skaffold/v4beta11\nkind: Config\nmanifests: {rawYaml: [shop.yaml]}\n",
+    "annotated.yaml": "apiVersion: skaffold/v4beta11\nkind: Config\nmetadata: {annotations: {of: shop}}\n",
+    "kind.yaml": "apiVersion: kind.x-k8s.io/v1alpha4\nkind: Cluster\nnodes: [{role: control-plane}]\n",
+    "compose.yaml": "services: {shop: {image: shop}}\n",
+    "renovate.json": '{"extends": ["config:recommended"]}',
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_another_programs_file_is_left_alone_unless_nothing_else_is_there(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(FOREIGN[name])
+    with pytest.raises(UsageError, match="no Kubernetes object in it"):
+        check(str(tmp_path), name="shop", settings=ShopSettings, image={})
+    (tmp_path / "shop.yaml").write_text(SHOP.read_text())
+    assert check(str(tmp_path), name="shop", settings=ShopSettings, image={}) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("apiVersion: apps/v1\nkind: Deployment\nspec: {}\n", "missing"),
+        ("apiVersion: v1\nkind: Service\n", "missing"),
+        ("apiVersion: networking.k8s.io/v1\nkind: Ingress\n", "missing"),
+        ("apiVersion: monitoring.coreos.com/v1\nkind: ServiceMonitor\nmetadata: {labels: {}}\n", "missing"),
+        ("metadata: {name: shop}\nspec: {}\n", "is no Kubernetes object: kind or apiVersion is missing"),
+        ("kind: Deployment\n", "is no Kubernetes object: kind or apiVersion is missing"),
+        ("apiVersion: apps/v1\n", "is no Kubernetes object: kind or apiVersion is missing"),
+    ],
+)
+def test_an_object_that_lacks_what_every_one_has_is_a_finding(judge: Judge, text: str, found: str) -> None:
+    assert [each.found for each in judge(f"{SHOP.read_text()}---\n{text}")] == [found]
+
+
 def test_anchors_merges_and_lists_are_read_as_kubectl_does(judge: Judge) -> None:
     objects = rendered()
     metadata = "metadata: &metadata {name: shop, namespace: shop}\n"

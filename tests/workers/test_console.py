@@ -7,6 +7,7 @@ import signal
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from workers.conftest import each_worker, pids, wait_until
 Start = Callable[..., ServiceProcess]
 Event = tuple[str, dict[str, Any]]
 READY = [(1, "ready"), (2, "ready")]
+GONE = [(1, "stopped"), (2, "ready")]
 
 
 @contextmanager
@@ -90,11 +92,26 @@ def test_a_worker_that_is_killed_is_replaced_in_the_picture_and_what_it_answered
         victim = pids(service)[1]
         os.kill(victim, signal.SIGKILL)
         found = until(events, lambda picture: shown(picture) == READY and picture["workers"][0]["pid"] != victim)
+        first, other = found["workers"]
+        assert (first["deaths"], first["last_death"]["signal"]) == (1, "SIGKILL")
+        assert 0 <= found["at"] - first["last_death"]["at"] < 30
+        assert (other["deaths"], other["last_death"]) == (0, None)
         assert served(found)["/slow/{seconds}"] == 10
         with each_worker(service) as connections:
             for connection in connections.values():
                 assert connection.request("/slow/0").status == 200
         until(events, lambda picture: served(picture)["/slow/{seconds}"] == 12)
+
+
+def test_a_place_whose_workers_keep_dying_is_shown_while_nobody_is_in_it(start_workers: Start, tmp_path: Path) -> None:
+    flag = tmp_path / "die"
+    service = start_workers(DIES=str(flag)).wait_ready()
+    with watching(service) as events:
+        flag.touch()
+        os.kill(pids(service)[1], signal.SIGKILL)
+        found = until(events, lambda picture: picture["workers"][0]["deaths"] >= 3 and shown(picture) == GONE)
+    line = found["workers"][0]
+    assert (line["last_death"]["exit_code"], line["ready"], line["rate"], line["in_flight"]) == (9, False, 0, 0)
 
 
 def answered(service: ServiceProcess) -> float:
@@ -151,9 +168,14 @@ def test_a_start_that_fails_is_shown_as_it_failed(start_workers: Start) -> None:
     service = start_workers(FAILS="2", FAILS_AFTER="3")
     service.wait_answering("/livez", 200)
     with watching(service) as events:
-        *_, (last, picture), (name, _) = events
+        _, *pictures, (last, picture), (name, end) = events
     assert (last, name, picture["state"], picture["startup"]["worker"]) == ("picture", "end", "failed", 2)
-    assert "failed" in {job["status"] for job in picture["startup"]["jobs"]}
+    failed = "start-up job 'database' failed: RuntimeError: no database"
+    assert (picture["failure"], end["report"]["exit_code"]) == (f"worker 2 did not start: {failed}", 3)
+    (job,) = (job for job in picture["startup"]["jobs"] if job["status"] == "failed")
+    assert (job["name"], job["failure"]) == ("database", "RuntimeError: no database")
+    jobs = [job for _, each in [*pictures, (last, picture)] for job in each["startup"]["jobs"]]
+    assert {job["attempts_allowed"] for job in jobs} == {1}
 
 
 def test_a_browser_is_given_the_page(service: ServiceProcess) -> None:

@@ -68,8 +68,8 @@ def test_a_start_up_job_that_fails_in_one_worker_ends_all_with_3_and_is_named(st
     assert service.event("lmservice.stopped")["status"] == "failed"
 
 
-def test_a_stop_while_starting_ends_all_at_once_with_0(start_workers: Start) -> None:
-    service = start_workers(HANGS="1")
+def test_a_stop_while_starting_ends_all_at_once_with_0(start_workers: Start, tmp_path: Path) -> None:
+    service = start_workers(HANGS=str(tmp_path))
     wait_until(lambda: len(service.manage("/readyz")[1].get("workers", ())) == 2)
     workers = pids(service).values()
     wait_until(lambda: service.manage("/readyz")[1]["startup_jobs"]["database"]["status"] == "running")
@@ -109,6 +109,17 @@ def test_a_worker_that_is_killed_is_replaced_while_the_service_stays_ready(servi
     assert samples(service)["lmservice_worker_deaths_total"] == 1
     service.signal(signal.SIGTERM)
     assert service.wait() == 0
+
+
+def test_a_check_stays_as_the_others_know_it_while_a_worker_is_replaced(start_workers: Start, tmp_path: Path) -> None:
+    flag = tmp_path / "hang"
+    service = start_workers(HANGS=str(flag)).wait_ready()
+    flag.touch()
+    os.kill(pids(service)[1], signal.SIGKILL)
+    wait_until(lambda: service.manage("/readyz")[1]["startup_jobs"]["database"]["status"] == "running")
+    told = service.manage("/readyz")[1]
+    assert [each["state"] for each in told["workers"]] == ["starting", "ready"]
+    assert told["checks"]["reachable"]["status"] == "up"
 
 
 def test_workers_that_keep_dying_are_started_ever_later_and_the_service_is_not_ready(

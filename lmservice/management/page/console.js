@@ -222,17 +222,19 @@ function drawFailure() {
 }
 const attemptsOf = (job) => `attempt ${job.attempts} of ${job.attempts_allowed}`;
 
-function drawWorkers() {
+function drawWorkers(now) {
   const { workers } = seen.picture;
   $("workers-section").hidden = !workers || !workers.length;
   if ($("workers-section").hidden) return;
   show("workers-note", `${workers.filter((each) => each.ready).length} of ${workers.length} ready`);
-  show("workers", table("", "Workers", [["Worker"], ["State"], ["per s", "n"], ["in flight", "n"], ["Loop lag", "n wide"], ["pid", "n"]], workers.map((each) => h("tr", {},
+  show("workers", table("", "Workers", [["Worker"], ["State"], ["per s", "n"], ["in flight", "n"], ["Loop lag", "n wide"], ["pid", "n"]], workers.map((each) => [h("tr", {},
     h("th", { scope: "row" }, String(each.worker)),
     h("td", { class: each.ready ? "up" : each.state === "ready" ? "bad" : "" }, each.state === "ready" && !each.ready ? "not ready" : each.state),
     h("td", { class: "n" }, number(each.rate)), h("td", { class: "n" }, String(each.in_flight)),
-    h("td", { class: "n wide" }, duration(each.lag)), h("td", { class: "n mono" }, String(each.pid))))));
+    h("td", { class: "n wide" }, duration(each.lag)), h("td", { class: "n mono" }, String(each.pid))),
+  each.last_death && h("tr", {}, h("td", { class: "bad follows", colspan: "6" }, deathOf(each, now)))])));
 }
+const deathOf = ({ deaths, last_death: { at, signal, exit_code: code } }, now) => `died ${deaths}x, ${signal || `exit code ${code}`}, ${age(now - at)} ago`;
 function drawIcon(colour) {
   const drawn = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><circle cx="8" cy="8" r="7" fill="${colour}"/></svg>`;
   const address = `data:image/svg+xml,${encodeURIComponent(drawn)}`;
@@ -403,7 +405,7 @@ function draw() {
   drawFailure();
   drawDrain(now);
   drawVitals(now);
-  drawWorkers();
+  drawWorkers(now);
   drawRoutes(now);
   drawSlowest(now);
   $("waiting-section").hidden = Boolean(seen.picture.drain);
