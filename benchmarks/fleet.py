@@ -21,7 +21,7 @@ from acceptance.haproxy import HAProxy
 from processes import fixed_ports
 from strict_client import request_bytes
 
-STARTING = 6
+STARTING = 10
 SLEEP = 5.0
 EXIT_LIMIT = 60.0
 UP_LIMIT = 60.0
