@@ -14,7 +14,7 @@ Made from the commands' own parsers by `./dev generate`. `lmservice COMMAND --he
 """
 _CODES = {
     ExitCode.CLEAN: "done; of `run`: stopped cleanly",
-    ExitCode.FINDINGS: "`check` found something, a request was lost in `verify-drain`, `stop` or `top` got no answer, a release went back",
+    ExitCode.FINDINGS: "`check`: findings; `verify-drain`: a loss; `stop`, `top`: no answer; `deploy`: taken back",
     ExitCode.USAGE: "bad settings or bad usage, every problem listed",
     ExitCode.START_FAILED: "`run`: the start failed, the job named",
     ExitCode.UNCLEAN: "`run`, and `stop` of what it stopped: work was cut off, or a clean-up failed",
