@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from processes import ServiceProcess
@@ -83,6 +84,7 @@ def test_a_worker_that_does_not_answer_is_named_among_the_tasks_of_the_others(se
     victim = pids(service)[2]
     os.kill(victim, signal.SIGSTOP)
     try:
+        wait_until(lambda: all(") T " in each.read_text() for each in Path(f"/proc/{victim}/task").glob("*/stat")))
         told = service.manage("/tasks")[1]
     finally:
         os.kill(victim, signal.SIGCONT)
