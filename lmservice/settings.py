@@ -478,7 +478,7 @@ class _Problems:
         for name, value in values.items():
             field = self._cls.model_fields.get(self._fields.get(name.lower(), name))
             if masked(name, value, field.annotation if field else None) != value:
-                secrets |= {str(value), *re.split(r"[^\w.$!-]+", str(value))}
+                secrets |= {str(value), *re.split(r"[^\w.$!-]+", re.sub(r"^[a-z+]+://", "", str(value)))}
         return {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
 
     def _scrubbed(self, message: str) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from lmservice import Settings
 from lmservice.errors import SettingsError
@@ -459,3 +459,19 @@ def test_a_graphite_prefix_is_words_with_dots_between(prefix: str) -> None:
 def test_any_other_graphite_prefix_is_refused_by_its_name(prefix: str) -> None:
     with pytest.raises(SettingsError, match="LM_GRAPHITE_PREFIX"):
         Settings.load(graphite_prefix=prefix)
+
+
+def test_what_a_url_must_begin_with_is_said_though_the_rest_of_it_is_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stored(Settings):
+        database_url: str = ""
+
+        @field_validator("database_url")
+        @classmethod
+        def _known(cls, value: str) -> str:
+            raise ValueError(f"postgresql://USER:PASSWORD@HOST/DATABASE, not {value}")
+
+    monkeypatch.setenv("LM_DATABASE_URL", "postgresql://somebody:hunter22@nowhere")
+    with pytest.raises(SettingsError) as raised:
+        Stored.load()
+    assert "postgresql://USER:PASSWORD@HOST/DATABASE, not ********" in str(raised.value)
+    assert "hunter22" not in str(raised.value)
