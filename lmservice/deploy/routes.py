@@ -14,10 +14,10 @@ from typing import TypeAlias
 
 from lmservice.deploy.errors import ReleaseFailedError
 from lmservice.deploy.manifests import CANARY, STABLE, TRACK, Manifests, Object
+from lmservice.deploy.plan import WHOLE
 
 Refs: TypeAlias = list[Object]
 
-WHOLE = 100
 _GROUP = "gateway.networking.k8s.io/"
 _KINDS = {"HTTPRoute", "GRPCRoute"}
 _WEIGHT_MAX = 1_000_000
