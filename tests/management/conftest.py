@@ -32,6 +32,25 @@ def program(**options: Any) -> Service:
     return service
 
 
+def refused(attempts: int) -> str:
+    """A program whose start fails with its last attempt, which waits for a file `gate` beside it."""
+    return f"""
+import asyncio
+from pathlib import Path
+from lmservice import Service
+
+service = Service("refused", routes=[])
+attempts = []
+
+@service.startup_job(attempts={attempts})
+async def database(state):
+    attempts.append(None)
+    while len(attempts) == {attempts} and not Path("gate").exists():
+        await asyncio.sleep(0.02)
+    raise ConnectionRefusedError("db.intra refused")
+"""
+
+
 @pytest.fixture(scope="module")
 async def shared(serve_module: Callable[..., Awaitable[Any]]) -> Any:
     """One such service for the tests of a module that change nothing."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from management.conftest import refused
 from processes import ServiceProcess, free_port
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: ./dev brings it")
@@ -150,30 +151,13 @@ def test_it_shows_several_workers_as_one_and_which_of_them_a_request_is_with(sta
     page.wait_for_function("() => /died 1x, SIGKILL, \\d+ s ago/.test(document.querySelector('#workers').innerText)")
 
 
-STUBBORN = """
-import asyncio
-from pathlib import Path
-from lmservice import Service
-
-service = Service("stubborn", routes=[])
-attempts = []
-
-@service.startup_job(attempts=3)
-async def database(state):
-    attempts.append(None)
-    while len(attempts) == 3 and not Path("gate").exists():
-        await asyncio.sleep(0.02)
-    raise ConnectionRefusedError("db.intra refused")
-"""
-
-
 @pytest.mark.parametrize("allow", ["127.0.0.0/8", "10.9.9.9/32"])
 def test_a_start_that_fails_says_why_before_anything_else(
     start_process: Any, visit: Any, tmp_path: Path, allow: str
 ) -> None:
     said = "db.intra refused" if allow == "127.0.0.0/8" else "told to peers in LM_MANAGEMENT_ALLOW"
     settings = {"LM_MANAGEMENT_ALLOW": json.dumps([allow]), "LM_MANAGEMENT_HOST": "127.0.0.1"}
-    page = visit(start_process(STUBBORN, settings=settings), state="starting")
+    page = visit(start_process(refused(3), settings=settings), state="starting")
     wait(page, "#failure", "database attempt 3 of 3")
     wait(page, "#failure", said)
     (tmp_path / "gate").touch()

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from management.conftest import program
+from management.conftest import program, refused
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -243,29 +243,12 @@ async def test_a_peer_that_may_not_look_inside_sees_no_path_no_request_id_and_no
     assert set(picture["traffic"]["waiting"][0]) == {"seconds", "method", "route", "answering"}
 
 
-REFUSED = """
-import asyncio
-from pathlib import Path
-from lmservice import Service
-
-service = Service("refused", routes=[])
-attempts = []
-
-@service.startup_job(attempts=2)
-async def database(state):
-    attempts.append(None)
-    while len(attempts) == 2 and not Path("gate").exists():
-        await asyncio.sleep(0.02)
-    raise ConnectionRefusedError("db.intra refused")
-"""
-
-
 @pytest.mark.parametrize(("allow", "told"), [("127.0.0.0/8", True), ("10.9.9.9/32", False)])
 async def test_why_a_start_fails_is_told_to_those_alone_who_may_look_inside(
     start_process: Any, tmp_path: Path, allow: str, *, told: bool
 ) -> None:
     settings = {"LM_MANAGEMENT_ALLOW": json.dumps([allow]), "LM_MANAGEMENT_HOST": "127.0.0.1"}
-    process = start_process(REFUSED, settings=settings)
+    process = start_process(refused(2), settings=settings)
     async with (
         httpx.AsyncClient(base_url=process.management_url, timeout=20) as management,
         watching(management) as following,
