@@ -13,7 +13,7 @@ from queue import SimpleQueue
 
 from drain import call_stop
 from installation import ROOT, Installation, clean, environment
-from process import Process
+from process import PATH, Process
 
 sys.path.append(str(ROOT / "tests"))
 
@@ -27,7 +27,6 @@ EXIT_LIMIT = 60.0
 UP_LIMIT = 60.0
 STEP = 0.05
 FLIGHTS = "/flights?origin=JFK&destination=LAX&date=2013-07-04&limit=5"
-HELLO = "/hello/world"
 CHECKS = "inter 2s downinter 500ms"
 
 
@@ -76,8 +75,8 @@ SEARCH = Kind(
 BARE = Kind(
     f"uvicorn, preStop sleep {SLEEP:g}",
     lambda installed, slot: [installed.command("uvicorn"), "bare:app", "--port", str(slot.port)],
-    HELLO,
-    HELLO,
+    PATH,
+    PATH,
     stop_by_sleep,
 )
 

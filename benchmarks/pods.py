@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from installation import PROGRAMS, ROOT, current
+from process import PATH
 
 sys.path.append(str(ROOT / "tests"))
 sys.path.append(str(ROOT / "tests" / "kubernetes" / "cluster"))
@@ -28,7 +29,6 @@ from servers import postgres
 from strict_client import request_bytes
 
 CLUSTER = ROOT / "tests" / "kubernetes" / "cluster"
-HELLO = "/hello/world"
 SLEEP = 5
 LIMIT = "600s"
 GONE_LIMIT = 120.0
@@ -118,7 +118,7 @@ SEARCH = Kind(
     FLIGHTS,
     release_search,
 )
-BARE = Kind(f"uvicorn, preStop sleep {SLEEP}", "bare", "bare.local", HELLO, release_bare)
+BARE = Kind(f"uvicorn, preStop sleep {SLEEP}", "bare", "bare.local", PATH, release_bare)
 
 
 @dataclass
@@ -143,7 +143,7 @@ class Pods:
     @property
     def request(self) -> bytes:
         """What clients ask."""
-        return request_bytes(self.kind.path).replace(b"localhost", self.kind.host.encode())
+        return request_bytes(self.kind.path, host=self.kind.host)
 
     def replace(self) -> None:
         """Releases version 2, and returns when the last pod of version 1 has gone."""

@@ -49,10 +49,15 @@ class Response:
 
 
 def request_bytes(
-    path: str = "/", *, method: str = "GET", body: bytes = b"", headers: Mapping[str, str] | None = None
+    path: str = "/",
+    *,
+    method: str = "GET",
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+    host: str = "localhost",
 ) -> bytes:
     """A request as it goes over the wire, with a Content-Length wherever there is a body."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     if body:
         lines.append(f"Content-Length: {len(body)}")

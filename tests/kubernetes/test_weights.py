@@ -6,7 +6,7 @@ import subprocess
 from collections import Counter
 
 import pytest
-from strict_client import Connection, request_bytes
+from strict_client import Connection
 from trial_service import ROUTE, TrialService, ended, said_until
 
 ANALYSIS = {"LM_DEPLOY_ANALYSIS_DURATION": "15"}
@@ -25,7 +25,7 @@ def routed(trial: TrialService) -> TrialService:
 
 def share(trial: TrialService) -> float:
     """How many of a few hundred requests the canary answered."""
-    request = request_bytes().replace(b"localhost", f"{trial.name}.local".encode())
+    request = trial.request
     answers: Counter[str] = Counter()
     with Connection(trial.port) as connection:
         for _ in range(SAMPLE):

@@ -60,4 +60,4 @@ class SearchService(TrialService):
     @property
     def request(self) -> bytes:
         """What its clients ask."""
-        return request_bytes(FLIGHTS).replace(b"localhost", f"{self.name}.local".encode())
+        return request_bytes(FLIGHTS, host=f"{self.name}.local")

@@ -173,7 +173,7 @@ class TrialService:
     @property
     def request(self) -> bytes:
         """What its clients ask."""
-        return request_bytes("/").replace(b"localhost", f"{self.name}.local".encode())
+        return request_bytes(host=f"{self.name}.local")
 
     @contextlib.contextmanager
     def under_load(self, clients: int = 8) -> Iterator[Load]:
