@@ -8,7 +8,7 @@ from typing import Any, cast
 from generators.table import code, table
 from lmservice.management.endpoints import Endpoints
 from lmservice.management.guard import OPEN
-from lmservice.settings import Settings
+from lmservice.settings.model import Settings
 
 _HEAD = """\
 # Endpoints

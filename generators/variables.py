@@ -7,12 +7,12 @@ from pydantic_core import PydanticUndefined
 
 from generators.table import code, table
 from lmservice.deploy import DeploySettings
-from lmservice.settings import Settings, type_name, variables
+from lmservice.settings.model import Settings, type_name, variables
 
 _HEAD = """\
 # Settings
 
-Made from `lmservice/settings.py` by `./dev generate`. Times are seconds; a size is a number of bytes, or one with a
+Made from `lmservice/settings/` by `./dev generate`. Times are seconds; a size is a number of bytes, or one with a
 unit, as `1MiB`. `lmservice config MODULE:SERVICE` shows the values that a service has, and where each came from.
 
 Sources, highest first: the environment; `.env` in the current folder, where `LM_ENVIRONMENT` is `dev`; the files in

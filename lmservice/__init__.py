@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lmservice.errors import LmserviceError, StartError
     from lmservice.retrying import retry
     from lmservice.service import Service
-    from lmservice.settings import Settings
+    from lmservice.settings.model import Settings
 
 __all__ = [
     "CircuitOpen",
@@ -33,7 +33,7 @@ _HOMES = {
     **dict.fromkeys(("CircuitOpen", "Client", "ClientPolicy", "DeadlineExceeded"), "client"),
     **dict.fromkeys(("LmserviceError", "StartError"), "errors"),
     "Service": "service",
-    "Settings": "settings",
+    "Settings": "settings.model",
     "retry": "retrying",
 }
 

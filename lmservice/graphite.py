@@ -20,7 +20,7 @@ from lmservice import gil, names
 from lmservice.exposition import Only
 from lmservice.metrics import Metrics
 from lmservice.samples import families
-from lmservice.settings import Settings, graphite_address
+from lmservice.settings.model import Settings, graphite_address
 from lmservice.threads import run_in_thread
 
 if TYPE_CHECKING:

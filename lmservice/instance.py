@@ -31,7 +31,7 @@ from lmservice.profiling import Profile, Profiling, Wish
 from lmservice.request import RequestLayer
 from lmservice.routes import RouteTemplates
 from lmservice.service import Service
-from lmservice.settings import Settings
+from lmservice.settings.model import Settings
 from lmservice.startup import Startup, Status
 from lmservice.version import __version__
 

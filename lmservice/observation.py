@@ -17,7 +17,7 @@ from lmservice.metrics import Metrics
 from lmservice.periodic import Timetable
 from lmservice.request import RequestLayer
 from lmservice.service import Service
-from lmservice.settings import Settings
+from lmservice.settings.model import Settings
 from lmservice.slowest import Slowest
 from lmservice.startup import Startup
 from lmservice.timestamps import rfc3339

@@ -26,7 +26,7 @@ from lmservice.lifecycle import Lifecycle
 from lmservice.logs import Stream
 from lmservice.metrics import Metrics, Samples
 from lmservice.routes import RouteTemplates
-from lmservice.settings import Settings
+from lmservice.settings.model import Settings
 
 if TYPE_CHECKING:
     from lmservice.slowest import Slowest

@@ -23,7 +23,7 @@ from lmservice.lifecycle import Lifecycle, StopCause
 from lmservice.management.endpoints import Instance as Endpoint
 from lmservice.management.thread import ManagementThread
 from lmservice.service import Service
-from lmservice.settings import Settings, misspelt
+from lmservice.settings.model import Settings, misspelt
 
 LEFTOVER_PATIENCE = 2.0
 """What threads that do not end have, at the very end, before the process leaves without them, in seconds."""

@@ -19,7 +19,7 @@ from lmservice.health import Check
 from lmservice.metrics import Metrics
 from lmservice.periodic import PeriodicJob
 from lmservice.request import problem
-from lmservice.settings import Settings
+from lmservice.settings.model import Settings
 from lmservice.startup import Job, check_graph
 
 if TYPE_CHECKING:

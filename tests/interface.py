@@ -20,7 +20,7 @@ from lmservice.cli import commands, deploy
 from lmservice.deploy import DeploySettings
 from lmservice.errors import ExitCode
 from lmservice.management.endpoints import Endpoints, Instance
-from lmservice.settings import Settings, type_name
+from lmservice.settings.model import Settings, type_name
 
 MODULES = {
     "lmservice": None,

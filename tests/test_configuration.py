@@ -5,8 +5,8 @@ import pytest
 from pydantic import AliasChoices, Field, SecretStr
 
 from lmservice import Settings
-from lmservice.configuration import by_name, describe
-from lmservice.masking import MASK
+from lmservice.settings.masking import MASK
+from lmservice.settings.report import by_name, describe
 
 
 @pytest.fixture(autouse=True)

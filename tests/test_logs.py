@@ -25,7 +25,7 @@ from strict_client import AsyncConnection, Connection, request_bytes
 
 from lmservice import Service, Settings
 from lmservice.logs import configured
-from lmservice.masking import MASK
+from lmservice.settings.masking import MASK
 
 pytestmark = pytest.mark.anyio
 FIELDS = {"timestamp", "level", "logger", "event", "service", "version", "environment", "instance"}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from lmservice.masking import MASK, masked, secret_name
+from lmservice.settings.masking import MASK, masked, secret_name
 
 
 class Colour(Enum):

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from lmservice import Settings
 from lmservice.errors import SettingsError
-from lmservice.settings import graphite_address, misspelt, origin, type_name
+from lmservice.settings.model import graphite_address, misspelt, origin, type_name
 
 
 class Own(Settings):

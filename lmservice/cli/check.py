@@ -6,7 +6,7 @@ import sys
 from lmservice.cli import target
 from lmservice.errors import ExitCode, ServiceDefinitionError, SettingsError
 from lmservice.service import Service
-from lmservice.settings import Settings, misspelt
+from lmservice.settings.model import Settings, misspelt
 
 
 def check(name: str, manifests: str | None = None, form: str = "table") -> ExitCode:

@@ -4,11 +4,11 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lmservice import configuration
-from lmservice.configuration import Variable
 from lmservice.errors import ExitCode
-from lmservice.masking import MASK
 from lmservice.service import Service
+from lmservice.settings import report
+from lmservice.settings.masking import MASK
+from lmservice.settings.report import Variable
 
 _HEADINGS = ("variable", "type", "default", "value", "source")
 
@@ -21,9 +21,9 @@ def show(service: Service, form: str) -> ExitCode:
     """
     settings = service.settings_class.load()
     if form == "json":
-        print(configuration.as_json(settings, indent=2).decode())  # noqa: T201 - the command's output
+        print(report.as_json(settings, indent=2).decode())  # noqa: T201 - the command's output
     else:
-        print(_FORMS[form](configuration.describe(settings)))  # noqa: T201
+        print(_FORMS[form](report.describe(settings)))  # noqa: T201
     return ExitCode.CLEAN
 
 

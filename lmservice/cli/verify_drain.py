@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from lmservice.cli.load import Load
 from lmservice.errors import ExitCode, UsageError
-from lmservice.settings import Settings
+from lmservice.settings.model import Settings
 
 DELAY = 1.5
 """The drain delay under which it runs, in seconds: long enough that clients send meanwhile."""

@@ -23,7 +23,7 @@ from lmservice.management.guard import OPEN, Guard
 from lmservice.management.levels import Levels
 from lmservice.profiling import Profile, Wish
 from lmservice.request import problem
-from lmservice.settings import Settings
+from lmservice.settings.model import Settings
 from lmservice.threads import run_in_thread
 from lmservice.timestamps import rfc3339
 
@@ -236,9 +236,9 @@ class Endpoints:
 
     async def _config(self, _request: Request) -> Response:
         """Every setting: its value, its default and where it came from; what may be secret is masked."""
-        from lmservice import configuration  # noqa: PLC0415 - costs every start what few ask for
+        from lmservice.settings import report  # noqa: PLC0415 - costs every start what few ask for
 
-        body = configuration.as_json(self._instance.settings)
+        body = report.as_json(self._instance.settings)
         return Response(body, media_type="application/json")
 
     async def _loggers(self, _request: Request) -> Response:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
-from lmservice.settings import Settings
+from lmservice.settings.model import Settings
 
 OPEN = frozenset(("/livez", "/startupz", "/readyz", "/metrics"))
 """The endpoints that answer whoever can reach them."""

@@ -8,8 +8,8 @@ from lmservice.manifests.finding import Finding
 from lmservice.manifests.objects import Object, dig, mapping
 from lmservice.manifests.variables import Variable
 from lmservice.manifests.workload import Workload
-from lmservice.masking import masked, secret_name
-from lmservice.settings import PREFIX, misspelt, variable, variables
+from lmservice.settings.masking import masked, secret_name
+from lmservice.settings.model import PREFIX, misspelt, variable, variables
 
 _REFERENCES = ("configMapRef", "configMapKeyRef")
 

@@ -8,7 +8,7 @@ from typing import Any
 from lmservice.manifests.finding import Finding
 from lmservice.manifests.objects import Object, Path, mapping, selects, sequence
 from lmservice.manifests.variables import Variables
-from lmservice.settings import PREFIX, Settings, usable
+from lmservice.settings.model import PREFIX, Settings, usable
 
 KINDS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Rollout")
 _TEMPLATE = ("spec", "template")

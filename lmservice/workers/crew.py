@@ -32,7 +32,7 @@ from lmservice.management.levels import Levels
 from lmservice.metrics import Metrics, Samples
 from lmservice.profiling import FORMS, Profile, Wish
 from lmservice.service import Service
-from lmservice.settings import CLOSING_SECONDS, Settings
+from lmservice.settings.model import CLOSING_SECONDS, Settings
 from lmservice.workers.place import Place
 from lmservice.workers.progress import together
 from lmservice.workers.shares import Shares

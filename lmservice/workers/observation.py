@@ -14,7 +14,7 @@ from pydantic_core import from_json
 from lmservice.heartbeat import Heartbeat
 from lmservice.lifecycle import Lifecycle, State
 from lmservice.service import Service
-from lmservice.settings import Settings
+from lmservice.settings.model import Settings
 from lmservice.startup import Startup
 from lmservice.workers import pictures
 from lmservice.workers.pictures import Part

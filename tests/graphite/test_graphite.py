@@ -15,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from lmservice.graphite import Graphite, told
 from lmservice.metrics import Metrics
-from lmservice.settings import Settings
+from lmservice.settings.model import Settings
 
 
 class Stopping(threading.Event):
@@ -177,7 +177,7 @@ def test_prometheus_client_is_not_loaded_before_the_first_push() -> None:
 import sys
 from lmservice.graphite import Graphite
 from lmservice.metrics import Metrics
-from lmservice.settings import Settings
+from lmservice.settings.model import Settings
 Graphite(Settings(graphite_url="graphite://host"), Metrics())
 sys.exit("prometheus_client" in sys.modules)
 """

@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined, to_json
 
-from lmservice.masking import masked, plain
-from lmservice.settings import Settings, origin, type_name, variable
+from lmservice.settings.masking import masked, plain
+from lmservice.settings.model import Settings, origin, type_name, variable
 
 
 @dataclass(frozen=True)

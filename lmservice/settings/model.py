@@ -39,7 +39,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as SourceError
 
 from lmservice.errors import SettingsError
-from lmservice.masking import MASK, masked
+from lmservice.settings.masking import MASK, masked
 
 PREFIX = "LM_"
 SECRETS_DIR = "LM_SECRETS_DIR"
