@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import Any
 
 from lmservice.errors import ServiceDefinitionError
-from lmservice.threads import run_in_thread
+from lmservice.runtime.threads import run_in_thread
 
 
 class Kind(Enum):

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from lmservice import deferral, sockets
+from lmservice import sockets
 from lmservice.acceptor import Acceptor
+from lmservice.runtime import lazy_import
 
-deferral.defer("uvicorn", keep=("uvicorn.config", "Config"))  # its root loads a command line and its supervisors
+lazy_import.defer("uvicorn", keep=("uvicorn.config", "Config"))  # its root loads a command line and its supervisors
 from uvicorn.config import Config  # noqa: E402
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol  # noqa: E402
 from uvicorn.server import Server  # noqa: E402

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from lmservice import gil
+from lmservice.runtime import gil
 from lmservice.samples import Family, Series, families, like
 
 if TYPE_CHECKING:

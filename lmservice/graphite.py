@@ -16,12 +16,13 @@ from itertools import chain, islice
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
-from lmservice import gil, names
+from lmservice import names
 from lmservice.exposition import Only
 from lmservice.metrics import Metrics
+from lmservice.runtime import gil
+from lmservice.runtime.threads import run_in_thread
 from lmservice.samples import families
 from lmservice.settings.model import Settings, graphite_address
-from lmservice.threads import run_in_thread
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

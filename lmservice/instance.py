@@ -15,21 +15,22 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import State as RequestState
 
-from lmservice import context, metrics, names, sockets, stacks, tracing
+from lmservice import context, metrics, names, sockets, tracing
 from lmservice.connections import HttpToolsConnection, Listener, Watched
 from lmservice.errors import ExitCode, LmserviceError, StartError
 from lmservice.graphite import Graphite
 from lmservice.health import Watch
-from lmservice.heartbeat import Heartbeat
 from lmservice.lifecycle import Lifecycle, State, StopCause
 from lmservice.lifespan import Lifespan
 from lmservice.logs import Stream, printable, speaker
 from lmservice.management.levels import Levels
 from lmservice.metrics import Samples
 from lmservice.periodic import Timetable
-from lmservice.profiling import Profile, Profiling, Wish
 from lmservice.request import RequestLayer
 from lmservice.routes import RouteTemplates
+from lmservice.runtime import stacks
+from lmservice.runtime.heartbeat import Heartbeat
+from lmservice.runtime.profiling import Profile, Profiling, Wish
 from lmservice.service import Service
 from lmservice.settings.model import Settings
 from lmservice.startup import Startup, Status

@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 from lmservice.connections import Listener
 from lmservice.health import Watch
-from lmservice.heartbeat import Heartbeat
 from lmservice.lifecycle import Lifecycle, State
 from lmservice.metrics import Metrics
 from lmservice.periodic import Timetable
 from lmservice.request import RequestLayer
+from lmservice.runtime.heartbeat import Heartbeat
 from lmservice.service import Service
 from lmservice.settings.model import Settings
 from lmservice.slowest import Slowest

@@ -25,7 +25,7 @@ from lmservice.context import Kind, UnderWay
 from lmservice.labels import METHODS, OTHER
 from lmservice.request import Identified
 from lmservice.routes import NONE
-from lmservice.threads import run_in_thread
+from lmservice.runtime.threads import run_in_thread
 from lmservice.version import __version__
 
 if TYPE_CHECKING:

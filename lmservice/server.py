@@ -17,11 +17,11 @@ import uvloop
 
 from lmservice import logs, sockets
 from lmservice.errors import BindError, ExitCode, UsageError
-from lmservice.heartbeat import Heartbeat
 from lmservice.instance import Instance
 from lmservice.lifecycle import Lifecycle, StopCause
 from lmservice.management.endpoints import Instance as Endpoint
 from lmservice.management.thread import ManagementThread
+from lmservice.runtime.heartbeat import Heartbeat
 from lmservice.service import Service
 from lmservice.settings.model import Settings, misspelt
 

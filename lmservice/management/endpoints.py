@@ -21,10 +21,10 @@ from lmservice.lifecycle import Lifecycle, State, StopCause
 from lmservice.logs import Stream
 from lmservice.management.guard import OPEN, Guard
 from lmservice.management.levels import Levels
-from lmservice.profiling import Profile, Wish
 from lmservice.request import problem
+from lmservice.runtime.profiling import Profile, Wish
+from lmservice.runtime.threads import run_in_thread
 from lmservice.settings.model import Settings
-from lmservice.threads import run_in_thread
 from lmservice.timestamps import rfc3339
 
 if TYPE_CHECKING:

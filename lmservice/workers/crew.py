@@ -21,16 +21,17 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic_core import from_json
 
-from lmservice import logs, names, server, sockets, stacks
+from lmservice import logs, names, server, sockets
 from lmservice.errors import ExitCode, ProfileError, StartError
 from lmservice.graphite import Graphite
-from lmservice.heartbeat import Heartbeat
 from lmservice.instance import LAST_FLUSH, LAST_FLUSH_LEAST, TICK, Order, delayed, identity, warn_of_missing_hook
 from lmservice.lifecycle import Lifecycle, State, StopCause
 from lmservice.logs import Stream
 from lmservice.management.levels import Levels
 from lmservice.metrics import Metrics, Samples
-from lmservice.profiling import FORMS, Profile, Wish
+from lmservice.runtime import stacks
+from lmservice.runtime.heartbeat import Heartbeat
+from lmservice.runtime.profiling import FORMS, Profile, Wish
 from lmservice.service import Service
 from lmservice.settings.model import CLOSING_SECONDS, Settings
 from lmservice.workers.place import Place

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from pydantic_core import from_json
 
-from lmservice.heartbeat import Heartbeat
 from lmservice.lifecycle import Lifecycle, State
+from lmservice.runtime.heartbeat import Heartbeat
 from lmservice.service import Service
 from lmservice.settings.model import Settings
 from lmservice.startup import Startup

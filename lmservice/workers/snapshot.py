@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from lmservice import gil
 from lmservice.metrics import ACROSS
+from lmservice.runtime import gil
 from lmservice.samples import families
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from lmservice import gil, names
+from lmservice import names
 from lmservice.metrics import ACROSS, Metrics
+from lmservice.runtime import gil
 from lmservice.workers import snapshot
 from lmservice.workers.snapshot import Family
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from lmservice.instance import Order
 from lmservice.lifecycle import State, StopCause
-from lmservice.threads import run_in_thread
+from lmservice.runtime.threads import run_in_thread
 from lmservice.workers.channel import Channel, Message
 from lmservice.workers.child import ORDERS, Given
 from lmservice.workers.link import INTERVAL

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from lmservice.errors import ProfileError
-from lmservice.threads import run_in_thread
+from lmservice.runtime.threads import run_in_thread
 
 if TYPE_CHECKING:
     from pyinstrument import Profiler

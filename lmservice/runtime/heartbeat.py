@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 
-from lmservice import stacks
+from lmservice.runtime import stacks
 
 INTERVAL = 0.5
 """Between two marks, in seconds."""

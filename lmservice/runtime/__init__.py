@@ -1,0 +1,1 @@
+"""The interpreter: its threads, their stacks, its lock, imports that wait until they are needed."""
