@@ -15,7 +15,8 @@ from process import PATH, Process, free_port
 from prometheus_client import CollectorRegistry
 from report import Report, Row, Table, parser
 
-from lmservice import Client, context
+from lmservice import Client
+from lmservice.telemetry import context
 
 ROUNDS = 9
 CALLS = 1000

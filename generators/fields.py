@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 
-from lmservice import events
+from lmservice.telemetry import events
 
 _HEAD = """\
 # The fields of the log
 
-Made from `lmservice/events.py` by `./dev generate`.
+Made from `lmservice/telemetry/events.py` by `./dev generate`.
 
 A service writes one JSON object a line to its standard output, whoever speaks: lmservice, structlog, `logging`,
 warnings, uvicorn. Times are seconds. What is named like a secret is masked.

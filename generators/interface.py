@@ -18,7 +18,7 @@ _MODULES = {
     "lmservice": (),
     "lmservice.errors": (),
     "lmservice.lifecycle": ("Lifecycle", "State"),
-    "lmservice.metrics": ("Metrics",),
+    "lmservice.telemetry.metrics": ("Metrics",),
     "lmservice.testing": ("running", "Running"),
     "lmservice.manifests": ("check", "Finding"),
     "lmservice.deploy": (),

@@ -9,8 +9,8 @@ import logging
 import time
 from datetime import UTC, datetime
 
-from lmservice.context import UnderWay
-from lmservice.logs import Stream, json_line, json_text
+from lmservice.telemetry.context import UnderWay
+from lmservice.telemetry.logs import Stream, json_line, json_text
 
 LOGGER = "lmservice.access"
 EVENT = "http.request"

@@ -15,16 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import State as RequestState
 
-from lmservice import context, metrics, names, sockets, tracing
+from lmservice import names, sockets, tracing
 from lmservice.connections import HttpToolsConnection, Listener, Watched
 from lmservice.errors import ExitCode, LmserviceError, StartError
-from lmservice.graphite import Graphite
 from lmservice.health import Watch
 from lmservice.lifecycle import Lifecycle, State, StopCause
 from lmservice.lifespan import Lifespan
-from lmservice.logs import Stream, printable, speaker
-from lmservice.management.levels import Levels
-from lmservice.metrics import Samples
 from lmservice.periodic import Timetable
 from lmservice.request import RequestLayer
 from lmservice.routes import RouteTemplates
@@ -34,6 +30,11 @@ from lmservice.runtime.profiling import Profile, Profiling, Wish
 from lmservice.service import Service
 from lmservice.settings.model import Settings
 from lmservice.startup import Startup, Status
+from lmservice.telemetry import context, metrics
+from lmservice.telemetry.graphite import Graphite
+from lmservice.telemetry.levels import Levels
+from lmservice.telemetry.logs import Stream, printable, speaker
+from lmservice.telemetry.metrics import Samples
 from lmservice.version import __version__
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 from lmservice.connections import Listener
 from lmservice.health import Watch
 from lmservice.lifecycle import Lifecycle, State
-from lmservice.metrics import Metrics
 from lmservice.periodic import Timetable
 from lmservice.request import RequestLayer
 from lmservice.runtime.heartbeat import Heartbeat
@@ -20,6 +19,7 @@ from lmservice.service import Service
 from lmservice.settings.model import Settings
 from lmservice.slowest import Slowest
 from lmservice.startup import Startup
+from lmservice.telemetry.metrics import Metrics
 from lmservice.timestamps import rfc3339
 from lmservice.traffic import Traffic
 

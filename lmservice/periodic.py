@@ -19,11 +19,12 @@ from typing import Any, Literal, NamedTuple
 
 from starlette.datastructures import State
 
-from lmservice import context, names
+from lmservice import names
 from lmservice.callables import Registered
 from lmservice.errors import spoken
 from lmservice.lifecycle import Lifecycle
-from lmservice.metrics import Durations, Metrics, Samples
+from lmservice.telemetry import context
+from lmservice.telemetry.metrics import Durations, Metrics, Samples
 from lmservice.timestamps import rfc3339
 
 JITTER = 0.1

@@ -19,14 +19,15 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from lmservice import context, names
+from lmservice import names
 from lmservice.access import AccessLog, Parts
-from lmservice.labels import METHODS, OTHER
 from lmservice.lifecycle import Lifecycle
-from lmservice.logs import Stream
-from lmservice.metrics import Metrics, Samples
 from lmservice.routes import RouteTemplates
 from lmservice.settings.model import Settings
+from lmservice.telemetry import context
+from lmservice.telemetry.labels import METHODS, OTHER
+from lmservice.telemetry.logs import Stream
+from lmservice.telemetry.metrics import Metrics, Samples
 
 if TYPE_CHECKING:
     from lmservice.slowest import Slowest

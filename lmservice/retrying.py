@@ -19,8 +19,8 @@ from tenacity import AsyncRetrying, AttemptManager, RetryCallState, Retrying, wa
 
 from lmservice import names
 from lmservice.errors import RetryDefinitionError
-from lmservice.labels import Label
-from lmservice.metrics import current_registry, shared
+from lmservice.telemetry.labels import Label
+from lmservice.telemetry.metrics import current_registry, shared
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

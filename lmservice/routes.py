@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, MutableMapping
 from functools import cached_property
 from typing import Any
 
-from lmservice.labels import OTHER, Label
+from lmservice.telemetry.labels import OTHER, Label
 
 DEEPEST = 50
 """How many layers of middleware are looked through for an app's routes."""

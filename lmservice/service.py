@@ -12,15 +12,15 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
-from lmservice import context
 from lmservice.callables import Registered
 from lmservice.errors import ServiceDefinitionError
 from lmservice.health import Check
-from lmservice.metrics import Metrics
 from lmservice.periodic import PeriodicJob
 from lmservice.request import problem
 from lmservice.settings.model import Settings
 from lmservice.startup import Job, check_graph
+from lmservice.telemetry import context
+from lmservice.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     import httpx

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 from starlette.datastructures import State
 
-from lmservice import context
 from lmservice.callables import Kind, Registered
 from lmservice.errors import ServiceDefinitionError, StartError, spoken
+from lmservice.telemetry import context
 
 CANCEL_PATIENCE = 1.0
 """How long jobs that were cancelled are waited for, in seconds."""

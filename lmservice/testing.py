@@ -6,12 +6,12 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
-from lmservice import logs
 from lmservice.errors import StartError
 from lmservice.instance import Instance
 from lmservice.lifecycle import State, StopCause
 from lmservice.server import bound, start_management
 from lmservice.service import Service
+from lmservice.telemetry import logs
 
 
 class Running:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple, TypeAlias
 
-from lmservice.metrics import BUCKETS, Durations
+from lmservice.telemetry.metrics import BUCKETS, Durations
 
 WINDOW = 5.0
 """What "now" is, in seconds."""

@@ -20,8 +20,8 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.platform_collector import PlatformCollector
 
-from lmservice.exposition import CHUNK, PART, render
 from lmservice.runtime import gil
+from lmservice.telemetry.exposition import CHUNK, PART, render
 
 ACCEPTS = [
     "",

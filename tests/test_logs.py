@@ -24,8 +24,8 @@ from starlette.routing import Route
 from strict_client import AsyncConnection, Connection, request_bytes
 
 from lmservice import Service, Settings
-from lmservice.logs import configured
 from lmservice.settings.masking import MASK
+from lmservice.telemetry.logs import configured
 
 pytestmark = pytest.mark.anyio
 FIELDS = {"timestamp", "level", "logger", "event", "service", "version", "environment", "instance"}

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from strict_client import request_bytes
 
 from lmservice import Service
-from lmservice.metrics import shared
+from lmservice.telemetry.metrics import shared
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from processes import environment
 
 WRITER = """
 import sys
-from lmservice.output import Output
+from lmservice.telemetry.output import Output
 output = Output()
 output.lock = int(sys.argv[2])
 for number in range(300):
@@ -25,7 +25,7 @@ time.sleep(60)
 """
 WAITER = """
 import sys, time
-from lmservice.output import Output
+from lmservice.telemetry.output import Output
 output = Output()
 output.lock = int(sys.argv[1])
 began = time.monotonic()
@@ -35,7 +35,7 @@ print(output.dropped, time.monotonic() - began < 5, file=sys.stderr)
 """
 PRINTER = """
 import sys, threading
-from lmservice.output import Output
+from lmservice.telemetry.output import Output
 output = Output()
 output.write(b"line\\n")
 def write():

@@ -15,11 +15,12 @@ from clock import VIRTUAL
 from prometheus_client import generate_latest
 from starlette.datastructures import State
 
-from lmservice import Service, context
+from lmservice import Service
 from lmservice.errors import ServiceDefinitionError
 from lmservice.lifecycle import Lifecycle, StopCause
-from lmservice.metrics import Metrics
 from lmservice.periodic import Schedule, Timetable
+from lmservice.telemetry import context
+from lmservice.telemetry.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
 EVERY = 60.0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lmservice.metrics import BUCKETS, Durations
+from lmservice.telemetry.metrics import BUCKETS, Durations
 from lmservice.traffic import WINDOW, Traffic, quantile
 
 

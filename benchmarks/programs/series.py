@@ -3,7 +3,7 @@
 from bare import routes
 
 from lmservice import Service
-from lmservice.metrics import Metrics
+from lmservice.telemetry.metrics import Metrics
 
 SERIES = 100_000
 _OF_A_COUNTER = 2  # with _created

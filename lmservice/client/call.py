@@ -8,14 +8,14 @@ from typing import Any
 
 import httpx
 
-from lmservice import context
 from lmservice.client.breaker import State
 from lmservice.client.errors import CircuitOpen, DeadlineExceeded
 from lmservice.client.hosts import Host
 from lmservice.client.policy import ClientPolicy
 from lmservice.client.retry_after import retry_after
-from lmservice.labels import METHODS
 from lmservice.retrying import Backoff
+from lmservice.telemetry import context
+from lmservice.telemetry.labels import METHODS
 
 TOO_MANY = 429
 CLIENT_ERROR = 400

@@ -6,8 +6,8 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics_core import Metric
 
 from lmservice import names
-from lmservice.labels import Label
-from lmservice.metrics import BUCKETS
+from lmservice.telemetry.labels import Label
+from lmservice.telemetry.metrics import BUCKETS
 
 NAME = names.CLIENT_REQUEST_DURATION
 

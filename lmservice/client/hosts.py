@@ -12,8 +12,8 @@ from lmservice.client.breaker import Breaker, State
 from lmservice.client.budget import Budget
 from lmservice.client.families import NAME, Families
 from lmservice.client.policy import ClientPolicy
-from lmservice.labels import LIMIT, METHODS, OTHER
-from lmservice.metrics import shared
+from lmservice.telemetry.labels import LIMIT, METHODS, OTHER
+from lmservice.telemetry.metrics import shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable

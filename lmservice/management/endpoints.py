@@ -16,15 +16,15 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from lmservice.errors import ProfileError
-from lmservice.exposition import render
 from lmservice.lifecycle import Lifecycle, State, StopCause
-from lmservice.logs import Stream
 from lmservice.management.guard import OPEN, Guard
-from lmservice.management.levels import Levels
 from lmservice.request import problem
 from lmservice.runtime.profiling import Profile, Wish
 from lmservice.runtime.threads import run_in_thread
 from lmservice.settings.model import Settings
+from lmservice.telemetry.exposition import render
+from lmservice.telemetry.levels import Levels
+from lmservice.telemetry.logs import Stream
 from lmservice.timestamps import rfc3339
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable
 
 from lmservice.connections import Listener
-from lmservice.logs import speaker
 from lmservice.management.endpoints import Endpoints, Instance
+from lmservice.telemetry.logs import speaker
 
 WATCH_INTERVAL = 0.5
 """Between two looks at the service's loop, in seconds."""

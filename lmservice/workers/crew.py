@@ -21,19 +21,20 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic_core import from_json
 
-from lmservice import logs, names, server, sockets
+from lmservice import names, server, sockets
 from lmservice.errors import ExitCode, ProfileError, StartError
-from lmservice.graphite import Graphite
 from lmservice.instance import LAST_FLUSH, LAST_FLUSH_LEAST, TICK, Order, delayed, identity, warn_of_missing_hook
 from lmservice.lifecycle import Lifecycle, State, StopCause
-from lmservice.logs import Stream
-from lmservice.management.levels import Levels
-from lmservice.metrics import Metrics, Samples
 from lmservice.runtime import stacks
 from lmservice.runtime.heartbeat import Heartbeat
 from lmservice.runtime.profiling import FORMS, Profile, Wish
 from lmservice.service import Service
 from lmservice.settings.model import CLOSING_SECONDS, Settings
+from lmservice.telemetry import logs
+from lmservice.telemetry.graphite import Graphite
+from lmservice.telemetry.levels import Levels
+from lmservice.telemetry.logs import Stream
+from lmservice.telemetry.metrics import Metrics, Samples
 from lmservice.workers.place import Place
 from lmservice.workers.progress import together
 from lmservice.workers.shares import Shares

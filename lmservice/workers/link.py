@@ -18,10 +18,10 @@ from pydantic_core import to_json
 from lmservice import names
 from lmservice.instance import Instance, Order, Together
 from lmservice.lifecycle import State, StopCause
-from lmservice.logs import speaker
 from lmservice.runtime import gil
 from lmservice.runtime.profiling import Wish
 from lmservice.runtime.threads import run_in_thread
+from lmservice.telemetry.logs import speaker
 from lmservice.workers import snapshot
 from lmservice.workers.channel import Channel, Message
 

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from lmservice.metrics import ACROSS
 from lmservice.runtime import gil
-from lmservice.samples import families
+from lmservice.telemetry.metrics import ACROSS
+from lmservice.telemetry.samples import families
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.samples import Exemplar
 
-    from lmservice.samples import Family as Told
+    from lmservice.telemetry.samples import Family as Told
 
 PART = 30
 """How many samples are written at once."""

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lmservice import names
-from lmservice.metrics import ACROSS, Metrics
 from lmservice.runtime import gil
+from lmservice.telemetry.metrics import ACROSS, Metrics
 from lmservice.workers import snapshot
 from lmservice.workers.snapshot import Family
 

@@ -9,7 +9,8 @@ import httpx
 import pytest
 from flaky import HANG, RESET, Flaky
 
-from lmservice import Client, context
+from lmservice import Client
+from lmservice.telemetry import context
 
 pytestmark = pytest.mark.anyio
 MakeClient = Callable[..., Client]

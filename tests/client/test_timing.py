@@ -12,7 +12,8 @@ import pytest
 from clock import VIRTUAL
 from prometheus_client import CollectorRegistry
 
-from lmservice import CircuitOpen, Client, ClientPolicy, DeadlineExceeded, LmserviceError, context
+from lmservice import CircuitOpen, Client, ClientPolicy, DeadlineExceeded, LmserviceError
+from lmservice.telemetry import context
 
 pytestmark = pytest.mark.anyio
 URL = "http://api.example"

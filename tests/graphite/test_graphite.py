@@ -13,9 +13,9 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.core import GaugeMetricFamily
 
-from lmservice.graphite import Graphite, told
-from lmservice.metrics import Metrics
 from lmservice.settings.model import Settings
+from lmservice.telemetry.graphite import Graphite, told
+from lmservice.telemetry.metrics import Metrics
 
 
 class Stopping(threading.Event):
@@ -175,8 +175,8 @@ def test_a_label_of_a_collectors_own_need_not_be_text() -> None:
 def test_prometheus_client_is_not_loaded_before_the_first_push() -> None:
     program = """
 import sys
-from lmservice.graphite import Graphite
-from lmservice.metrics import Metrics
+from lmservice.telemetry.graphite import Graphite
+from lmservice.telemetry.metrics import Metrics
 from lmservice.settings.model import Settings
 Graphite(Settings(graphite_url="graphite://host"), Metrics())
 sys.exit("prometheus_client" in sys.modules)

@@ -98,7 +98,9 @@ async def test_it_is_for_allowed_peers_only(flights: Any) -> None:
 
 
 def test_while_the_loop_does_not_turn_it_says_so(start_process: Callable[..., ServiceProcess]) -> None:
-    service = start_process("import lmservice.runtime.profiling\nlmservice.runtime.profiling.PATIENCE = 0.3\n" + PROGRAM).wait_ready()
+    service = start_process(
+        "import lmservice.runtime.profiling\nlmservice.runtime.profiling.PATIENCE = 0.3\n" + PROGRAM
+    ).wait_ready()
     with Connection(service.management_port) as profile, Connection(service.port) as client:
         client.send(request_bytes("/think/3"))
         time.sleep(0.3)

@@ -13,7 +13,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from generators import alertmanager, families, write
-from lmservice import Service, events, names, retry
+from lmservice import Service, names, retry
+from lmservice.telemetry import events
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "lmservice"

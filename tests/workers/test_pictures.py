@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from lmservice.metrics import Durations, Metrics
 from lmservice.slowest import KEPT
+from lmservice.telemetry.metrics import Durations, Metrics
 from lmservice.traffic import Traffic
 from lmservice.workers import pictures, snapshot
 from lmservice.workers.totals import answered

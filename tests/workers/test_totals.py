@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.openmetrics.exposition import generate_latest as open_metrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
 
-from lmservice.exposition import render
-from lmservice.metrics import Metrics
+from lmservice.telemetry.exposition import render
+from lmservice.telemetry.metrics import Metrics
 from lmservice.workers import snapshot
 from lmservice.workers.totals import Totals
 

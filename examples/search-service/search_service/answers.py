@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.responses import Response
 
-from lmservice.metrics import Metrics
+from lmservice.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from search_service.cache import Cache

@@ -15,7 +15,7 @@ from sqlalchemy import URL, AsyncAdaptedQueuePool, SelectBase, Table, event, ins
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from lmservice.metrics import Metrics
+from lmservice.telemetry.metrics import Metrics
 
 BUSY_TIMEOUT = 0.5
 """How long SQLite itself waits for a lock, in seconds: short, because nothing can interrupt it."""

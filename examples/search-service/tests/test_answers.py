@@ -11,7 +11,7 @@ from search_service.cache import Cache
 from searching import total
 from servers import Server
 
-from lmservice.metrics import Metrics
+from lmservice.telemetry.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ import re
 import time
 from typing import Any
 
-from lmservice import logs
+from lmservice.telemetry import logs
 
 _NAME = r"[A-Za-z0-9_.\-]{1,200}"
 

@@ -17,12 +17,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 from lmservice import names
-from lmservice.exposition import Only
-from lmservice.metrics import Metrics
 from lmservice.runtime import gil
 from lmservice.runtime.threads import run_in_thread
-from lmservice.samples import families
 from lmservice.settings.model import Settings, graphite_address
+from lmservice.telemetry.exposition import Only
+from lmservice.telemetry.metrics import Metrics
+from lmservice.telemetry.samples import families
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

@@ -22,10 +22,10 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from lmservice import context
-from lmservice.output import Output
 from lmservice.settings.masking import MASK, secret_name
 from lmservice.settings.model import Settings
+from lmservice.telemetry import context
+from lmservice.telemetry.output import Output
 
 speaker: "ContextVar[Stream | None]" = ContextVar("lmservice_speaker", default=None)
 """The stream of the service that speaks, where several live in one process."""

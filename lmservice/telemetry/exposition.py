@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from lmservice.runtime import gil
-from lmservice.samples import Family, Series, families, like
+from lmservice.telemetry.samples import Family, Series, families, like
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
