@@ -15,15 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import State as RequestState
 
-from lmservice import names, sockets, tracing
-from lmservice.connections import HttpToolsConnection, Listener, Watched
+from lmservice import names, tracing
 from lmservice.errors import ExitCode, LmserviceError, StartError
 from lmservice.health import Watch
 from lmservice.lifecycle import Lifecycle, State, StopCause
-from lmservice.lifespan import Lifespan
 from lmservice.periodic import Timetable
-from lmservice.request import RequestLayer
-from lmservice.routes import RouteTemplates
 from lmservice.runtime import stacks
 from lmservice.runtime.heartbeat import Heartbeat
 from lmservice.runtime.profiling import Profile, Profiling, Wish
@@ -36,6 +32,11 @@ from lmservice.telemetry.levels import Levels
 from lmservice.telemetry.logs import Stream, printable, speaker
 from lmservice.telemetry.metrics import Samples
 from lmservice.version import __version__
+from lmservice.web import sockets
+from lmservice.web.connections import HttpToolsConnection, Listener, Watched
+from lmservice.web.lifespan import Lifespan
+from lmservice.web.request import RequestLayer
+from lmservice.web.routes import RouteTemplates
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -584,6 +585,6 @@ def warn_of_missing_hook(cause: StopCause) -> None:
 def _protocol(settings: Settings) -> type[Watched]:
     if settings.http != "h11":
         return HttpToolsConnection
-    from lmservice.h11 import H11Connection  # noqa: PLC0415 - costs every start what few use
+    from lmservice.web.h11 import H11Connection  # noqa: PLC0415 - costs every start what few use
 
     return H11Connection

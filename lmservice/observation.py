@@ -9,11 +9,9 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from lmservice.connections import Listener
 from lmservice.health import Watch
 from lmservice.lifecycle import Lifecycle, State
 from lmservice.periodic import Timetable
-from lmservice.request import RequestLayer
 from lmservice.runtime.heartbeat import Heartbeat
 from lmservice.service import Service
 from lmservice.settings.model import Settings
@@ -22,6 +20,8 @@ from lmservice.startup import Startup
 from lmservice.telemetry.metrics import Metrics
 from lmservice.timestamps import rfc3339
 from lmservice.traffic import Traffic
+from lmservice.web.connections import Listener
+from lmservice.web.request import RequestLayer
 
 MOST_WAITING = 30
 """How many requests in flight are told apart, the oldest first, and how many connections."""

@@ -20,13 +20,13 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.trace import TraceState as OtelTraceState
 
-from lmservice.request import Identified
-from lmservice.routes import NONE
 from lmservice.runtime.threads import run_in_thread
 from lmservice.telemetry import context
 from lmservice.telemetry.context import Kind, UnderWay
 from lmservice.telemetry.labels import METHODS, OTHER
 from lmservice.version import __version__
+from lmservice.web.request import Identified
+from lmservice.web.routes import NONE
 
 if TYPE_CHECKING:
     from contextvars import Token

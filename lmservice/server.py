@@ -15,7 +15,6 @@ from typing import Protocol
 
 import uvloop
 
-from lmservice import sockets
 from lmservice.errors import BindError, ExitCode, UsageError
 from lmservice.instance import Instance
 from lmservice.lifecycle import Lifecycle, StopCause
@@ -25,6 +24,7 @@ from lmservice.runtime.heartbeat import Heartbeat
 from lmservice.service import Service
 from lmservice.settings.model import Settings, misspelt
 from lmservice.telemetry import logs
+from lmservice.web import sockets
 
 LEFTOVER_PATIENCE = 2.0
 """What threads that do not end have, at the very end, before the process leaves without them, in seconds."""

@@ -16,11 +16,11 @@ from lmservice.callables import Registered
 from lmservice.errors import ServiceDefinitionError
 from lmservice.health import Check
 from lmservice.periodic import PeriodicJob
-from lmservice.request import problem
 from lmservice.settings.model import Settings
 from lmservice.startup import Job, check_graph
 from lmservice.telemetry import context
 from lmservice.telemetry.metrics import Metrics
+from lmservice.web.request import problem
 
 if TYPE_CHECKING:
     import httpx

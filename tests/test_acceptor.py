@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from lmservice.acceptor import Acceptor
+from lmservice.web.acceptor import Acceptor
 from lmservice.workers.shares import AHEAD, Shares
 
 pytestmark = pytest.mark.anyio

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from strict_client import AsyncConnection, ExchangeError, request_bytes
 
 from lmservice import Service
-from lmservice.connections import _Corked, _Transport
+from lmservice.web.connections import _Corked, _Transport
 
 pytestmark = pytest.mark.anyio
 EACH_PARSER = pytest.mark.parametrize("http", ["httptools", "h11"])
@@ -307,7 +307,9 @@ async def test_what_is_no_http_is_answered_400_and_costs_nobody_else_anything(
 
 # What lmservice relies on in uvicorn beyond its documentation.
 
-BROKEN = "uvicorn has changed {}: lmservice/connections.py relies on it; adapt it, then widen the version in pyproject"
+BROKEN = (
+    "uvicorn has changed {}: lmservice/web/connections.py relies on it; adapt it, then widen the version in pyproject"
+)
 
 
 def test_uvicorn_is_of_the_minor_that_was_looked_at() -> None:

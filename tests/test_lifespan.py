@@ -8,7 +8,7 @@ from clock import VIRTUAL
 from starlette.types import Receive, Scope, Send
 
 from lmservice.errors import StartError
-from lmservice.lifespan import Lifespan
+from lmservice.web.lifespan import Lifespan
 
 pytestmark = pytest.mark.anyio
 

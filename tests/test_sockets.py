@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from lmservice import sockets
 from lmservice.errors import BindError
+from lmservice.web import sockets
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="a socket option that Linux alone has")
 

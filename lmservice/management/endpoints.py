@@ -18,7 +18,6 @@ from starlette.types import Receive, Scope, Send
 from lmservice.errors import ProfileError
 from lmservice.lifecycle import Lifecycle, State, StopCause
 from lmservice.management.guard import OPEN, Guard
-from lmservice.request import problem
 from lmservice.runtime.profiling import Profile, Wish
 from lmservice.runtime.threads import run_in_thread
 from lmservice.settings.model import Settings
@@ -26,6 +25,7 @@ from lmservice.telemetry.exposition import render
 from lmservice.telemetry.levels import Levels
 from lmservice.telemetry.logs import Stream
 from lmservice.timestamps import rfc3339
+from lmservice.web.request import problem
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

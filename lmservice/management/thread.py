@@ -6,9 +6,9 @@ import socket
 import threading
 from collections.abc import Callable
 
-from lmservice.connections import Listener
 from lmservice.management.endpoints import Endpoints, Instance
 from lmservice.telemetry.logs import speaker
+from lmservice.web.connections import Listener
 
 WATCH_INTERVAL = 0.5
 """Between two looks at the service's loop, in seconds."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic_core import from_json
 
-from lmservice import names, server, sockets
+from lmservice import names, server
 from lmservice.errors import ExitCode, ProfileError, StartError
 from lmservice.instance import LAST_FLUSH, LAST_FLUSH_LEAST, TICK, Order, delayed, identity, warn_of_missing_hook
 from lmservice.lifecycle import Lifecycle, State, StopCause
@@ -35,6 +35,7 @@ from lmservice.telemetry.graphite import Graphite
 from lmservice.telemetry.levels import Levels
 from lmservice.telemetry.logs import Stream
 from lmservice.telemetry.metrics import Metrics, Samples
+from lmservice.web import sockets
 from lmservice.workers.place import Place
 from lmservice.workers.progress import together
 from lmservice.workers.shares import Shares

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from lmservice import sockets
-from lmservice.acceptor import Acceptor
 from lmservice.runtime import lazy_import
+from lmservice.web import sockets
+from lmservice.web.acceptor import Acceptor
 
 lazy_import.defer("uvicorn", keep=("uvicorn.config", "Config"))  # its root loads a command line and its supervisors
 from uvicorn.config import Config  # noqa: E402

@@ -3,7 +3,7 @@
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from lmservice.connections import Watched
+from lmservice.web.connections import Watched
 
 
 class H11Connection(Watched, H11Protocol):  # type: ignore[misc]

@@ -20,14 +20,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from lmservice import names
-from lmservice.access import AccessLog, Parts
 from lmservice.lifecycle import Lifecycle
-from lmservice.routes import RouteTemplates
 from lmservice.settings.model import Settings
 from lmservice.telemetry import context
 from lmservice.telemetry.labels import METHODS, OTHER
 from lmservice.telemetry.logs import Stream
 from lmservice.telemetry.metrics import Metrics, Samples
+from lmservice.web.access_log import AccessLog, Parts
+from lmservice.web.routes import RouteTemplates
 
 if TYPE_CHECKING:
     from lmservice.slowest import Slowest
