@@ -17,15 +17,15 @@ from starlette.datastructures import State as RequestState
 
 from lmservice import names, tracing
 from lmservice.errors import ExitCode, LmserviceError, StartError
-from lmservice.health import Watch
+from lmservice.jobs.health import Watch
+from lmservice.jobs.periodic import Timetable
+from lmservice.jobs.startup import Startup, Status
 from lmservice.lifecycle import Lifecycle, State, StopCause
-from lmservice.periodic import Timetable
 from lmservice.runtime import stacks
 from lmservice.runtime.heartbeat import Heartbeat
 from lmservice.runtime.profiling import Profile, Profiling, Wish
 from lmservice.service import Service
 from lmservice.settings.model import Settings
-from lmservice.startup import Startup, Status
 from lmservice.telemetry import context, metrics
 from lmservice.telemetry.graphite import Graphite
 from lmservice.telemetry.levels import Levels

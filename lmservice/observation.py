@@ -9,14 +9,14 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from lmservice.health import Watch
+from lmservice.jobs.health import Watch
+from lmservice.jobs.periodic import Timetable
+from lmservice.jobs.startup import Startup
 from lmservice.lifecycle import Lifecycle, State
-from lmservice.periodic import Timetable
 from lmservice.runtime.heartbeat import Heartbeat
 from lmservice.service import Service
 from lmservice.settings.model import Settings
 from lmservice.slowest import Slowest
-from lmservice.startup import Startup
 from lmservice.telemetry.metrics import Metrics
 from lmservice.timestamps import rfc3339
 from lmservice.traffic import Traffic

@@ -12,12 +12,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
-from lmservice.callables import Registered
 from lmservice.errors import ServiceDefinitionError
-from lmservice.health import Check
-from lmservice.periodic import PeriodicJob
+from lmservice.jobs.callables import Registered
+from lmservice.jobs.health import Check
+from lmservice.jobs.periodic import PeriodicJob
+from lmservice.jobs.startup import Job, check_graph
 from lmservice.settings.model import Settings
-from lmservice.startup import Job, check_graph
 from lmservice.telemetry import context
 from lmservice.telemetry.metrics import Metrics
 from lmservice.web.request import problem

@@ -9,7 +9,7 @@ from starlette.datastructures import State
 
 from lmservice import Service
 from lmservice.errors import ServiceDefinitionError
-from lmservice.health import Watch
+from lmservice.jobs.health import Watch
 
 pytestmark = pytest.mark.anyio
 

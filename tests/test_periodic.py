@@ -17,8 +17,8 @@ from starlette.datastructures import State
 
 from lmservice import Service
 from lmservice.errors import ServiceDefinitionError
+from lmservice.jobs.periodic import Schedule, Timetable
 from lmservice.lifecycle import Lifecycle, StopCause
-from lmservice.periodic import Schedule, Timetable
 from lmservice.telemetry import context
 from lmservice.telemetry.metrics import Metrics
 

@@ -9,7 +9,7 @@ from clock import VIRTUAL
 
 from lmservice import Service
 from lmservice.errors import ServiceDefinitionError, StartError
-from lmservice.startup import Startup
+from lmservice.jobs.startup import Startup
 
 pytestmark = pytest.mark.anyio
 LIMIT = 60.0

@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 from pydantic_core import from_json
 
+from lmservice.jobs.startup import Startup
 from lmservice.lifecycle import Lifecycle, State
 from lmservice.runtime.heartbeat import Heartbeat
 from lmservice.service import Service
 from lmservice.settings.model import Settings
-from lmservice.startup import Startup
 from lmservice.workers import pictures
 from lmservice.workers.pictures import Part
 from lmservice.workers.place import Place

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from starlette.datastructures import State
 
-from lmservice.callables import Registered
 from lmservice.errors import spoken
+from lmservice.jobs.callables import Registered
 
 REMEMBERED = 60
 """How many polls of each check are remembered."""

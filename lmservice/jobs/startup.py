@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from starlette.datastructures import State
 
-from lmservice.callables import Kind, Registered
 from lmservice.errors import ServiceDefinitionError, StartError, spoken
+from lmservice.jobs.callables import Kind, Registered
 from lmservice.telemetry import context
 
 CANCEL_PATIENCE = 1.0

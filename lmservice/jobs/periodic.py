@@ -20,8 +20,8 @@ from typing import Any, Literal, NamedTuple
 from starlette.datastructures import State
 
 from lmservice import names
-from lmservice.callables import Registered
 from lmservice.errors import spoken
+from lmservice.jobs.callables import Registered
 from lmservice.lifecycle import Lifecycle
 from lmservice.telemetry import context
 from lmservice.telemetry.metrics import Durations, Metrics, Samples

@@ -1,0 +1,1 @@
+"""What an author registers on a service: start-up jobs, health checks, periodic jobs."""
