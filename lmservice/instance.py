@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import State as RequestState
 
-from lmservice import names, tracing
+from lmservice import names
 from lmservice.errors import ExitCode, LmserviceError, StartError
 from lmservice.jobs.health import Watch
 from lmservice.jobs.periodic import Timetable
@@ -31,6 +31,7 @@ from lmservice.telemetry.graphite import Graphite
 from lmservice.telemetry.levels import Levels
 from lmservice.telemetry.logs import Stream, printable, speaker
 from lmservice.telemetry.metrics import Samples
+from lmservice.tracing import tracer
 from lmservice.version import __version__
 from lmservice.web import sockets
 from lmservice.web.connections import HttpToolsConnection, Listener, Watched
@@ -116,7 +117,7 @@ class Instance:
         self._state: dict[str, Any] = {"settings": settings, "lifecycle": self.lifecycle}
         self._sock = sock
         self.stream = stream
-        self._tracer = tracing.tracer(stream.fields)
+        self._tracer = tracer.tracer(stream.fields)
         templates = RouteTemplates(service.app)
         self._layer = RequestLayer(
             service.app, settings, self.lifecycle, service.metrics, templates, stream, self._tracer

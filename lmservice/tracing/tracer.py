@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lmservice.otel import OtelTracer
+    from lmservice.tracing.otel import OtelTracer
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
@@ -27,7 +27,7 @@ def tracer(fields: Mapping[str, str]) -> "OtelTracer | None":
     if not endpoint or off:
         return None
     try:
-        from lmservice.otel import OtelTracer  # noqa: PLC0415 - loaded only where spans are wanted
+        from lmservice.tracing.otel import OtelTracer  # noqa: PLC0415 - loaded only where spans are wanted
     except ImportError as error:
         hint = f"{endpoint} is set, but spans cannot be exported: pip install 'lmservice[otel]'"
         _log.warning("lmservice.no_spans", extra={"error": str(error), "hint": hint})
