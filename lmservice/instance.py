@@ -42,7 +42,7 @@ from lmservice.web.routes import RouteTemplates
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from lmservice.observation import Observation
+    from lmservice.console.picture import Observation
 
 TICK = 0.05
 """How often a drain looks at how far it is, in seconds."""
@@ -213,7 +213,7 @@ class Instance:
 
     def observation(self) -> "Observation":
         """What a person is shown of it."""
-        from lmservice.observation import Observation  # noqa: PLC0415 - costs every start what few look at
+        from lmservice.console.picture import Observation  # noqa: PLC0415 - costs every start what few look at
 
         return Observation(self, self._layer, self._watches, self._timetable)
 

@@ -79,7 +79,7 @@ def test_the_wheel_has_the_package_and_nothing_beside_it(wheel: Path) -> None:
     assert {name.split("/")[0].split("-")[0] for name in names} == {"lmservice"}
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "lmservice").rglob("*.py")}
     assert sources <= set(names)
-    assert {f"lmservice/management/page/console.{kind}" for kind in ("html", "css", "js")} <= set(names)
+    assert {f"lmservice/console/page/console.{kind}" for kind in ("html", "css", "js")} <= set(names)
     assert not [name for name in names if name.endswith(".pyc")]
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert f"lmservice-{lmservice.__version__}" in wheel.name

@@ -2,8 +2,8 @@
 
 import pytest
 
+from lmservice.console.traffic import WINDOW, Traffic, quantile
 from lmservice.telemetry.metrics import BUCKETS, Durations
-from lmservice.traffic import WINDOW, Traffic, quantile
 
 
 class Clock:

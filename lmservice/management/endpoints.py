@@ -30,7 +30,7 @@ from lmservice.web.request import problem
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from lmservice.management.events import Drawing, Events
+    from lmservice.console.stream import Drawing, Events
 
 _MOST_BODY = 65_536
 
@@ -217,7 +217,7 @@ class Endpoints:
 
     async def _watch(self, request: Request) -> Response:
         """What the console shows, as server-sent events."""
-        from lmservice.management.events import MOST, Events  # noqa: PLC0415 - as in _config
+        from lmservice.console.stream import MOST, Events  # noqa: PLC0415 - as in _config
 
         if request.method == "HEAD":
             return Response(media_type="text/event-stream")
@@ -230,7 +230,7 @@ class Endpoints:
         return _problem(503, said, {"retry-after": "5"})
 
     def _asset(self, path: str) -> Response:
-        from lmservice.management.console import ASSETS, asset  # noqa: PLC0415 - as in _config
+        from lmservice.console.page import ASSETS, asset  # noqa: PLC0415 - as in _config
 
         return asset(path.removeprefix("/")) if path in ASSETS else _missing(path)
 
@@ -282,7 +282,7 @@ class Endpoints:
     async def _index(self, request: Request) -> Response:
         """The console for a browser; for everything else, the list of endpoints."""
         if "text/html" in request.headers.get("accept", ""):
-            from lmservice.management.console import asset  # noqa: PLC0415 - as in _config
+            from lmservice.console.page import asset  # noqa: PLC0415 - as in _config
 
             return asset("console.html")
         info = self._instance.info()

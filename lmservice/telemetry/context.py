@@ -1,8 +1,8 @@
 """What is under way where the code runs: a request's ids and deadline, and the spans around it.
 
 `request` is set once for each request and reaches every task and thread that the request starts with a copy of its
-context. Without a tracer (the extra `lmservice[otel]`, see `lmservice.otel`) a span is nothing, and the ids alone are
-passed on, as W3C Trace Context asks (https://www.w3.org/TR/trace-context/).
+context. Without a tracer (the extra `lmservice[otel]`, see `lmservice.tracing.otel`) a span is nothing, and the ids
+alone are passed on, as W3C Trace Context asks (https://www.w3.org/TR/trace-context/).
 """
 
 from collections.abc import Mapping

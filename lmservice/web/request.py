@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
@@ -28,9 +28,6 @@ from lmservice.telemetry.logs import Stream
 from lmservice.telemetry.metrics import Metrics, Samples
 from lmservice.web.access_log import AccessLog, Parts
 from lmservice.web.routes import RouteTemplates
-
-if TYPE_CHECKING:
-    from lmservice.slowest import Slowest
 
 RETRY_AFTER = b"1"
 """What a refused client is asked to wait, in seconds."""
@@ -75,6 +72,13 @@ class RequestSpan(Protocol):
 
     def end(self, method: str, route: str, status: int) -> None:
         """Ends it, by what the request was answered with."""
+
+
+class AnsweredRequests(Protocol):
+    """What is told of each request that has been answered, while somebody watches."""
+
+    def add(self, request: "Exchange", route: str, seconds: float) -> None:
+        """Take note of a request, which took `seconds`."""
 
 
 class RequestTracer(Protocol):
@@ -255,7 +259,7 @@ class RequestLayer:
         self._templates = templates
         self._histogram = metrics.request_duration
         self._observers: dict[tuple[str, str, int], tuple[Callable[[float, str], None], Parts]] = {}
-        self.slowest: Slowest | None = None
+        self.slowest: AnsweredRequests | None = None
         """Gets each request, while somebody watches."""
         self.rejected = Counter(dict.fromkeys(("concurrency", "body_size", "timeout"), 0))
         metrics.observed(

@@ -26,7 +26,7 @@ from lmservice.workers import snapshot
 from lmservice.workers.channel import Channel, Message
 
 if TYPE_CHECKING:
-    from lmservice.observation import Observation
+    from lmservice.console.picture import Observation
 
 INTERVAL = 0.25
 """Between two words of how it is, in seconds, …"""

@@ -84,7 +84,7 @@ class Observation:
         self._crew.watch(watched=False)
 
     def picture(self) -> dict[str, Any]:
-        """What an `lmservice.observation.Observation` draws, of all workers, and a line of each of them.
+        """What an `lmservice.console.picture.Observation` draws, of all workers, and a line of each of them.
 
         Figures are of the workers that have not ended; what requests have been answered since the start is told of all.
         Once all have ended, their last words are shown.

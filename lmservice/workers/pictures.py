@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
-from lmservice.observation import MOST_WAITING
-from lmservice.slowest import KEPT
-from lmservice.traffic import MOST_ROUTES, NOTHING, quantile
+from lmservice.console.picture import MOST_WAITING
+from lmservice.console.slowest import KEPT
+from lmservice.console.traffic import MOST_ROUTES, NOTHING, quantile
 from lmservice.workers.progress import CHECKS, summed, worst
 from lmservice.workers.totals import Answer
 

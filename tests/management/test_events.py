@@ -16,8 +16,8 @@ from starlette.routing import Route
 from strict_client import AsyncConnection, Response
 
 from lmservice import Service
+from lmservice.console.stream import MOST, Events
 from lmservice.lifecycle import Lifecycle
-from lmservice.management.events import MOST, Events
 from lmservice.testing import running
 
 pytestmark = pytest.mark.anyio

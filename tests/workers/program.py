@@ -15,8 +15,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from lmservice import Service
-from lmservice.observation import Observation
-from lmservice.slowest import Slowest
+from lmservice.console.picture import Observation
+from lmservice.console.slowest import Slowest
 
 log = logging.getLogger("program")
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from lmservice.slowest import KEPT
+from lmservice.console.slowest import KEPT
+from lmservice.console.traffic import Traffic
 from lmservice.telemetry.metrics import Durations, Metrics
-from lmservice.traffic import Traffic
 from lmservice.workers import pictures, snapshot
 from lmservice.workers.totals import answered
 

@@ -16,7 +16,7 @@ ASSETS = ("/console.css", "/console.js")
 
 def asset(name: str) -> Response:
     """One of the files, as it is shipped."""
-    body = (files("lmservice.management") / "page" / name).read_bytes()
+    body = (files("lmservice.console") / "page" / name).read_bytes()
     headers = {
         "content-security-policy": POLICY,
         "x-content-type-options": "nosniff",

@@ -5,7 +5,7 @@ misses pictures, and holds up nobody. The events, each with a JSON object as its
 
 - `hello`: the first: `info` as `/info` has it, `allowed` (whether the peer is in `LM_MANAGEMENT_ALLOW`), `history`,
   a list of the `traffic` and `event_loop` of the last pictures, with the moment `at` of each;
-- `picture`: as `lmservice.observation` draws it, and of several workers `lmservice.workers.observation`;
+- `picture`: as `lmservice.console.picture` draws it, and of several workers `lmservice.workers.observation`;
 - `end`: the last, as the process ends: `state`, and the `report` of `/stop`.
 """
 
@@ -20,8 +20,8 @@ from pydantic_core import to_json
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from lmservice.console.picture import without_private
 from lmservice.lifecycle import Lifecycle
-from lmservice.observation import without_private
 
 MOST = 16
 """How many may watch at once."""

@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from lmservice.console.slowest import Slowest
+from lmservice.console.traffic import Traffic
 from lmservice.jobs.health import Watch
 from lmservice.jobs.periodic import Timetable
 from lmservice.jobs.startup import Startup
@@ -16,10 +18,8 @@ from lmservice.lifecycle import Lifecycle, State
 from lmservice.runtime.heartbeat import Heartbeat
 from lmservice.service import Service
 from lmservice.settings.model import Settings
-from lmservice.slowest import Slowest
 from lmservice.telemetry.metrics import Metrics
 from lmservice.timestamps import rfc3339
-from lmservice.traffic import Traffic
 from lmservice.web.connections import Listener
 from lmservice.web.request import RequestLayer
 
@@ -65,16 +65,17 @@ class Observation:
         self._timetable = timetable
         self._traffic = Traffic(instance.metrics.request_duration, time.monotonic)
         self._calls: dict[tuple[str, str], tuple[float, int, int, float]] = {}
+        self._slowest: Slowest | None = None
 
     async def begin(self) -> None:
         """Begins to collect what is collected for observers alone."""
         self._traffic.begin()
         self._calls.clear()
-        self._layer.slowest = Slowest()
+        self._layer.slowest = self._slowest = Slowest()
 
     def end(self) -> None:
         """Ceases to."""
-        self._layer.slowest = None
+        self._layer.slowest = self._slowest = None
 
     def picture(self, *, counts: bool = False) -> dict[str, Any]:
         """Everything, now; times are seconds, moments seconds since the epoch.
@@ -82,7 +83,7 @@ class Observation:
         Args:
             counts: leaves the `counts` in the traffic, from which those of several processes are made one.
         """
-        instance, slowest = self._instance, self._layer.slowest
+        instance, slowest = self._instance, self._slowest
         return {
             "at": round(time.time(), 3),
             **self._life(),

@@ -1,0 +1,1 @@
+"""What people watch: the page, its events, and the figures behind them."""
