@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from lmservice.errors import StartError
-from lmservice.instance import Instance
 from lmservice.lifecycle import State, StopCause
-from lmservice.server import bound, start_management
+from lmservice.server.instance import Instance
+from lmservice.server.process import bound, start_management
 from lmservice.service import Service
 from lmservice.telemetry import logs
 

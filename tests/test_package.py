@@ -27,7 +27,7 @@ def python(code: str, *, interpreter: Path | str = sys.executable) -> str:
     return ran.stdout
 
 
-@pytest.mark.parametrize("module", ["lmservice", "lmservice.server", "lmservice.cli"])
+@pytest.mark.parametrize("module", ["lmservice", "lmservice.server.process", "lmservice.cli"])
 def test_importing_it_loads_nothing_that_a_service_may_not_need(module: str) -> None:
     code = f"import sys, {module}; from lmservice import Service, Settings; print(*sys.modules)"
     loaded = {name.partition(".")[0] for name in python(code).split()}

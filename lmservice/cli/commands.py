@@ -160,15 +160,15 @@ def _run(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(ExitCode.CLEAN))  # nothing has begun yet
     signal.signal(signal.SIGUSR1, lambda *_: None)  # there is nothing to tell yet
-    from lmservice import server  # noqa: PLC0415
     from lmservice.cli import target  # noqa: PLC0415
+    from lmservice.server import process  # noqa: PLC0415
 
     service = target.load(options.target)
-    settings = server.settings_of(service)
+    settings = process.settings_of(service)
     if options.alone and settings.workers > 1:
         print(f"lmservice: --reload runs one process: LM_WORKERS={settings.workers} is not heeded", file=sys.stderr)  # noqa: T201
     if options.alone or settings.workers == 1:
-        return int(server.run(service, settings))
+        return int(process.run(service, settings))
     from lmservice.workers import crew  # noqa: PLC0415
 
     return int(crew.run(service, settings, options.target))

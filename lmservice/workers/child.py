@@ -7,8 +7,8 @@ from functools import partial
 from typing import NamedTuple
 
 from lmservice.errors import ExitCode
-from lmservice.instance import Instance, Together
-from lmservice.server import leave_without_leftovers, loop_factory, run_loop, settings_of
+from lmservice.server.instance import Instance, Together
+from lmservice.server.process import leave_without_leftovers, loop_factory, run_loop, settings_of
 from lmservice.service import Service
 from lmservice.telemetry import logs
 from lmservice.workers.link import Link

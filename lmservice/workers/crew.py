@@ -21,13 +21,22 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic_core import from_json
 
-from lmservice import names, server
+from lmservice import names
 from lmservice.errors import ExitCode, ProfileError, StartError
-from lmservice.instance import LAST_FLUSH, LAST_FLUSH_LEAST, TICK, Order, delayed, identity, warn_of_missing_hook
 from lmservice.lifecycle import Lifecycle, State, StopCause
 from lmservice.runtime import stacks
 from lmservice.runtime.heartbeat import Heartbeat
 from lmservice.runtime.profiling import FORMS, Profile, Wish
+from lmservice.server import process
+from lmservice.server.instance import (
+    LAST_FLUSH,
+    LAST_FLUSH_LEAST,
+    TICK,
+    Order,
+    delayed,
+    identity,
+    warn_of_missing_hook,
+)
 from lmservice.service import Service
 from lmservice.settings.model import CLOSING_SECONDS, Settings
 from lmservice.telemetry import logs
@@ -70,12 +79,12 @@ def run(service: Service, settings: Settings, target: str) -> ExitCode:
     """
     with (
         logs.configured(settings, service.name, service.version) as stream,
-        server.bound(settings) as (sock, management_sock),
+        process.bound(settings) as (sock, management_sock),
     ):
         shares = Shares.made(settings.workers)
         logs.share_output(shares.descriptor)
         crew = Crew(service, settings, stream, sock, partial(Worker, target, listener=sock, shares=shares))
-        return server.serve(crew, sock, management_sock, asyncio.new_event_loop)
+        return process.serve(crew, sock, management_sock, asyncio.new_event_loop)
 
 
 class Crew:

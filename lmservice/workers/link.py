@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import to_json
 
 from lmservice import names
-from lmservice.instance import Instance, Order, Together
 from lmservice.lifecycle import State, StopCause
 from lmservice.runtime import gil
 from lmservice.runtime.profiling import Wish
 from lmservice.runtime.threads import run_in_thread
+from lmservice.server.instance import Instance, Order, Together
 from lmservice.telemetry.logs import speaker
 from lmservice.workers import snapshot
 from lmservice.workers.channel import Channel, Message

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from lmservice.instance import Order
 from lmservice.lifecycle import State, StopCause
 from lmservice.runtime.threads import run_in_thread
+from lmservice.server.instance import Order
 from lmservice.workers.channel import Channel, Message
 from lmservice.workers.child import ORDERS, Given
 from lmservice.workers.link import INTERVAL

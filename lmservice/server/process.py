@@ -16,11 +16,11 @@ from typing import Protocol
 import uvloop
 
 from lmservice.errors import BindError, ExitCode, UsageError
-from lmservice.instance import Instance
 from lmservice.lifecycle import Lifecycle, StopCause
 from lmservice.management.endpoints import Instance as Endpoint
 from lmservice.management.thread import ManagementThread
 from lmservice.runtime.heartbeat import Heartbeat
+from lmservice.server.instance import Instance
 from lmservice.service import Service
 from lmservice.settings.model import Settings, misspelt
 from lmservice.telemetry import logs
