@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from lmservice.web.acceptor import Acceptor
-from lmservice.workers.shares import AHEAD, Shares
+from lmservice.workers.connection_counts import AHEAD, Shares
 
 pytestmark = pytest.mark.anyio
 

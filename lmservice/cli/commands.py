@@ -169,18 +169,18 @@ def _run(options: argparse.Namespace) -> int:
         print(f"lmservice: --reload runs one process: LM_WORKERS={settings.workers} is not heeded", file=sys.stderr)  # noqa: T201
     if options.alone or settings.workers == 1:
         return int(process.run(service, settings))
-    from lmservice.workers import crew  # noqa: PLC0415
+    from lmservice.workers import supervisor  # noqa: PLC0415
 
-    return int(crew.run(service, settings, options.target))
+    return int(supervisor.run(service, settings, options.target))
 
 
 def _worker(options: argparse.Namespace) -> int:
-    from lmservice.workers import child  # noqa: PLC0415
+    from lmservice.workers import main  # noqa: PLC0415
 
-    child.heed_no_signals()
+    main.heed_no_signals()
     from lmservice.cli import target  # noqa: PLC0415
 
-    return int(child.run(target.load(options.target), child.Given(*options.given)))
+    return int(main.run(target.load(options.target), main.Given(*options.given)))
 
 
 def _stop(options: argparse.Namespace) -> int:

@@ -15,9 +15,9 @@ from lmservice.lifecycle import State, StopCause
 from lmservice.runtime.threads import run_in_thread
 from lmservice.server.instance import Order
 from lmservice.workers.channel import Channel, Message
-from lmservice.workers.child import ORDERS, Given
-from lmservice.workers.link import INTERVAL
-from lmservice.workers.shares import Shares
+from lmservice.workers.connection_counts import Shares
+from lmservice.workers.main import ORDERS, Given
+from lmservice.workers.supervisor_link import INTERVAL
 
 PATIENCE = 5.0
 """How long an answer may take, in seconds."""

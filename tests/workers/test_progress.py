@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from lmservice.workers.progress import Report, together
+from lmservice.workers.merge_progress import Report, together
 
 NOTHING: dict[str, Report] = {"startup_jobs": {}, "checks": {}, "periodic_jobs": {}}
 

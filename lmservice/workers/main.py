@@ -11,8 +11,8 @@ from lmservice.server.instance import Instance, Together
 from lmservice.server.process import leave_without_leftovers, loop_factory, run_loop, settings_of
 from lmservice.service import Service
 from lmservice.telemetry import logs
-from lmservice.workers.link import Link
-from lmservice.workers.shares import Shares
+from lmservice.workers.connection_counts import Shares
+from lmservice.workers.supervisor_link import Link
 
 ORDERS = (signal.SIGTERM, signal.SIGINT)
 """The signals that are the supervisor's to heed: it tells the workers."""

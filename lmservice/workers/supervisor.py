@@ -45,9 +45,9 @@ from lmservice.telemetry.levels import Levels
 from lmservice.telemetry.logs import Stream
 from lmservice.telemetry.metrics import Metrics, Samples
 from lmservice.web import sockets
-from lmservice.workers.place import Place
-from lmservice.workers.progress import together
-from lmservice.workers.shares import Shares
+from lmservice.workers.connection_counts import Shares
+from lmservice.workers.merge_progress import together
+from lmservice.workers.slot import Place
 from lmservice.workers.totals import Totals
 from lmservice.workers.worker import PATIENCE, UnansweredError, Worker, ended
 
@@ -59,7 +59,7 @@ FORCED = 3.0
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from lmservice.workers.observation import Observation
+    from lmservice.workers.picture import Observation
 
 T = TypeVar("T")
 
@@ -203,7 +203,7 @@ class Crew:
 
     def observation(self) -> "Observation":
         """What a person is shown of all workers."""
-        from lmservice.workers.observation import Observation  # noqa: PLC0415 - costs every start what few look at
+        from lmservice.workers.picture import Observation  # noqa: PLC0415 - costs every start what few look at
 
         return Observation(self)
 

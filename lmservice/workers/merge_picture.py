@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from lmservice.console.picture import MOST_WAITING
 from lmservice.console.slowest import KEPT
 from lmservice.console.traffic import MOST_ROUTES, NOTHING, quantile
-from lmservice.workers.progress import CHECKS, summed, worst
+from lmservice.workers.merge_progress import CHECKS, summed, worst
 from lmservice.workers.totals import Answer
 
 Part: TypeAlias = dict[str, Any]

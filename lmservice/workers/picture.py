@@ -16,9 +16,9 @@ from lmservice.lifecycle import Lifecycle, State
 from lmservice.runtime.heartbeat import Heartbeat
 from lmservice.service import Service
 from lmservice.settings.model import Settings
-from lmservice.workers import pictures
-from lmservice.workers.pictures import Part
-from lmservice.workers.place import Place
+from lmservice.workers import merge_picture
+from lmservice.workers.merge_picture import Part
+from lmservice.workers.slot import Place
 from lmservice.workers.totals import Totals
 from lmservice.workers.worker import Worker
 
@@ -94,17 +94,17 @@ class Observation:
         drawn = [(worker, _read(worker, now)) for _, worker in kept if worker.picture]
         parts = [part for worker, part in drawn if worker.alive]
         last = parts or [part for _, part in drawn]
-        traffic = [*(part["traffic"] for part in parts), pictures.of_ended(crew.totals.answered)]
+        traffic = [*(part["traffic"] for part in parts), merge_picture.of_ended(crew.totals.answered)]
         return {
             "at": round(now, 3),
             **self._life(parts),
             "startup": self._startup([part["startup"] for part in last]),
-            "checks": pictures.checks([part["checks"] for part in last]),
-            "traffic": pictures.traffic(traffic),
+            "checks": merge_picture.checks([part["checks"] for part in last]),
+            "traffic": merge_picture.traffic(traffic),
             "event_loop": {"lag": self._lag(parts), "well": crew.well},
-            "slowest": pictures.slowest([part["slowest"] for part in last]),
-            "periodic_jobs": pictures.periodic_jobs([part["periodic_jobs"] for part in last]),
-            "clients": pictures.clients([part["clients"] for part in last]),
+            "slowest": merge_picture.slowest([part["slowest"] for part in last]),
+            "periodic_jobs": merge_picture.periodic_jobs([part["periodic_jobs"] for part in last]),
+            "clients": merge_picture.clients([part["clients"] for part in last]),
             "drain": self._drain([part for _, part in drawn], parts),
             "workers": self._lines(kept, dict(drawn)),
         }
@@ -129,7 +129,7 @@ class Observation:
 
     def _startup(self, charts: Sequence[Part]) -> Part:
         if charts:
-            return pictures.startup(charts)
+            return merge_picture.startup(charts)
         jobs = Startup(self._crew.service.jobs, {}).chart()
         return {"jobs": jobs, "critical_path": [], "limit": self._crew.settings.startup_timeout}
 
@@ -147,7 +147,7 @@ class Observation:
             return None
         drains = [part["drain"] for part in parts if part["drain"]]
         if drains:
-            self._phase = pictures.phase(drains)
+            self._phase = merge_picture.phase(drains)
         name, since = self._phase or ("drain_delay", lifecycle.since)
         limits = {
             "drain_delay": settings.drain_delay_max,
@@ -161,7 +161,7 @@ class Observation:
             "phase_since": since,
             "limit": limits.get(name),
             "served": sum(part["drain"]["served"] for part in known if part["drain"]),
-            **pictures.holding(drains),
+            **merge_picture.holding(drains),
         }
 
 
@@ -174,7 +174,7 @@ def _read(worker: Worker, now: float) -> Part:
         one["worker"] = worker.number
     part["event_loop"]["lag"] = max(part["event_loop"]["lag"], round(worker.still_for, 4))
     if now - part["at"] > STALE:
-        pictures.silence(part["traffic"])
+        merge_picture.silence(part["traffic"])
     return part
 
 
