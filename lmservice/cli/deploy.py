@@ -18,7 +18,7 @@ from lmservice.deploy import (
     rolling,
     status,
 )
-from lmservice.deploy.live import print_json, shown
+from lmservice.deploy.progress_lines import print_json, shown
 from lmservice.errors import ExitCode, LmserviceError
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name

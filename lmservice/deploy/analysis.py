@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from lmservice.deploy.figures import Counts, FiguresError, Metrics
 from lmservice.deploy.pods import Pod
-from lmservice.deploy.samples import Counts, FiguresError, Metrics
 from lmservice.deploy.settings import DeploySettings
 
 Z = 1.96

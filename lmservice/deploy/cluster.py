@@ -13,7 +13,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_de
 
 from lmservice.deploy.errors import ClusterUnreachableError, ReleaseFailedError
 from lmservice.deploy.kubeconfig import connected
-from lmservice.deploy.manifests import Object
+from lmservice.deploy.overlay import Object
 
 MANAGER = "lmservice-deploy"
 """The field manager of everything that a release applies."""

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lmservice.deploy.cluster import Cluster
-from lmservice.deploy.manifests import Manifests, Object, key
+from lmservice.deploy.overlay import Manifests, Object, key
 
 PREFIX = "lmservice.dev/"
 RUNNING, RELEASED, FAILED, INTERRUPTED = "running", "released", "failed", "interrupted"

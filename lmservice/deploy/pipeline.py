@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from lmservice.deploy import git, history, live
+from lmservice.deploy import git, history, progress_lines
 from lmservice.deploy.cluster import NOT_FOUND, ApiRefusalError, Cluster
 from lmservice.deploy.errors import DeployUsageError, InterruptedReleaseError, RefusedError, ReleaseError
+from lmservice.deploy.figures import Metrics, PodMetrics, PrometheusMetrics
+from lmservice.deploy.gateway_routes import routes, tracked
 from lmservice.deploy.history import History, Kept, Record
-from lmservice.deploy.lease import Lock
-from lmservice.deploy.manifests import Manifests, Object, container, key, render
+from lmservice.deploy.lock import Lock
+from lmservice.deploy.overlay import Manifests, Object, container, key, render
 from lmservice.deploy.plan import Plan, canary_plan, rolling_plan
 from lmservice.deploy.release import Observer, Release
 from lmservice.deploy.request import Artifact, DeployRequest
-from lmservice.deploy.routes import routes, tracked
-from lmservice.deploy.samples import Metrics, PodMetrics, PrometheusMetrics
 from lmservice.deploy.settings import DeploySettings, load
 from lmservice.deploy.signals import interruptible
 
@@ -450,9 +450,9 @@ def _folder(request: DeployRequest, settings: DeploySettings) -> Iterator[tuple[
 @contextmanager
 def _begun(observer: Observer | None) -> Iterator[Observer]:
     """What every way to release runs in: who is told, by default a live table, and what signals do."""
-    with interruptible(), nullcontext(observer) if observer else live.shown() as watching:
+    with interruptible(), nullcontext(observer) if observer else progress_lines.shown() as watching:
         try:
-            yield live.undisturbed(watching)
+            yield progress_lines.undisturbed(watching)
         except KeyboardInterrupt:
             raise InterruptedReleaseError("interrupted before anything was touched, or after all was done") from None
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lmservice.deploy.manifests import CANARY, TRACK, Object
+from lmservice.deploy.overlay import CANARY, TRACK, Object
 
 _HASH = "pod-template-hash"
 _HOPELESS = {

@@ -18,12 +18,12 @@ from lmservice.deploy.errors import (
     LockLostError,
     ReleaseFailedError,
 )
+from lmservice.deploy.figures import Metrics
 from lmservice.deploy.history import History, Kept
-from lmservice.deploy.lease import Lock
-from lmservice.deploy.manifests import CANARY, STABLE, Manifests, Object, key, selector
+from lmservice.deploy.lock import Lock
+from lmservice.deploy.overlay import CANARY, STABLE, Manifests, Object, key, selector
 from lmservice.deploy.plan import WHOLE, Analysis, CanaryPods, Pause, Plan, Promote, SetWeight
 from lmservice.deploy.rollout import Look, follow, look
-from lmservice.deploy.samples import Metrics
 from lmservice.deploy.settings import DeploySettings
 from lmservice.deploy.signals import sheltered
 from lmservice.deploy.weights import Weights

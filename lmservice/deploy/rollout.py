@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lmservice.deploy.cluster import Cluster
 from lmservice.deploy.errors import ReleaseFailedError
-from lmservice.deploy.manifests import Object, container, selector
+from lmservice.deploy.overlay import Object, container, selector
 from lmservice.deploy.pods import Pod, pod, template_of
 from lmservice.deploy.settings import DeploySettings
 

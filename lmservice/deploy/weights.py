@@ -11,8 +11,8 @@ from functools import partial
 
 from lmservice.deploy.cluster import CONFLICT, ApiRefusalError, Cluster
 from lmservice.deploy.errors import ReleaseFailedError
-from lmservice.deploy.manifests import CANARY, STABLE, TRACK, Manifests, Object, canary_name, key, selector
-from lmservice.deploy.routes import backend, backend_name, backends, refusals, routes, shared, whole
+from lmservice.deploy.gateway_routes import backend, backend_name, backends, refusals, routes, shared, whole
+from lmservice.deploy.overlay import CANARY, STABLE, TRACK, Manifests, Object, canary_name, key, selector
 from lmservice.deploy.settings import DeploySettings
 
 _TRIES = 5

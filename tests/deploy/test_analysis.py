@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from lmservice.deploy.analysis import SAMPLED, Outcome, Verdict, Window, certainly, judge
+from lmservice.deploy.figures import Counts, FiguresError, counted, parsed
 from lmservice.deploy.pods import Pod
-from lmservice.deploy.samples import Counts, FiguresError, counted, parsed
 from lmservice.deploy.settings import DeploySettings
 from lmservice.names import REQUEST_DURATION as HISTOGRAM
 

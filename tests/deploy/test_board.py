@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from lmservice.deploy import CanaryPods, Promote, SetWeight
-from lmservice.deploy.board import Board
-from lmservice.deploy.live import shown
+from lmservice.deploy.progress_lines import shown
+from lmservice.deploy.progress_table import Board
 
 IMAGE = "registry.intra/team/shop"
 STEPS = [str(each) for each in (CanaryPods(1), SetWeight(10), Promote(50), Promote(100))]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from lmservice.deploy import InterruptedReleaseError
-from lmservice.deploy.live import Lines, undisturbed
 from lmservice.deploy.pipeline import _begun
+from lmservice.deploy.progress_lines import Lines, undisturbed
 from lmservice.deploy.signals import sheltered
 
 LMSERVICE = str(Path(sys.executable).with_name("lmservice"))

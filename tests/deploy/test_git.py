@@ -8,7 +8,7 @@ import pytest
 
 from lmservice.deploy import DeployUsageError, RefusedError
 from lmservice.deploy.git import checked_out, commit_of, url, without_credentials
-from lmservice.deploy.manifests import render
+from lmservice.deploy.overlay import render
 
 pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="not installed: git (Debian: apt-get install git)")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lmservice.deploy import Artifact, DeployUsageError
-from lmservice.deploy.manifests import Manifests, key, render, selector
+from lmservice.deploy.overlay import Manifests, key, render, selector
 
 NEEDS_KUBECTL = pytest.mark.skipif(not shutil.which("kubectl"), reason="not installed: kubectl, which renders overlays")
 

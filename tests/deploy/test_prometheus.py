@@ -17,8 +17,8 @@ from strict_client import Connection, request_bytes
 
 from lmservice.deploy import DeploySettings, DeployUsageError
 from lmservice.deploy.analysis import Outcome, Window, judge
+from lmservice.deploy.figures import Counts, FiguresError, PrometheusMetrics, counted, parsed
 from lmservice.deploy.pods import Pod
-from lmservice.deploy.samples import Counts, FiguresError, PrometheusMetrics, counted, parsed
 from lmservice.deploy.settings import load
 from lmservice.names import REQUEST_DURATION as HISTOGRAM
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from lmservice.deploy import ReleaseFailedError
-from lmservice.deploy.manifests import Manifests
-from lmservice.deploy.routes import backend, backends, refusals, routes, shared, tracked, whole
+from lmservice.deploy.gateway_routes import backend, backends, refusals, routes, shared, tracked, whole
+from lmservice.deploy.overlay import Manifests
 
 GATEWAY = "gateway.networking.k8s.io/v1"
 

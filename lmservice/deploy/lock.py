@@ -18,7 +18,7 @@ from typing import Self
 
 from lmservice.deploy.cluster import CONFLICT, ApiRefusalError, Cluster
 from lmservice.deploy.errors import ClusterUnreachableError, LockLostError, RefusedError
-from lmservice.deploy.manifests import Object
+from lmservice.deploy.overlay import Object
 
 _LOOK = 1.0
 _RENEWALS = 3  # per duration

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from typing import TypeAlias
 
 from lmservice.deploy.errors import ReleaseFailedError
-from lmservice.deploy.manifests import CANARY, STABLE, TRACK, Manifests, Object
+from lmservice.deploy.overlay import CANARY, STABLE, TRACK, Manifests, Object
 from lmservice.deploy.plan import WHOLE
 
 Refs: TypeAlias = list[Object]

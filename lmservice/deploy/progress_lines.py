@@ -103,7 +103,7 @@ def _live(stream: TextIO) -> Iterator[Observer]:
         from rich.console import Console  # noqa: PLC0415 - of the extra
         from rich.live import Live  # noqa: PLC0415
 
-        from lmservice.deploy.board import Board  # noqa: PLC0415 - which needs rich too
+        from lmservice.deploy.progress_table import Board  # noqa: PLC0415 - which needs rich too
     except ImportError:
         raise MissingExtraError("to show a release live needs rich: install lmservice[deploy]") from None
     board = Board()
