@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from lmservice.manifests import (
     documents,
-    environment,
     monitoring,
     network,
     probes,
     scaling,
     security,
     selection,
+    settings,
     stopping,
 )
 from lmservice.manifests import workload as workloads
@@ -28,7 +28,7 @@ from lmservice.settings.model import PREFIX, Settings
 __all__ = ["Finding", "check"]
 
 _RULES = (
-    environment.judge, probes.judge, stopping.judge, network.judge, monitoring.judge, scaling.judge,
+    settings.judge, probes.judge, stopping.judge, network.judge, monitoring.judge, scaling.judge,
     security.judge, selection.spread,
 )  # fmt: skip
 
