@@ -5,7 +5,7 @@ misses pictures, and holds up nobody. The events, each with a JSON object as its
 
 - `hello`: the first: `info` as `/info` has it, `allowed` (whether the peer is in `LM_MANAGEMENT_ALLOW`), `history`,
   a list of the `traffic` and `event_loop` of the last pictures, with the moment `at` of each;
-- `picture`: as `lmservice.console.picture` draws it, and of several workers `lmservice.workers.observation`;
+- `picture`: as `lmservice.console.picture` draws it, and of several workers `lmservice.workers.picture`;
 - `end`: the last, as the process ends: `state`, and the `report` of `/stop`.
 """
 

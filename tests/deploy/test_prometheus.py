@@ -171,7 +171,7 @@ def test_a_prometheus_that_is_away_is_named_without_its_password() -> None:
 
 
 def test_a_prometheus_that_accepts_and_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lmservice.deploy.samples._TIMEOUT", 0.2)
+    monkeypatch.setattr("lmservice.deploy.figures._TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         metrics = PrometheusMetrics(f"http://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(FiguresError, match="timed out"):
