@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 
 from generators.table import code, table
-from lmservice.cli import commands, deploy
+from lmservice.cli import deploy, parser
 from lmservice.errors import ExitCode
 
 _HEAD = """\
@@ -25,7 +25,7 @@ _CODES = {
 def render() -> str:
     """The reference, in Markdown."""
     codes = table(("exit code", ""), ((code(int(each)), _CODES[each]) for each in ExitCode))
-    lines = [*_commands(commands.parser()), *_commands(deploy.parser())]
+    lines = [*_commands(parser.parser()), *_commands(deploy.parser())]
     return "\n".join([_HEAD, *codes, "", *lines])
 
 

@@ -16,7 +16,7 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from lmservice import names
-from lmservice.cli import commands, deploy
+from lmservice.cli import deploy, parser
 from lmservice.deploy import DeploySettings
 from lmservice.errors import ExitCode
 from lmservice.management.endpoints import Endpoints, Instance
@@ -126,8 +126,8 @@ def _shown(value: object) -> str:
 
 
 def _commands() -> Iterator[str]:
-    for path, parser in (("lmservice", commands.parser()), ("lmservice deploy", deploy.parser())):
-        yield from _listed(path, parser, *_of_commands(parser))
+    for path, each in (("lmservice", parser.parser()), ("lmservice deploy", deploy.parser())):
+        yield from _listed(path, each, *_of_commands(each))
 
 
 def _listed(path: str, parser: argparse.ArgumentParser, subparsers: Any = None) -> Iterator[str]:

@@ -6,6 +6,6 @@ import gc
 def main() -> int:
     """The entry point of the `lmservice` command."""
     gc.disable()  # nothing that an import makes is garbage; on again when the service begins to start
-    from lmservice.cli import commands  # noqa: PLC0415 - after that
+    from lmservice.cli import parser  # noqa: PLC0415 - after that
 
-    return commands.main()
+    return parser.main()

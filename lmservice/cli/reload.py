@@ -12,7 +12,7 @@ from socket import socket
 import uvicorn
 from uvicorn.supervisors.statreload import StatReload
 
-from lmservice.cli.commands import main
+from lmservice.cli.parser import main
 
 
 def run(target: str) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cli.command import FREE, PROGRAM, Ended, lmservice
 
-from lmservice.cli.commands import main
+from lmservice.cli.parser import main
 
 
 @pytest.fixture

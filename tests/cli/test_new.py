@@ -11,7 +11,7 @@ from cli.command import Ended
 from processes import environment
 from template.rendered import BIN, configured, cookiecutter, files
 
-from lmservice.cli.commands import main
+from lmservice.cli.parser import main
 
 
 @pytest.fixture

@@ -282,7 +282,7 @@ class Without(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, Without())
-from lmservice.cli.commands import main
+from lmservice.cli.parser import main
 raise SystemExit(main(["check", "program:service", "--manifests", {str(SHOP.parent)!r}]))
 """
     (tmp_path / "program.py").write_text(PROGRAM)

@@ -208,23 +208,24 @@ def _new(options: argparse.Namespace) -> int:
 
 
 def _new_environment(options: argparse.Namespace) -> int:
-    from lmservice.cli import environment  # noqa: PLC0415
+    from lmservice.cli import new_environment  # noqa: PLC0415
 
-    return int(environment.new_environment(options.name, options.source))
+    return int(new_environment.new_environment(options.name, options.source))
 
 
 def _top(options: argparse.Namespace) -> int:
-    from lmservice.cli import top  # noqa: PLC0415
+    from lmservice.cli.top import command  # noqa: PLC0415
 
-    return int(top.top(options.urls, once=options.once))
+    return int(command.top(options.urls, once=options.once))
 
 
 def _verify_drain(options: argparse.Namespace) -> int:
-    from lmservice.cli import target, verify_drain  # noqa: PLC0415
+    from lmservice.cli import target  # noqa: PLC0415
+    from lmservice.cli.verify_drain import command  # noqa: PLC0415
 
     settings = target.load(options.target).settings_class.load()
-    asked = verify_drain.Options(options.target, options.path, options.clients, options.seconds, options.signal)
-    return int(verify_drain.verify(asked, settings))
+    asked = command.Options(options.target, options.path, options.clients, options.seconds, options.signal)
+    return int(command.verify(asked, settings))
 
 
 def _deploy(options: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lmservice.cli.feed import Feed
+from lmservice.cli.top.feed import Feed
 
 NARROW = 76
 """Below so many columns, what is least needed is left out."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from lmservice.cli.load import Load
+from lmservice.cli.verify_drain.load import Load
 from lmservice.errors import ExitCode, UsageError
 from lmservice.settings.model import Settings
 

@@ -12,7 +12,7 @@ import tty
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from lmservice.cli.feed import Feed
+from lmservice.cli.top.feed import Feed
 from lmservice.errors import ExitCode, MissingExtraError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def top(urls: Sequence[str], *, once: bool) -> ExitCode:
     try:
         from rich.console import Console  # noqa: PLC0415 - it comes with an extra
 
-        from lmservice.cli.panel import screen  # noqa: PLC0415 - the same
+        from lmservice.cli.top.panel import screen  # noqa: PLC0415 - the same
     except ImportError:
         raise MissingExtraError("lmservice top needs rich: install lmservice[top]") from None
     for feed in feeds:
@@ -58,7 +58,7 @@ def _wait(feeds: Sequence[Feed]) -> None:
 def _watch(console: "Console", feeds: Sequence[Feed]) -> None:
     from rich.live import Live  # noqa: PLC0415 - as in top
 
-    from lmservice.cli.panel import screen  # noqa: PLC0415 - the same
+    from lmservice.cli.top.panel import screen  # noqa: PLC0415 - the same
 
     with (
         _interrupts() as interrupted,

@@ -1,0 +1,1 @@
+"""`lmservice top`: the instances of a service, live in a terminal."""

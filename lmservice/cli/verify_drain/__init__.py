@@ -1,0 +1,1 @@
+"""`lmservice verify-drain`: a stop under load, and what it lost."""
