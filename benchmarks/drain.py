@@ -15,7 +15,7 @@ from installation import PROGRAMS, ROOT, current, environment
 from process import PATH, Process, free_port
 from report import Report, Row, Table, parser
 
-sys.path.append(str(ROOT / "tests"))
+sys.path.append(str(ROOT / "tests" / "harness"))
 
 from strict_client import Load, request_bytes
 

@@ -15,9 +15,9 @@ from drain import call_stop
 from installation import ROOT, Installation, clean, environment
 from process import PATH, Process
 
-sys.path.append(str(ROOT / "tests"))
+sys.path.append(str(ROOT / "tests" / "harness"))
 
-from acceptance.haproxy import HAProxy
+from haproxy import HAProxy
 from processes import fixed_ports
 from strict_client import request_bytes
 

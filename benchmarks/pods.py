@@ -16,7 +16,7 @@ from typing import Any
 from installation import PROGRAMS, ROOT, current
 from process import PATH
 
-sys.path.append(str(ROOT / "tests"))
+sys.path.append(str(ROOT / "tests" / "harness"))
 sys.path.append(str(ROOT / "tests" / "kubernetes" / "cluster"))
 sys.path.append(str(ROOT / "examples" / "search-service" / "tests" / "harness"))
 

@@ -17,7 +17,7 @@ import pods
 from installation import ROOT, current
 from report import Report, Row, Table, parser
 
-sys.path.append(str(ROOT / "tests"))
+sys.path.append(str(ROOT / "tests" / "harness"))
 
 from search_release import SURGE
 from strict_client import Load

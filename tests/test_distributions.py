@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from distributions import BUILDS, ROOT, build, environment_of
 from processes import TIMEOUT, Process
+from rendered import IDS, OPTIONS, configured, files, render, run
 from strict_client import Connection
-from template.rendered import IDS, OPTIONS, configured, files, render, run
-from test_apps import HELLO
 from test_package import UNWANTED, python
+from web.test_apps import HELLO
 
 import lmservice
 

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
-from acceptance.instance import PROGRAM, SETTINGS, Start
+from drained_instance import PROGRAM, SETTINGS, Start
 from processes import ServiceProcess
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks every test of this folder."""
     for item in items:
-        if item.path.is_relative_to(PROGRAM.parent):
+        if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.acceptance)
 
 

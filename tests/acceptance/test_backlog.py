@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from acceptance.instance import EACH_STACK, EACH_STACK_AND_WORKERS, PROGRAM, SETTINGS, sleep_until
+from drained_instance import EACH_STACK, EACH_STACK_AND_WORKERS, PROGRAM, SETTINGS, sleep_until
 from processes import ServiceProcess
 from strict_client import Connection, Load, request_bytes
 

@@ -3,7 +3,7 @@
 import signal
 import time
 
-from acceptance.instance import DELAY, EACH_STACK, IDLE_GRACE, Start, sleep_until
+from drained_instance import DELAY, EACH_STACK, IDLE_GRACE, Start, sleep_until
 from processes import ServiceProcess
 from strict_client import Connection, request_bytes
 

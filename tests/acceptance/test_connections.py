@@ -4,7 +4,7 @@ import signal
 import time
 
 import pytest
-from acceptance.instance import DELAY, EACH_STACK, IDLE_GRACE, Start, wait_refusing
+from drained_instance import DELAY, EACH_STACK, IDLE_GRACE, Start, wait_refusing
 from processes import ServiceProcess
 from strict_client import Connection, request_bytes
 

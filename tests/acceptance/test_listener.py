@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 
-from acceptance.instance import DELAY_MAX, EACH_STACK_AND_WORKERS, Start
+from drained_instance import DELAY_MAX, EACH_STACK_AND_WORKERS, Start
 from strict_client import Load
 
 pytestmark = EACH_STACK_AND_WORKERS

@@ -3,7 +3,7 @@
 import socket
 
 import pytest
-from acceptance.instance import EACH_STACK, Start
+from drained_instance import EACH_STACK, Start
 from processes import ServiceProcess
 from strict_client import Connection, Response
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from acceptance.instance import DELAY, SETTINGS, refuses
+from drained_instance import DELAY, SETTINGS, refuses
 from processes import ServiceProcess
 from strict_client import Connection
 

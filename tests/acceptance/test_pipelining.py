@@ -4,7 +4,7 @@ import signal
 import time
 
 import pytest
-from acceptance.instance import EACH_STACK
+from drained_instance import EACH_STACK
 from processes import ServiceProcess
 from strict_client import Connection, request_bytes
 

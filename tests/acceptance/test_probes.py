@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from acceptance.instance import Start
+from drained_instance import Start
 from processes import ServiceProcess
 from strict_client import Connection, request_bytes
 

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from acceptance.haproxy import HAProxy
-from acceptance.instance import PROGRAM, SETTINGS
+from drained_instance import PROGRAM, SETTINGS
+from haproxy import HAProxy
 from processes import Process, ServiceProcess, fixed_ports
 from strict_client import Load, request_bytes
 

@@ -3,7 +3,7 @@
 import signal
 import time
 
-from acceptance.instance import EACH_STACK_AND_WORKERS
+from drained_instance import EACH_STACK_AND_WORKERS
 from processes import ServiceProcess
 from strict_client import Connection, request_bytes
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from acceptance.instance import SETTINGS, refuses
+from drained_instance import SETTINGS, refuses
 from processes import ServiceProcess
 
 PROGRAM = """

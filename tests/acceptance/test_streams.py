@@ -4,7 +4,7 @@ import signal
 import time
 
 import pytest
-from acceptance.instance import DELAY, DRAIN, EACH_STACK, Start, refuses, wait_refusing
+from drained_instance import DELAY, DRAIN, EACH_STACK, Start, refuses, wait_refusing
 from processes import ServiceProcess
 from strict_client import Connection, ExchangeError, request_bytes
 

@@ -4,7 +4,7 @@ import signal
 import time
 
 import pytest
-from acceptance.instance import DELAY, DELAY_MAX, EACH_STACK
+from drained_instance import DELAY, DELAY_MAX, EACH_STACK
 from processes import ServiceProcess
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cli.command import FREE, PROGRAM, Ended, lmservice
+from command import FREE, PROGRAM, Ended, lmservice
 
 from lmservice.cli.parser import main
 

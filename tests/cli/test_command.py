@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli.command import LMSERVICE, Ended, lmservice
+from command import LMSERVICE, Ended, lmservice
 from processes import environment
 
 from lmservice import __version__

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.command import FREE, PREAMBLE, Ended, lmservice
+from command import FREE, PREAMBLE, Ended, lmservice
 from processes import ServiceProcess
 
 Call = Callable[..., Ended]

@@ -4,7 +4,7 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from cli.command import PROGRAM
+from command import PROGRAM
 from processes import ServiceProcess
 from strict_client import Connection, request_bytes
 

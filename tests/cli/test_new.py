@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.command import Ended
+from command import Ended
 from processes import environment
-from template.rendered import BIN, configured, cookiecutter, files
+from rendered import BIN, configured, cookiecutter, files
 
 from lmservice.cli.parser import main
 

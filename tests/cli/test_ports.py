@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli.command import FREE, LMSERVICE, PROGRAM, Ended
+from command import FREE, LMSERVICE, PROGRAM, Ended
 from processes import Process, ServiceProcess
 
 Run = Callable[..., Ended]

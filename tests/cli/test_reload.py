@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli.command import FREE, LMSERVICE, PREAMBLE
+from command import FREE, LMSERVICE, PREAMBLE
 from processes import TIMEOUT, Process
 
 PROGRAM = f"""{PREAMBLE}

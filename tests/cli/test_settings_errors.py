@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli.command import PREAMBLE, Ended
+from command import PREAMBLE, Ended
 
 Run = Callable[..., Ended]
 SERVICE = '\nservice = Service("program", routes=[], settings=Own)\n'

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from cli.command import PROGRAM, Ended, lmservice
+from command import PROGRAM, Ended, lmservice
 from processes import ServiceProcess, free_port
 
 Call = Callable[..., Ended]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli.command import PREAMBLE, PROGRAM, Ended
+from command import PREAMBLE, PROGRAM, Ended
 
 Call = Callable[..., Ended]
 WRONG = """

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.command import LMSERVICE, PROGRAM, lmservice
+from command import LMSERVICE, PROGRAM, lmservice
 from processes import TIMEOUT, environment, free_port
 
 pytest.importorskip("rich", reason="rich is not installed: the extra lmservice[top] brings it")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from cli.command import lmservice
+from command import lmservice
 
 HEAD = """
 import asyncio, os, signal, time

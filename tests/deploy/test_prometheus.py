@@ -11,8 +11,8 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from monitoring.prometheus import Prometheus, until
 from processes import ServiceProcess, free_port
+from prometheus import Prometheus, until
 from strict_client import Connection, request_bytes
 
 from lmservice.deploy import DeploySettings, DeployUsageError

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from image.podman import Podman, missing
+from podman import Podman, missing
 from processes import TIMEOUT, free_port
-from template.rendered import BIN, ROOT, TEMPLATE, render, run
+from rendered import BIN, ROOT, TEMPLATE, render, run
 
 pytestmark = [
     pytest.mark.skipif(bool(missing()), reason=missing()),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.command import PROGRAM
+from command import PROGRAM
 from processes import ServiceProcess
 
 from lmservice import Service

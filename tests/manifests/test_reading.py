@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cli.command import PREAMBLE, Ended, lmservice
+from command import PREAMBLE, Ended, lmservice
 from manifests.conftest import SHOP, Judge, ShopSettings, rendered
 
 from lmservice import Settings

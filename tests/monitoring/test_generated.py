@@ -12,9 +12,9 @@ import yaml
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from generators import alertmanager, families, write
 from lmservice import Service, names, retry
 from lmservice.telemetry import events
+from tools import alertmanager, families, write
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "lmservice"
@@ -59,7 +59,7 @@ async def test_every_name_is_of_a_family_that_a_service_has(serve: Any) -> None:
 
 def test_no_name_of_a_metric_is_spelt_twice() -> None:
     """Neither in the package nor in what generates; names of loggers and spans have dots."""
-    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "generators").rglob("*.py")]:
+    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "tools").rglob("*.py")]:
         if path.name == "names.py":
             continue
         nodes = ast.walk(ast.parse(path.read_text()))

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from monitoring.prometheus import MISSING, Alertmanager, Prometheus, Webhook, until
 from processes import Process, ServiceProcess, free_port
+from prometheus import MISSING, Alertmanager, Prometheus, Webhook, until
 
-from generators import alertmanager, alerts, dashboard
+from tools import alertmanager, alerts, dashboard
 
 pytestmark = pytest.mark.skipif(
     bool(MISSING), reason=f"no {', '.join(MISSING)} here: Debian's prometheus and prometheus-alertmanager bring them"

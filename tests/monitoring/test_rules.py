@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from generators import alerts
-from generators.queries import Queries
 from lmservice import names
+from tools import alerts
+from tools.queries import Queries
 
 PROMTOOL = shutil.which("promtool")
 pytestmark = pytest.mark.skipif(not PROMTOOL, reason="there is no promtool here: Debian's package prometheus brings it")

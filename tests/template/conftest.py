@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rendered import Rendered, render
 from servers import postgres
-from template.rendered import Rendered, render
 
 
 @pytest.fixture(scope="session")

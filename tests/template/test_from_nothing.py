@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from distributions import BUILDS, build, environment_of
 from processes import Process, ServiceProcess
-from template.rendered import BIN, ROOT, configured, run
+from rendered import BIN, ROOT, configured, run
 from template.test_services import get
 
 LIMIT = 30

@@ -10,7 +10,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from template.rendered import ENVIRONMENTS, IDS, OPTIONS, Rendered
+from rendered import ENVIRONMENTS, IDS, OPTIONS, Rendered
 
 Manifests = dict[str, dict[str, Any]]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rendered import ENVIRONMENTS, ROOT, files
 from search_service.settings import SearchSettings
-from template.rendered import ENVIRONMENTS, ROOT, files
 from template.test_manifests import by_kind, kustomize, validate
 
 from lmservice.manifests import check

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from processes import TIMEOUT, ServiceProcess
-from template.rendered import IDS, OPTIONS, Rendered, run
+from rendered import IDS, OPTIONS, Rendered, run
 
 EACH = pytest.mark.parametrize(("database", "client"), OPTIONS, ids=IDS)
 TYPED = ["deploy"] if find_spec("lmservice.deploy") else []

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from processes import TIMEOUT, ServiceProcess, free_port
-from template.rendered import BIN, Rendered
+from rendered import BIN, Rendered
 
 PROGRAM = """
 import asyncio, os

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from template.rendered import IDS, OPTIONS, ROOT, TEMPLATE, Rendered, files, render
+from rendered import IDS, OPTIONS, ROOT, TEMPLATE, Rendered, files, render
 
 from lmservice.version import __version__
 

@@ -11,7 +11,7 @@ import pytest
 from processes import ServiceProcess
 from strict_client import Connection
 
-PROGRAM = Path(__file__).with_name("program.py")
+PROGRAM = Path(__file__).parents[1] / "harness" / "workers_program.py"
 SETTINGS = {"LM_WORKERS": "2", "LM_ENVIRONMENT": "qa", "LM_DRAIN_DELAY": "0", "LM_DRAIN_QUIET": "0"}
 
 

@@ -10,9 +10,9 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[2]))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "harness"))
 
-from image.podman import Podman
+from podman import Podman
 
 ROOT = Path(__file__).resolve().parents[3]
 PAUSE = "registry.local/pause:1"

@@ -7,8 +7,8 @@ from grafana_foundation_sdk.builders import dashboard, prometheus, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import DataSourceRef, VariableRefresh
 
-from generators.queries import OWN_JOB, Queries
 from lmservice import names
+from tools.queries import OWN_JOB, Queries
 
 WINDOW = "$__rate_interval"
 _SOURCE = DataSourceRef(type_val="prometheus", uid="$datasource")

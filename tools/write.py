@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from generators import (
+from tools import (
     alertmanager,
     alerts,
     commands,
@@ -17,7 +17,7 @@ from generators import (
     measured,
     variables,
 )
-from generators.alertmanager import PRODUCTION
+from tools.alertmanager import PRODUCTION
 
 ROOT = Path(__file__).parents[1]
 TEMPLATE = ROOT / "templates" / "cookiecutter" / "{{cookiecutter.__folder}}" / "deploy" / "base"

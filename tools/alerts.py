@@ -6,8 +6,8 @@ Google's Site Reliability Workbook describes it: the long one says that it matte
 
 from typing import Any, NamedTuple
 
-from generators.queries import BY, OWN_JOB, WINDOWS, Queries, recorded
 from lmservice import names
+from tools.queries import BY, OWN_JOB, WINDOWS, Queries, recorded
 
 OBJECTIVE = 0.999
 """The share of requests that are to be answered without a 5xx, over 30 days."""

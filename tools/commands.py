@@ -3,9 +3,9 @@
 import argparse
 from collections.abc import Iterator
 
-from generators.table import code, table
 from lmservice.cli import deploy, parser
 from lmservice.errors import ExitCode
+from tools.table import code, table
 
 _HEAD = """\
 # Command line

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from graphite.carbon import Carbon
+from carbon import Carbon
 from processes import ServiceProcess
 
 from lmservice.testing import running
@@ -106,7 +106,7 @@ def test_a_carbon_that_goes_and_comes_back_is_pushed_to_again(carbon: Carbon, pu
 
 @pytest.mark.anyio
 async def test_a_service_in_a_test_pushes_as_well(carbon: Carbon) -> None:
-    from graphite.program import service  # noqa: PLC0415 - after the fixture, which may skip
+    from graphite_program import service  # noqa: PLC0415 - after the fixture, which may skip
 
     async with running(service, graphite_url=carbon.start().url, graphite_interval=86_400):
         pass

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from generators.table import code, table
 from lmservice import names
+from tools.table import code, table
 
 PACKAGE = Path(__file__).parents[1] / "lmservice"
 _HISTOGRAMS = {"durations", "Durations", "Histogram"}

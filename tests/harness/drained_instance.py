@@ -28,7 +28,7 @@ import pytest
 from processes import ServiceProcess
 from strict_client import Connection, ExchangeError
 
-PROGRAM = Path(__file__).with_name("program.py")
+PROGRAM = Path(__file__).with_name("acceptance_program.py")
 DELAY = 1.0
 DELAY_MAX = 3.0
 IDLE_GRACE = 2.0

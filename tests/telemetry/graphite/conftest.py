@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from graphite.carbon import INSTALLED, Carbon
+from carbon import INSTALLED, Carbon
 from processes import ServiceProcess
 
-PROGRAM = Path(__file__).with_name("program.py")
+PROGRAM = Path(__file__).parents[2] / "harness" / "graphite_program.py"
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
-from generators.table import code, table
 from lmservice.deploy import DeploySettings
 from lmservice.settings.model import Settings, type_name, variables
+from tools.table import code, table
 
 _HEAD = """\
 # Settings

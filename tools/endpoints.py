@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
-from generators.table import code, table
 from lmservice.management.endpoints import Endpoints
 from lmservice.management.guard import OPEN
 from lmservice.settings.model import Settings
+from tools.table import code, table
 
 _HEAD = """\
 # Endpoints

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")
 BUILDS = pytest.mark.skipif(not UV.exists(), reason="there is no uv beside this Python: ./dev test brings one")
 

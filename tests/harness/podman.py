@@ -1,7 +1,7 @@
 """Images without a registry: a base made of Debian's own packages, and podman on a storage of its own.
 
 Everything is kept in a cache folder outside of the tree (`LMSERVICE_CACHE`, default `~/.cache/lmservice`), where the
-base image is made once. `python tests/image/podman.py NAME...` makes it, under those names, ahead of the tests.
+base image is made once. `python tests/harness/podman.py NAME...` makes it, under those names, ahead of the tests.
 """
 
 import os
