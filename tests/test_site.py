@@ -7,9 +7,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 _LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "use": "href", "link": "href"}
+FOLDERS = {"How to": "how-to", "Explanation": "explanation", "Reference": "reference", "Decisions": "decisions"}
 _NOT_LOADED = {"canonical", "next", "prev", "alternate"}
 
 
@@ -45,6 +47,15 @@ def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text()
     pages = [str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")]
     assert [page for page in pages if page not in navigation] == []
+
+
+def test_a_page_lies_in_the_folder_of_its_section() -> None:
+    sections = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
+    for entry in sections:
+        ((section, pages),) = entry.items()
+        paths = [pages] if isinstance(pages, str) else [path for page in pages for path in page.values()]
+        folder = FOLDERS.get(section, ".")
+        assert [path for path in paths if str(Path(path).parent) != folder] == [], section
 
 
 def test_a_page_loads_nothing_from_elsewhere(site: Path) -> None:

@@ -20,7 +20,7 @@ Times are seconds. `http_route` is a route's template, never a path as it came.
 """
 _SHIPPED = f"""
 `{names.LOG_EVENTS}` is counted by the log shipper, as a process that has ended can no longer be scraped:
-see [Monitoring](../monitoring.md).
+see [Monitoring](../how-to/monitor.md).
 """
 
 

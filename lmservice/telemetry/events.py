@@ -1,6 +1,6 @@
 """The events that lmservice itself logs, and the fields of each: what a log store can be asked for.
 
-docs/logs/fields.md is made from here; a test keeps this in step with what the code logs.
+docs/reference/log-fields.md is made from here; a test keeps this in step with what the code logs.
 """
 
 from collections.abc import Mapping

@@ -142,7 +142,7 @@ def test_an_alert_goes_where_its_environment_and_team_say(tmp_path: Path, labels
     assert (ran.returncode, ran.stdout.strip()) == (0, receiver), ran.stderr
 
 
-@pytest.mark.parametrize("path", ["docs/logs/vector.yaml", "docs/logs/fluent-bit.yaml"])
+@pytest.mark.parametrize("path", ["docs/how-to/monitor/vector.yaml", "docs/how-to/monitor/fluent-bit.yaml"])
 def test_a_log_shippers_example_counts_what_the_alerts_ask_for(path: str) -> None:
     text = (ROOT / path).read_text()
     assert yaml.safe_load(text)
