@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from lmservice.deploy.figures import Counts, FiguresError, Metrics
+from lmservice.deploy.figures import Counts, FiguresError, FiguresSource
 from lmservice.deploy.pods import Pod
 from lmservice.deploy.settings import DeploySettings
 
@@ -48,7 +48,7 @@ class Window:
         unread: how many readings in a row could not be had at all.
     """
 
-    metrics: Metrics
+    metrics: FiguresSource
     namespace: str
     canary: Counts = field(default_factory=Counts)
     stable: Counts = field(default_factory=Counts)
@@ -57,7 +57,7 @@ class Window:
     _last: dict[str, Counts] = field(default_factory=dict)
 
     def read(self, pods: Sequence[Pod]) -> None:
-        """Adds what came since the last reading; a pod's first one only begins its part of the window."""
+        """Add what came since the last reading; a pod's first one only begins its part of the window."""
         chosen = [*self._chosen(pods, canary=True), *self._chosen(pods, canary=False)]
         canaries = {each.name for each in chosen if each.canary}
         try:
@@ -83,13 +83,13 @@ class Window:
         return ""
 
     def _chosen(self, pods: Sequence[Pod], *, canary: bool) -> list[Pod]:
-        """Those read before come first, so that a pod's part of the window is as long as it can be."""
+        """Choose those read before first, so that a pod's part of the window is as long as it can be."""
         running = [each for each in pods if each.canary == canary and not each.ending]
         return sorted(running, key=lambda each: (each.name not in self._last, each.name))[:SAMPLED]
 
 
 def judge(canary: Counts, stable: Counts, pods: Sequence[Pod], settings: DeploySettings, gap: str = "") -> Verdict:
-    """What the figures and the canary's pods say so far; with a `gap` in them they can condemn, but not acquit."""
+    """Judge by the figures and the canary's pods so far; with a `gap` in them they can condemn, but not acquit."""
     if reason := _unwell(pods, settings) or _erring(canary, stable, settings) or _slow(canary, stable, settings):
         return Verdict(Outcome.FAILED, reason)
     if gap:
@@ -101,8 +101,8 @@ def judge(canary: Counts, stable: Counts, pods: Sequence[Pod], settings: DeployS
     return Verdict(Outcome.PASSED, "no worse than the stable version")
 
 
-def certainly(bad: float, total: float) -> float:
-    """The least share of bad ones that is likely: the lower end of Wilson's interval."""
+def wilson_lower_bound(bad: float, total: float) -> float:
+    """Return the least share of bad ones that is likely: the lower end of Wilson's interval."""
     if total <= 0:
         return 0.0
     share = min(1.0, max(0.0, bad / total))
@@ -123,7 +123,7 @@ def _unwell(pods: Sequence[Pod], settings: DeploySettings) -> str:
 
 def _erring(canary: Counts, stable: Counts, settings: DeploySettings) -> str:
     allowed = stable.error_ratio + settings.error_ratio_allowance
-    if certainly(canary.errors, canary.requests) <= allowed:
+    if wilson_lower_bound(canary.errors, canary.requests) <= allowed:
         return ""
     return (
         f"{canary.error_ratio:.1%} of the canary's {canary.requests:.0f} answers were errors,"
@@ -135,7 +135,7 @@ def _slow(canary: Counts, stable: Counts, settings: DeploySettings) -> str:
     if stable.requests < settings.min_requests:
         return ""
     limit = stable.quantile(1 - SLOWEST) * settings.latency_factor + settings.latency_allowance
-    if certainly(canary.slower(limit), canary.requests) <= SLOWEST:
+    if wilson_lower_bound(canary.slower(limit), canary.requests) <= SLOWEST:
         return ""
     return (
         f"the canary's p99 was {canary.quantile(1 - SLOWEST):.3f} s,"

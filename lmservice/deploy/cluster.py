@@ -13,7 +13,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_de
 
 from lmservice.deploy.errors import ClusterUnreachableError, ReleaseFailedError
 from lmservice.deploy.kubeconfig import connected
-from lmservice.deploy.overlay import Object
+from lmservice.deploy.objects import Object
 
 MANAGER = "lmservice-deploy"
 """The field manager of everything that a release applies."""
@@ -64,16 +64,16 @@ class Cluster:
 
     @property
     def server(self) -> str:
-        """Its URL."""
+        """Return its URL."""
         return str(self._client.configuration.host)
 
     def another(self) -> "Cluster":
-        """One more connection to the same cluster, for another thread."""
+        """Open one more connection to the same cluster, for another thread."""
         return Cluster(self.context, self.patience)
 
     @contextmanager
     def patient(self, patience: float) -> Iterator[None]:
-        """Another patience for as long as the `with` lasts."""
+        """Have another patience for as long as the `with` lasts."""
         before, self.patience = self.patience, patience
         try:
             yield
@@ -81,7 +81,7 @@ class Cluster:
             self.patience = before
 
     def apply(self, item: Object, *, dry_run: bool = False) -> Object:
-        """Server-side apply: every field that the object has is this field manager's from now on."""
+        """Apply server-side: every field that the object has is this field manager's from now on."""
         options: dict[str, Any] = {"field_manager": MANAGER, "force_conflicts": True}
         if dry_run:
             options["dry_run"] = "All"
@@ -89,7 +89,7 @@ class Cluster:
         return self._call("patch", item, body=item, content_type=kind, **options)
 
     def get(self, item: Object) -> Object | None:
-        """What the cluster has of this object."""
+        """Return what the cluster has of this object; None where it has none."""
         try:
             return self._call("get", item)
         except ApiRefusalError as error:
@@ -98,15 +98,15 @@ class Cluster:
             raise
 
     def create(self, item: Object) -> Object:
-        """Makes it; refused with 409 where it exists."""
+        """Make it; refused with 409 where it exists."""
         return self._call("post", item, named=False, body=item, field_manager=MANAGER)
 
     def replace(self, item: Object) -> Object:
-        """Overwrites it; refused with 409 where its resourceVersion is not the last any more."""
+        """Overwrite it; refused with 409 where its resourceVersion is not the last any more."""
         return self._call("put", item, body=item, field_manager=MANAGER)
 
     def delete(self, item: Object) -> None:
-        """Deletes it, and what it owns after it; nothing happens where it is gone."""
+        """Delete it, and what it owns after it; nothing happens where it is gone."""
         try:
             self._call("delete", item, propagation_policy="Background")
         except ApiRefusalError as error:
@@ -114,11 +114,11 @@ class Cluster:
                 raise
 
     def list(self, item: Object, labels: str) -> Object:
-        """Those of the object's kind and namespace that have these labels; `metadata.resourceVersion` says when."""
+        """List those of the object's kind and namespace with these labels; `metadata.resourceVersion` says when."""
         return self._call("get", item, named=False, label_selector=labels)
 
     def wait_change(self, item: Object, labels: str, version: str, seconds: int) -> None:
-        """Returns as soon as one of them differs from what `list` gave, after `seconds` at the latest."""
+        """Return as soon as one of them differs from what `list` gave, after `seconds` at the latest."""
         options = {"label_selector": labels, "resource_version": version, "timeout_seconds": seconds, "watch": True}
         began = time.monotonic()
         try:
@@ -131,7 +131,7 @@ class Cluster:
             time.sleep(max(0.0, min(1.0, began + seconds - time.monotonic())))
 
     def proxied(self, namespace: str, pod: str, port: int, path: str) -> str:
-        """What a pod's port answers with, by way of the API server; refused where it does not answer 200."""
+        """Return what a pod's port answers, by way of the API server; refused where it does not answer 200."""
         place = f"/api/v1/namespaces/{namespace}/pods/{quote(pod)}:{port}/proxy{path}"
         given = {"header_params": {"Accept": "*/*"}, "_request_timeout": _SCRAPE_TIMEOUT}
         try:
@@ -170,7 +170,7 @@ class Cluster:
         return self._kinds[version][name]
 
     def _discovered(self, version: str) -> dict[str, "_Kind"]:
-        """The kinds of one version of an API group; none where the cluster does not have it."""
+        """Return the kinds of one version of an API group; none where the cluster does not have it."""
         try:
             listed = json.loads(self._request("get", _root(version)).data)["resources"]
         except Exception as error:
@@ -190,7 +190,7 @@ class Cluster:
         return answer
 
     def _once(self, attempt: Callable[[], T]) -> T:
-        """Once more where the credentials have run out, as a kubeconfig's may have been renewed since it was read."""
+        """Try once more where the credentials ran out, as a kubeconfig's may have been renewed since it was read."""
         try:
             return self._refusing(attempt)
         except ApiRefusalError as error:
@@ -221,7 +221,7 @@ class Cluster:
 
 
 def _passes(error: BaseException) -> bool:
-    """Whether the same call may do later: the server is away, overloaded or starting."""
+    """Return whether the same call may succeed later: the server is away, overloaded or starting."""
     from kubernetes.client.exceptions import ApiException  # noqa: PLC0415 - of the extra
     from urllib3.exceptions import HTTPError  # noqa: PLC0415 - of the extra
 
@@ -229,7 +229,7 @@ def _passes(error: BaseException) -> bool:
 
 
 def _cause(error: BaseException | None) -> str:
-    """What is behind a call that failed, in words: what the server said, else the innermost reason."""
+    """Return what is behind a call that failed, in words: what the server said, else the innermost reason."""
     if body := getattr(error, "body", ""):
         return f"{getattr(error, 'status', '')} {_said(body)}"
     while isinstance(inner := getattr(error, "reason", None) or getattr(error, "__cause__", None), BaseException):

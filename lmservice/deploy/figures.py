@@ -43,7 +43,7 @@ class Counts:
         return Counts(self.requests + other.requests, self.errors + other.errors, within)
 
     def since(self, before: "Counts") -> "Counts":
-        """What came after `before`; everything, where the process has begun anew."""
+        """Return what came after `before`; everything, where the process has begun anew."""
         if self.requests < before.requests:
             return self
         within = {bound: count - before.within.get(bound, 0.0) for bound, count in self.within.items()}
@@ -51,11 +51,11 @@ class Counts:
 
     @property
     def error_ratio(self) -> float:
-        """5xx over all; 0 where there was nothing."""
+        """Return 5xx over all; 0 where there was nothing."""
         return self.errors / self.requests if self.requests else 0.0
 
     def quantile(self, share: float) -> float:
-        """Seconds within which this share was answered, straight between two bounds, as Prometheus has it."""
+        """Return the seconds within which this share was answered, straight between bounds, as Prometheus does."""
         rank = share * max(self.within.values(), default=0.0)
         for (low, below), (high, upto) in pairwise([(0.0, 0.0), *self.within.items()]):
             if upto >= rank > below:
@@ -63,7 +63,7 @@ class Counts:
         return 0.0
 
     def slower(self, seconds: float) -> float:
-        """How many took longer than so many seconds, straight between two bounds."""
+        """Return how many took longer than so many seconds, straight between two bounds."""
         for (low, below), (high, upto) in pairwise([(0.0, 0.0), *self.within.items()]):
             if low <= seconds <= high:
                 part = 0.0 if math.isinf(high) else (seconds - low) / (high - low)
@@ -75,11 +75,11 @@ class FiguresError(ReleaseFailedError):
     """The figures cannot be had just now; the message says from where and why."""
 
 
-class Metrics(Protocol):
+class FiguresSource(Protocol):
     """Where counts are read from; its text names it."""
 
     def read(self, namespace: str, pods: Sequence[str]) -> dict[str, Counts]:
-        """The counts of each pod, by its name; a pod of which nothing is known is left out.
+        """Return the counts of each pod, by its name; a pod of which nothing is known is left out.
 
         Raises:
             FiguresError: none can be had.
@@ -96,7 +96,7 @@ class PodMetrics:
         return f"/metrics on the pods' port {self._port}"
 
     def read(self, namespace: str, pods: Sequence[str]) -> dict[str, Counts]:
-        """One scrape of each, all at once, as each may take its whole time."""
+        """Scrape each once, all at once, as each may take its whole time."""
         with ThreadPoolExecutor(max(1, len(pods))) as scraping:
             read = dict(zip(pods, scraping.map(partial(self._scraped, namespace), pods), strict=True))
         problem = next((f"{name}: {each}" for name, each in read.items() if isinstance(each, str)), "")
@@ -106,7 +106,7 @@ class PodMetrics:
         return found
 
     def _scraped(self, namespace: str, pod: str) -> Counts | str:
-        """The counts, or why there are none."""
+        """Return the counts, or why there are none."""
         try:
             return counted(parsed(self._cluster.proxied(namespace, pod, self._port, "/metrics")))
         except (ReleaseFailedError, ValueError) as error:
@@ -130,7 +130,7 @@ class PrometheusMetrics:
         return f"Prometheus at {self._host}"
 
     def read(self, namespace: str, pods: Sequence[str]) -> dict[str, Counts]:
-        """One query for all of them; a pod that is scraped but was asked nothing yet has counts of 0."""
+        """Ask once for all of them; a pod that is scraped but was asked nothing yet has counts of 0."""
         names = "|".join(pods)  # of letters, digits and hyphens
         families = f"{REQUEST_DURATION}_(count|bucket)|{READY}"
         samples: dict[str, list[Sample]] = defaultdict(list)
@@ -163,14 +163,14 @@ def _basic(user: str | None, password: str | None) -> dict[str, str]:
 
 
 def _complaint(error: urllib.error.HTTPError) -> str:
-    """What Prometheus says, else HTTP's own word."""
+    """Return what Prometheus says, else HTTP's own word."""
     with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
         return str(json.load(error)["error"])[:200]
     return error.reason
 
 
 def parsed(text: str) -> list[Sample]:
-    """The histogram's samples of an exposition."""
+    """Return the histogram's samples of an exposition."""
     from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415 - only when analysing
 
     lines = [line for line in text.splitlines() if line.startswith((REQUEST_DURATION, f"# TYPE {REQUEST_DURATION}"))]
@@ -179,7 +179,7 @@ def parsed(text: str) -> list[Sample]:
 
 
 def counted(samples: Iterable[Sample]) -> Counts:
-    """One pod's counts over all of its routes and methods."""
+    """Sum one pod's counts over all of its routes and methods."""
     requests = errors = 0.0
     within: dict[float, float] = defaultdict(float)
     for name, labels, value in samples:

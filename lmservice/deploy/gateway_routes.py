@@ -13,7 +13,8 @@ from collections.abc import Collection, Iterator
 from typing import TypeAlias
 
 from lmservice.deploy.errors import ReleaseFailedError
-from lmservice.deploy.overlay import CANARY, STABLE, TRACK, Manifests, Object
+from lmservice.deploy.objects import CANARY, STABLE, TRACK, Object
+from lmservice.deploy.overlay import Manifests
 from lmservice.deploy.plan import WHOLE
 
 Refs: TypeAlias = list[Object]
@@ -25,19 +26,19 @@ _SERVICE_FIELDS = ("sessionAffinity", "sessionAffinityConfig", "ipFamilies", "ip
 
 
 def routes(manifests: Manifests) -> list[Object]:
-    """Those in the service's own namespace that send to one of its Services."""
+    """Return those in the service's own namespace that send to one of its Services."""
     names = {each["metadata"]["name"] for each in _services(manifests)}
     return [each for each in _routes(manifests) if names & {ref["name"] for ref in _refs(each)}]
 
 
 def backends(manifests: Manifests) -> list[Object]:
-    """The service's own Services that one of these routes names."""
+    """Return the service's own Services that one of these routes names."""
     named = {ref["name"] for each in _routes(manifests) for ref in _refs(each)}
     return [each for each in _services(manifests) if each["metadata"]["name"] in named]
 
 
 def tracked(manifests: Manifests) -> Manifests:
-    """The same with a label on the stable pods where routes name them, by which their own Service finds them alone."""
+    """Label the stable pods where routes name them, so that their own Service finds them alone."""
     if not backends(manifests):
         return manifests
     made = Manifests(manifests.service, copy.deepcopy(list(manifests.objects)))
@@ -46,7 +47,7 @@ def tracked(manifests: Manifests) -> Manifests:
 
 
 def backend(service: Object, track: str) -> Object:
-    """The Service that finds one version's pods alone; what a cloud would give it from outside is left out."""
+    """Return the Service that finds one version's pods alone; what a cloud would give it from outside is left out."""
     spec = service["spec"]
     ports = [{name: value for name, value in each.items() if name != "nodePort"} for each in spec["ports"]]
     headless = {"clusterIP": "None"} if spec.get("clusterIP") == "None" else {}
@@ -62,17 +63,17 @@ def backend(service: Object, track: str) -> Object:
 
 
 def backend_name(service: str, track: str) -> str:
-    """The name of the Service of one version's pods."""
+    """Return the name of the Service of one version's pods."""
     return f"{service}-{track}"
 
 
-def shared(route: Object, services: Collection[str], percent: int) -> Object:
-    """The route with so many per cent of what it sends to these Services for the canary, whatever it had before.
+def with_canary(route: Object, services: Collection[str], percent: int) -> Object:
+    """Return the route with so many per cent of what it sends to these Services for the canary, whatever it had.
 
     Raises:
         ReleaseFailedError: a weight is so large that no share of it can be told apart.
     """
-    made = whole(route, services)
+    made = without_canary(route, services)
     for rule in _rules(made):
         if any(ref["name"] in services for ref in _own(made, rule)):
             ours = _own(made, rule)
@@ -84,8 +85,8 @@ def shared(route: Object, services: Collection[str], percent: int) -> Object:
     return made
 
 
-def whole(route: Object, services: Collection[str]) -> Object:
-    """The route as it was before a canary had a share of it."""
+def without_canary(route: Object, services: Collection[str]) -> Object:
+    """Return the route as it was before a canary had a share of it."""
     made = copy.deepcopy(route)
     origins = {backend_name(each, track): each for each in services for track in (STABLE, CANARY)}
     for rule in _rules(made):
@@ -95,7 +96,7 @@ def whole(route: Object, services: Collection[str]) -> Object:
 
 
 def refusals(route: Object) -> dict[str, str]:
-    """What the gateways' controllers say against the route as it is now, by gateway and condition."""
+    """Return what the gateways' controllers say against the route as it is now, by gateway and condition."""
     found = {}
     for parent in route.get("status", {}).get("parents", []):
         for each in parent.get("conditions", []):
@@ -115,7 +116,7 @@ def _parts(ref: Object, percent: int, *, split: bool) -> Refs:
 
 
 def _merged(refs: Refs, ours: Refs, origins: dict[str, str]) -> Refs:
-    """The canary's part always comes right after the stable one's."""
+    """Put each backend's two parts together; the canary's always comes right after the stable one's."""
     made: Refs = []
     for ref in refs:
         origin = origins.get(ref["name"]) if ref in ours else None
@@ -150,7 +151,7 @@ def _refs(route: Object) -> Iterator[Object]:
 
 
 def _own(route: Object, rule: Object) -> Refs:
-    """The rule's backends that are Services of the route's own namespace."""
+    """Return the rule's backends that are Services of the route's own namespace."""
     here = route["metadata"].get("namespace")
     refs: Refs = rule.get("backendRefs") or []
     return [ref for ref in refs if _kind(ref) == "Service" and ref.get("namespace", here) == here]

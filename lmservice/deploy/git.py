@@ -25,7 +25,7 @@ _QUIET = {
 
 @contextmanager
 def checked_out(repository: str, revision: str, *, timeout: float) -> Iterator[tuple[Path, str]]:
-    """The repository's files at that revision, in a folder that goes at the end, and the commit's full id.
+    """Give the repository's files at that revision, in a folder that goes at the end, and the commit's full id.
 
     Raises:
         RefusedError: it cannot be fetched, in one line without credentials.
@@ -39,7 +39,7 @@ def checked_out(repository: str, revision: str, *, timeout: float) -> Iterator[t
 
 
 def commit_of(folder: Path, *, timeout: float) -> str:
-    """The commit that a folder is checked out at; empty where it is in no repository."""
+    """Return the commit that a folder is checked out at; empty where it is in no repository."""
     try:
         return _git("rev-parse", "HEAD", folder=folder, timeout=timeout)
     except (RefusedError, DeployUsageError):
@@ -47,7 +47,7 @@ def commit_of(folder: Path, *, timeout: float) -> str:
 
 
 def url(repository: str) -> str:
-    """What git is given: a URL, `host:path` or a folder stays; `git.intra/team/service` means https."""
+    """Return what git is given: a URL, `host:path` or a folder stays; `git.intra/team/service` means https."""
     if "://" in repository or re.match(r"[^/]+:", repository):
         return repository
     if Path(repository).exists():
@@ -56,7 +56,7 @@ def url(repository: str) -> str:
 
 
 def without_credentials(text: str) -> str:
-    """The text without what can hold a secret in a URL: what stands before the host's @, and all after a ? or a #."""
+    """Take out what can hold a secret in a URL: what stands before the host's @, and all after a ? or a #."""
     return _QUERY.sub(r"\1", _CREDENTIALS.sub(r"\1", text))
 
 
@@ -68,7 +68,7 @@ def _temporary() -> "TemporaryDirectory[str]":
 
 
 def _write_remote(folder: Path, remote: str) -> None:
-    """Into the file that git reads, as every user of a machine can see the words of a command."""
+    """Write it into the file that git reads, as every user of a machine can see the words of a command."""
     quoted = remote.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "")
     try:
         with (folder / ".git" / "config").open("a") as config:

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lmservice.deploy.cluster import Cluster
-from lmservice.deploy.overlay import Manifests, Object, key
+from lmservice.deploy.objects import Object, key, reference
+from lmservice.deploy.overlay import Manifests
 
 PREFIX = "lmservice.dev/"
 RUNNING, RELEASED, FAILED, INTERRUPTED = "running", "released", "failed", "interrupted"
-_KIND = {"apiVersion": "v1", "kind": "Secret"}
 _KEPT_OUT = {
     "managedFields",
     "resourceVersion",
@@ -59,7 +59,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredRelease:
     """A record with what was applied, and what of it was not there before."""
 
     record: Record
@@ -78,26 +78,26 @@ class History:
             f"{PREFIX}environment": environment,
         }
 
-    def records(self) -> list[Kept]:
-        """All of them."""
+    def records(self) -> list[StoredRelease]:
+        """Return all of them."""
         labels = ",".join(f"{name}={value}" for name, value in self._labels.items())
         listed = self._cluster.list(self._object(0), labels)
         return sorted((self._loaded(each) for each in listed["items"]), key=lambda kept: kept.record.number)
 
-    def write(self, kept: Kept) -> Kept:
-        """Adds a record, or overwrites the one of its number."""
+    def write(self, kept: StoredRelease) -> StoredRelease:
+        """Add a record, or overwrite the one of its number."""
         data = {"manifests": _packed(list(kept.manifests.objects)), "made": _packed(list(kept.made))}
         item = self._object(kept.record.number)
         item["metadata"]["annotations"] = {PREFIX + name: str(value) for name, value in asdict(kept.record).items()}
         self._cluster.apply({**item, "type": f"{PREFIX}release", "data": data})
         return kept
 
-    def end(self, kept: Kept, outcome: str, reason: str = "") -> Kept:
-        """Writes how it ended."""
+    def end(self, kept: StoredRelease, outcome: str, reason: str = "") -> StoredRelease:
+        """Write how it ended."""
         return self.write(replace(kept, record=replace(kept.record, outcome=outcome, reason=reason, ended=now())))
 
     def prune(self, limit: int) -> None:
-        """Forgets the oldest ones past the limit, but never the one that is running in the cluster."""
+        """Forget the oldest ones past the limit, but never the one that is running in the cluster."""
         records = self.records()
         current = released(records)
         for kept in records[:-limit]:
@@ -106,24 +106,26 @@ class History:
 
     def _object(self, number: int) -> Object:
         name = f"{self._service}-{self._environment}-release-{number}"
-        return {**_KIND, "metadata": {"name": name, "namespace": self._namespace, "labels": self._labels}}
+        item = reference("v1", "Secret", self._namespace, name)
+        item["metadata"]["labels"] = self._labels
+        return item
 
-    def _loaded(self, item: Object) -> Kept:
+    def _loaded(self, item: Object) -> StoredRelease:
         written = item["metadata"].get("annotations", {})
         names = [each.name for each in fields(Record) if each.name != "number"]
         facts: dict[str, Any] = {name: written.get(PREFIX + name, "") for name in names}
         record = Record(number=int(written[f"{PREFIX}number"]), **facts)
         manifests = Manifests(self._service, _unpacked(item["data"]["manifests"]))
-        return Kept(record, manifests, _unpacked(item["data"]["made"]))
+        return StoredRelease(record, manifests, _unpacked(item["data"]["made"]))
 
 
-def released(records: Sequence[Kept]) -> Kept | None:
-    """The last one that went through: what the cluster is to run."""
+def released(records: Sequence[StoredRelease]) -> StoredRelease | None:
+    """Return the last one that went through: what the cluster is to run."""
     return next((kept for kept in reversed(records) if kept.record.outcome == RELEASED), None)
 
 
-def before(records: Sequence[Kept], number: int = 0) -> Kept | None:
-    """What a rollback goes to: that number, or the last that went through with another artifact than the current."""
+def rollback_target(records: Sequence[StoredRelease], number: int = 0) -> StoredRelease | None:
+    """Return what a rollback goes to: that number, or the last with another artifact than the current one's."""
     current = released(records)
     through = [kept for kept in records if kept.record.outcome == RELEASED and kept is not current]
     if number:
@@ -135,23 +137,23 @@ def before(records: Sequence[Kept], number: int = 0) -> Kept | None:
     return others[-1] if others else None
 
 
-def found(cluster: Cluster, manifests: Manifests, number: int = 1) -> Kept | None:
-    """What the cluster runs of these objects already, as a record of its own; None without a Deployment."""
+def adopt_running(cluster: Cluster, manifests: Manifests, number: int = 1) -> StoredRelease | None:
+    """Make a record of what the cluster runs of these objects already; None without a Deployment."""
     live = [item for item in (cluster.get(each) for each in manifests.objects) if item]
     if key(manifests.deployment) not in {key(each) for each in live}:
         return None
     kept = Manifests(manifests.service, [_bare(each) for each in live])
     record = Record(number, kept.image, strategy="found", outcome=RELEASED, started=now(), ended=now())
-    return Kept(record, kept)
+    return StoredRelease(record, kept)
 
 
 def now() -> str:
-    """This moment, as records have it."""
+    """Return this moment, as records have it."""
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _bare(item: Object) -> Object:
-    """The object as somebody could have applied it."""
+    """Return the object as somebody could have applied it."""
     metadata = {name: value for name, value in item["metadata"].items() if name not in _KEPT_OUT}
     annotations = {
         name: value

@@ -19,7 +19,7 @@ _SHOWN = 300
 
 
 def connected(context: str) -> tuple[str, Any]:
-    """The context's namespace, and a client that tries each call once; nothing is asked of the cluster yet.
+    """Return the context's namespace, and a client that tries each call once; nothing is asked of the cluster yet.
 
     Raises:
         MissingExtraError: the Kubernetes client is not installed.
@@ -71,7 +71,7 @@ def _from_files(context: str, configuration: Any) -> str:
 
 @contextmanager
 def _in_one_line(what: str) -> Iterator[None]:
-    """Whatever a file holds that cannot be used, without its content, which may be a secret."""
+    """Refuse a file that cannot be used, in one line without its content, which may be a secret."""
     try:
         yield
     except Exception as error:
@@ -94,7 +94,7 @@ def _problem(error: Exception) -> str:
 
 @contextmanager
 def _credentials() -> Iterator[None]:
-    """The client only logs that a plugin gave no credentials, and goes on as nobody.
+    """Refuse to go on as nobody: the client only logs that a plugin gave no credentials.
 
     Raises:
         DeployUsageError: it did so.
@@ -118,5 +118,5 @@ class _Heard(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keeps one line."""
+        """Keep one line."""
         self.lines.append(" ".join(record.getMessage().split())[:_SHOWN])

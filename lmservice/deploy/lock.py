@@ -18,10 +18,20 @@ from typing import Self
 
 from lmservice.deploy.cluster import CONFLICT, ApiRefusalError, Cluster
 from lmservice.deploy.errors import ClusterUnreachableError, LockLostError, RefusedError
-from lmservice.deploy.overlay import Object
+from lmservice.deploy.objects import Object, reference
 
 _LOOK = 1.0
 _RENEWALS = 3  # per duration
+
+
+def lease(namespace: str, name: str) -> Object:
+    """Return what names the Lease of a lock."""
+    return reference("coordination.k8s.io/v1", "Lease", namespace, name)
+
+
+def holder_of(held: Object | None) -> str:
+    """Return who holds a Lease; empty while nobody does."""
+    return str((held or {}).get("spec", {}).get("holderIdentity") or "")
 
 
 class Lock:
@@ -43,11 +53,7 @@ class Lock:
         self, cluster: Cluster, namespace: str, name: str, *, duration: int, wait: float, waiting: Callable[[str], None]
     ) -> None:
         self._cluster, self._duration, self._wait, self._waiting = cluster, duration, wait, waiting
-        self._lease: Object = {
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
-            "metadata": {"name": name, "namespace": namespace},
-        }
+        self._lease = lease(namespace, name)
         self.holder = f"{_user()}@{socket.gethostname()}:{os.getpid()}-{secrets.token_hex(4)}"
         self._lost = ""
         self._renewed = time.monotonic()
@@ -83,7 +89,7 @@ class Lock:
                 self._write("", 1)
 
     def check(self) -> None:
-        """Nothing, while it is held; where it could not be renewed for its duration, the cluster is asked who holds it.
+        """Ask the cluster who holds it, where it could not be renewed for its duration; else do nothing.
 
         Raises:
             LockLostError: another pipeline has taken it over.
@@ -95,7 +101,7 @@ class Lock:
             raise LockLostError(f"{self._lost} has taken over the lock; what was begun is its to end")
 
     def _taken(self, seen: tuple[object, float]) -> bool:
-        """Takes it where it is free, or has not been renewed for its duration since it was first seen so."""
+        """Take it where it is free, or has not been renewed for its duration since it was first seen so."""
         held = self._cluster.get(self._lease)
         if held is None:
             return self._won(lambda: self._cluster.create({**self._lease, "spec": self._spec()}))

@@ -6,17 +6,12 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from lmservice.deploy.errors import DeployUsageError
 from lmservice.deploy.git import without_credentials
+from lmservice.deploy.objects import CANARY, TRACK, Object, canary_name, container
 from lmservice.deploy.request import Artifact
 
-Object: TypeAlias = dict[str, Any]
-"""One Kubernetes object, as its YAML or JSON has it."""
-
-TRACK = "lmservice.dev/track"
-CANARY, STABLE = "canary", "stable"
 _RENDER_TIMEOUT = 60.0
 _OVERLAYS = ("overlays/{}", "{}", "environments/{}")
 
@@ -35,57 +30,57 @@ class Manifests:
 
     @property
     def deployment(self) -> Object:
-        """The service's Deployment."""
+        """Return the service's Deployment."""
         return next(each for each in self.objects if _is_deployment(each, self.service))
 
     @property
     def others(self) -> list[Object]:
-        """Everything else, what others refer to first."""
+        """Return everything else, what others refer to first."""
         order = {"Namespace": 0, "ServiceAccount": 1, "ConfigMap": 2, "Secret": 2, "Service": 3}
         rest = [each for each in self.objects if each is not self.deployment]
         return sorted(rest, key=lambda each: order.get(each["kind"], 9))
 
     @property
     def namespace(self) -> str:
-        """Where the overlay puts the Deployment; empty where it leaves that to the context."""
+        """Return where the overlay puts the Deployment; empty where it leaves that to the context."""
         return str(self.deployment["metadata"].get("namespace", ""))
 
     @property
     def image(self) -> str:
-        """The image that the Deployment runs."""
+        """Return the image that the Deployment runs."""
         return str(container(self.deployment)["image"])
 
     @property
     def scaled(self) -> bool:
-        """Whether a HorizontalPodAutoscaler decides how many pods there are."""
+        """Return whether a HorizontalPodAutoscaler decides how many pods there are."""
         targets = [each["spec"]["scaleTargetRef"] for each in self.objects if each["kind"] == "HorizontalPodAutoscaler"]
         return {"kind": "Deployment", "name": self.service} in [
             {"kind": each.get("kind"), "name": each.get("name")} for each in targets
         ]
 
     def with_artifact(self, artifact: Artifact) -> "Manifests":
-        """The same with this image in the Deployment's container."""
+        """Put this image into the Deployment's container."""
         objects = copy.deepcopy(list(self.objects))
         made = Manifests(self.service, objects)
         container(made.deployment)["image"] = str(artifact)
         return made
 
     def in_namespace(self, namespace: str) -> "Manifests":
-        """The same with a namespace for those that name none; what has no namespaces ignores it."""
+        """Give those a namespace that name none; what has no namespaces ignores it."""
         objects = copy.deepcopy(list(self.objects))
         for each in objects:
             each["metadata"].setdefault("namespace", namespace)
         return Manifests(self.service, objects)
 
     def annotated(self, annotations: Mapping[str, str]) -> "Manifests":
-        """The same with these annotations on the Deployment."""
+        """Put these annotations on the Deployment."""
         objects = copy.deepcopy(list(self.objects))
         made = Manifests(self.service, objects)
         made.deployment["metadata"].setdefault("annotations", {}).update(annotations)
         return made
 
     def canary(self, pods: int) -> Object:
-        """The second Deployment: the same pods, told apart by a label, found by the same Service."""
+        """Make the second Deployment: the same pods, told apart by a label, found by the same Service."""
         made = copy.deepcopy(self.deployment)
         made["metadata"]["name"] = canary_name(self.service)
         made["metadata"].setdefault("labels", {})[TRACK] = CANARY
@@ -96,26 +91,8 @@ class Manifests:
         return made
 
 
-def canary_name(service: str) -> str:
-    """The name of the canary's Deployment."""
-    return f"{service}-{CANARY}"
-
-
-def key(item: Object) -> str:
-    """What an object is known by: its API group, kind, namespace and name. The version of its API may change."""
-    group = item["apiVersion"].rpartition("/")[0]
-    metadata = item["metadata"]
-    return f"{group}/{item['kind']}/{metadata.get('namespace', '')}/{metadata['name']}"
-
-
-def selector(deployment: Object) -> str:
-    """Its pods' labels, as the API takes them."""
-    labels = deployment["spec"]["selector"].get("matchLabels", {})
-    return ",".join(f"{name}={value}" for name, value in labels.items())
-
-
 def render(folder: Path, environment: str, service: str) -> Manifests:
-    """The overlay of an environment: `overlays/ENVIRONMENT` of the folder, or `ENVIRONMENT`.
+    """Render the overlay of an environment: `overlays/ENVIRONMENT` of the folder, or `ENVIRONMENT`.
 
     Raises:
         DeployUsageError: there is none, kustomize refuses it, or it has no Deployment of that name.
@@ -170,15 +147,3 @@ def _flat(objects: Iterable[Object]) -> Iterable[Object]:
 
 def _is_deployment(item: Object, name: str) -> bool:
     return bool(item["kind"] == "Deployment" and item["metadata"]["name"] == name)
-
-
-def container(deployment: Object) -> Object:
-    """The service's own container: of its name, or the only one."""
-    name = deployment["metadata"]["name"]
-    containers: list[Object] = deployment["spec"]["template"]["spec"]["containers"]
-    found = [each for each in containers if each["name"] in {name, name.removesuffix(f"-{CANARY}")}]
-    if not found and len(containers) == 1:
-        found = containers
-    if not found:
-        raise DeployUsageError(f"none of the Deployment's {len(containers)} containers bears its name {name!r}")
-    return found[0]

@@ -38,7 +38,7 @@ class SetWeight:
         return f"weight of {self.percent} %"
 
     def canary_pods(self, stable: int) -> int:
-        """How many pods carry this share beside `stable` others."""
+        """Return how many pods carry this share beside `stable` others."""
         return _pods(self.percent, stable)
 
 
@@ -72,7 +72,7 @@ class Promote:
         return f"promote to {self.percent} %"
 
     def canary_pods(self, stable: int) -> int:
-        """How many pods have this share beside `stable` others."""
+        """Return how many pods have this share beside `stable` others."""
         return _pods(self.percent, stable)
 
 
@@ -98,12 +98,12 @@ class Plan:
                 raise DeployUsageError(f"the plan cannot work: {problem}")
 
     def data(self) -> list[dict[str, Any]]:
-        """The steps as plain data, for JSON."""
+        """Return the steps as plain data, for JSON."""
         return [{"step": type(step).__name__, **asdict(step)} for step in self.steps]
 
     @classmethod
     def from_data(cls, steps: Sequence[dict[str, Any]]) -> "Plan":
-        """The plan that `data` was made of.
+        """Return the plan that `data` was made of.
 
         Raises:
             DeployUsageError: a step that does not exist, or with other fields than it has.
@@ -112,7 +112,7 @@ class Plan:
 
 
 def canary_plan(settings: DeploySettings, *, weighted: bool = False) -> Plan:
-    """A few pods first, then one stage after another, each compared before the next.
+    """Plan a few pods first, then one stage after another, each compared before the next.
 
     Args:
         settings: their numbers.
@@ -127,7 +127,7 @@ def canary_plan(settings: DeploySettings, *, weighted: bool = False) -> Plan:
 
 
 def rolling_plan() -> Plan:
-    """Kubernetes' own rolling update, at once."""
+    """Plan Kubernetes' own rolling update, at once."""
     return Plan((Promote(WHOLE),))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lmservice.deploy.overlay import CANARY, TRACK, Object
+from lmservice.deploy.objects import CANARY, TRACK, Object
 
 _HASH = "pod-template-hash"
 _HOPELESS = {
@@ -44,14 +44,14 @@ class Pod:
 
     @property
     def state(self) -> str:
-        """One word or two, for people."""
+        """Return one word or two, for people."""
         if self.ending:
             return "ending"
         return "ready" if self.ready else self.problem or "starting"
 
 
 def pod(item: Object, container: str = "") -> Pod:
-    """The pod of the API's object, which may have had containers put beside the one that is the service's own."""
+    """Read the API's object, which may have had containers put beside the one that is the service's own."""
     metadata, spec, status = item["metadata"], item["spec"], item.get("status", {})
     containers = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
     labels = metadata.get("labels", {})
@@ -73,7 +73,7 @@ def pod(item: Object, container: str = "") -> Pod:
 
 
 def template_of(replica_sets: Iterable[Object], deployment: Object) -> str:
-    """The hash of the Deployment's newest pod template; empty until its ReplicaSet is there."""
+    """Return the hash of the Deployment's newest pod template; empty until its ReplicaSet is there."""
     owner = deployment["metadata"]["uid"]
     owned = [
         each
@@ -115,7 +115,7 @@ def _detailed(text: str, container: Object, waiting: Object) -> str:
 
 
 def _ended(container: Object) -> str:
-    """How it ended last, by name where the pod may have more than one."""
+    """Return how it ended last, by name where the pod may have more than one."""
     states = [container.get(name, {}).get("terminated") or {} for name in ("state", "lastState")]
     ended = next((each for each in states if each.get("exitCode")), None)
     if ended is None:

@@ -23,7 +23,7 @@ _SENTENCES = {
 
 @contextmanager
 def shown(form: str = "live", out: TextIO | None = None) -> Iterator[Observer]:
-    """An observer that shows what it is told, on stderr unless `out` says otherwise.
+    """Give an observer that shows what it is told, on stderr unless `out` says otherwise.
 
     Args:
         form: `live` (a table on a terminal, lines elsewhere) or `json` (one object a line).
@@ -40,7 +40,7 @@ def shown(form: str = "live", out: TextIO | None = None) -> Iterator[Observer]:
 
 
 def undisturbed(observer: Observer) -> Observer:
-    """The same, but told no more once it raises: a full disk or a closed pipe is no reason to end a release."""
+    """Tell an observer no more once it raises: a full disk or a closed pipe is no reason to end a release."""
     told = [observer]
 
     def observe(name: str, details: Mapping[str, Any]) -> None:
@@ -61,7 +61,7 @@ class Lines:
         self._last = ""
 
     def __call__(self, name: str, details: Mapping[str, Any]) -> None:
-        """Writes the line; the plan has one for each step, when it begins."""
+        """Write the line; the plan has one for each step, when it begins."""
         if name == "plan":
             return
         line = sentence(name, details)
@@ -72,7 +72,7 @@ class Lines:
 
 
 def sentence(name: str, details: Mapping[str, Any]) -> str:
-    """An event in words."""
+    """Put an event into words."""
     if name == "pods":
         counted = Counter((each["image"], each["state"]) for each in details["pods"])
         return "pods: " + ", ".join(f"{count} {state} ({image})" for (image, state), count in sorted(counted.items()))
@@ -91,7 +91,7 @@ def _figures(version: str, details: Mapping[str, Any]) -> str:
 
 
 def print_json(stream: TextIO, name: str, details: Mapping[str, Any]) -> None:
-    """One event as a line."""
+    """Print one event as a line."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     stream.write(json.dumps({"timestamp": now, "event": name, **details}) + "\n")
     stream.flush()

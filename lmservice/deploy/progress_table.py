@@ -33,7 +33,7 @@ class Board:
         self._rollback = ""
 
     def observe(self, name: str, details: Mapping[str, Any]) -> None:
-        """Keeps what is shown."""
+        """Keep what is shown."""
         match name:
             case "begin":
                 self._release = details
@@ -56,7 +56,7 @@ class Board:
                 pass
 
     def render(self) -> RenderableType:
-        """All of it as it is now."""
+        """Draw all of it as it is now."""
         parts: list[RenderableType] = [Text("")]
         if self._release:
             parts.append(self._title())
@@ -77,7 +77,7 @@ class Board:
         return Text.assemble((f"{service} → {environment}", "bold"), (f"  in {namespace}", "dim"), f"\n{artifact}\n")
 
     def _way(self) -> Columns:
-        """The steps behind, the one under way and for how long, and those ahead."""
+        """Draw the steps behind, the one under way and for how long, and those ahead."""
         parts = []
         for number, step in enumerate(self._steps, 1):
             if number < self._step:
@@ -127,7 +127,7 @@ class Board:
 
 
 def _version(image: str) -> str:
-    """The tag, or a digest's beginning: the rest is the same for all."""
+    """Return the tag, or a digest's beginning: the rest is the same for all."""
     _, at, digest = image.partition("@")
     return digest[:_DIGEST] if at else image.rpartition("/")[2].rpartition(":")[2] or image
 

@@ -18,12 +18,13 @@ from lmservice.deploy.errors import (
     LockLostError,
     ReleaseFailedError,
 )
-from lmservice.deploy.figures import Metrics
-from lmservice.deploy.history import History, Kept
+from lmservice.deploy.figures import FiguresSource
+from lmservice.deploy.history import History, StoredRelease
 from lmservice.deploy.lock import Lock
-from lmservice.deploy.overlay import CANARY, STABLE, Manifests, Object, key, selector
+from lmservice.deploy.objects import CANARY, STABLE, Object, key, selector
+from lmservice.deploy.overlay import Manifests
 from lmservice.deploy.plan import WHOLE, Analysis, CanaryPods, Pause, Plan, Promote, SetWeight
-from lmservice.deploy.rollout import Look, follow, look
+from lmservice.deploy.rollout import RolloutState, follow, look
 from lmservice.deploy.settings import DeploySettings
 from lmservice.deploy.signals import sheltered
 from lmservice.deploy.weights import Weights
@@ -48,18 +49,18 @@ class Release:
     cluster: Cluster
     history: History
     lock: Lock
-    metrics: Metrics
+    metrics: FiguresSource
     settings: DeploySettings
     observer: Observer
-    kept: Kept
-    old: Kept | None
+    kept: StoredRelease
+    old: StoredRelease | None
     expected_digest: str = ""
     _touched: bool = False
     _weighing: bool = False
     _weightless: str = ""
 
     def run(self, plan: Plan) -> None:
-        """Every step, or the way back.
+        """Take every step, or the way back.
 
         Raises:
             ReleaseFailedError: a step failed, and the old version serves whole again.
@@ -77,7 +78,7 @@ class Release:
             raise self._failed(_reason(error), interrupted=isinstance(error, KeyboardInterrupt)) from error
 
     def restore(self) -> None:
-        """Goes back to the old version, whole: what the release made is deleted, what it changed is applied again."""
+        """Go back to the old version, whole: delete what the release made, apply again what it changed."""
         with self.cluster.patient(self.settings.rollback_patience):
             self._end_canary()
             if self.old is None:
@@ -90,7 +91,7 @@ class Release:
             self._follow(self.old.manifests.deployment, to_the_end=True)
 
     def touched(self) -> None:
-        """Says that the stable version may have been changed, as by a run that was killed."""
+        """Say that the stable version may have been changed, as by a run that was killed."""
         self._touched = True
 
     def _failed(self, reason: str, *, interrupted: bool) -> ReleaseFailedError:
@@ -110,7 +111,7 @@ class Release:
         return kind(f"{reason}; rolled back, {left}")
 
     def _prepare(self) -> None:
-        """Applies what did not exist before, as the canary may need it: a new ConfigMap, a first Service."""
+        """Apply what did not exist before, as the canary may need it: a new ConfigMap, a first Service."""
         made = {key(each) for each in self.kept.made}
         for item in self.kept.manifests.others:
             if key(item) in made:
@@ -145,7 +146,7 @@ class Release:
         self._notice(self._follow(canary))
 
     def _begin_weights(self) -> None:
-        """Before the first canary pod: it is to have no more traffic than its weight from the beginning."""
+        """Begin with weights before the first canary pod, which is to have no more traffic than its weight."""
         self._weightless = self._weights.absence
         if self._weightless:
             self.observer("note", {"text": self._weightless})
@@ -159,14 +160,14 @@ class Release:
             self.observer("weight", {"percent": percent})
 
     def _end_canary(self) -> None:
-        """Its traffic goes first, then its pods, then what told the two versions' pods apart."""
+        """End the canary: its traffic first, then its pods, then what told the two versions' pods apart."""
         self._weights.retreat()
         self.cluster.delete(self._canary(1))
         self._weights.empty()
         self._weights.end()
 
     def _promote(self) -> None:
-        """The new version becomes the stable one; the canary goes once it serves whole."""
+        """Make the new version the stable one; the canary goes once it serves whole."""
         self._touched = True
         self._weights.end()
         manifests = self.kept.manifests
@@ -208,21 +209,21 @@ class Release:
             self.lock.check()
             time.sleep(min(left, _TURN))
 
-    def _look(self) -> Look:
+    def _look(self) -> RolloutState:
         now = look(self.cluster, self._canary(1), self._labels())
         self._seen(now)
         return now
 
-    def _follow(self, deployment: Object, *, to_the_end: bool = False) -> Look:
+    def _follow(self, deployment: Object, *, to_the_end: bool = False) -> RolloutState:
         labels, settings = self._labels(), self.settings
         return follow(self.cluster, deployment, labels, settings=settings, seen=self._seen, to_the_end=to_the_end)
 
-    def _seen(self, now: Look) -> None:
+    def _seen(self, now: RolloutState) -> None:
         self.lock.check()
         self.observer("pods", {"pods": [{**asdict(each), "state": each.state} for each in now.pods]})
 
-    def _notice(self, now: Look) -> None:
-        """Remembers the digest that the nodes found behind the version, and refuses another than was tested before."""
+    def _notice(self, now: RolloutState) -> None:
+        """Remember the digest that the nodes found behind the version, and refuse another than was tested before."""
         digest = next((each.digest for each in now.new if each.digest), "")
         if digest and self.expected_digest and digest != self.expected_digest:
             raise ReleaseFailedError(
@@ -239,16 +240,16 @@ class Release:
         return self.kept.manifests.canary(pods)
 
     def _labels(self) -> str:
-        """Of all pods of the service: a Deployment's selector cannot change, so the old one's is the canary's too."""
+        """Select all pods of the service: a Deployment's selector cannot change, so both versions have one."""
         return selector(self.kept.manifests.deployment)
 
     def _pods(self, track: str) -> int:
-        """How many pods a version's Deployment asks for now."""
+        """Return how many pods a version's Deployment asks for now."""
         live = self.cluster.get(self._canary(1) if track == CANARY else self.kept.manifests.deployment)
         return int(live["spec"]["replicas"]) if live else 0
 
     def _at_size(self, manifests: Manifests) -> Object:
-        """The Deployment, at the size that it has where an autoscaler decides it, or where its manifest names none."""
+        """Keep the size that it has where an autoscaler decides it, or where its manifest names none."""
         deployment = manifests.deployment
         if manifests.scaled or "replicas" not in deployment["spec"]:
             live = self.cluster.get(deployment)
@@ -257,7 +258,7 @@ class Release:
         return deployment
 
     def _delete(self, items: Sequence[Object]) -> None:
-        """Those that hold what others need, or what nothing can bring back, stay."""
+        """Delete these, but not what holds what others need, or what nothing can bring back."""
         for item in items:
             if item["kind"] not in _KEPT_KINDS:
                 self.cluster.delete(item)

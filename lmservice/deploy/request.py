@@ -55,7 +55,7 @@ class DeployRequest:
             )
 
     def with_artifact(self, image: str, version: str | int) -> Self:
-        """Releases this image; `version` is its tag or its digest."""
+        """Release this image; `version` is its tag or its digest."""
         if not _IMAGE.fullmatch(image):
             raise DeployUsageError(f"{image!r} is no image's name: give one like registry.intra/{self.service}")
         if not _VERSION.fullmatch(str(version)) or version == "latest":
@@ -63,7 +63,7 @@ class DeployRequest:
         return replace(self, artifact=Artifact(image, str(version)))
 
     def from_git_repo(self, repository: str, *, path: str = "deploy", revision: str = "HEAD") -> Self:
-        """Takes the overlays from `path` of a Git repository, at a branch, a tag or a commit.
+        """Take the overlays from `path` of a Git repository, at a branch, a tag or a commit.
 
         `git.intra/team/service` means https; any URL that git knows, `git@host:path` and a folder do as well.
         """
@@ -74,5 +74,5 @@ class DeployRequest:
         return replace(self, source=Source(path, repository, revision))
 
     def from_folder(self, path: str | Path = "deploy") -> Self:
-        """Takes the overlays from a folder of this machine, as a pipeline that has checked out the repository does."""
+        """Take the overlays from a folder of this machine, as a pipeline that has checked out the repository does."""
         return replace(self, source=Source(str(path)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lmservice.deploy.cluster import Cluster
 from lmservice.deploy.errors import ReleaseFailedError
-from lmservice.deploy.overlay import Object, container, selector
+from lmservice.deploy.objects import Object, container, reference, selector
 from lmservice.deploy.pods import Pod, pod, template_of
 from lmservice.deploy.settings import DeploySettings
 
@@ -15,7 +15,7 @@ _CALM = 0.2
 
 
 @dataclass(frozen=True)
-class Look:
+class RolloutState:
     """A Deployment and its service's pods at one moment; `version` is the list's, for the watch that follows."""
 
     deployment: Object
@@ -25,30 +25,30 @@ class Look:
 
     @property
     def new(self) -> list[Pod]:
-        """The Deployment's pods of its newest template."""
+        """Return the Deployment's pods of its newest template."""
         return [each for each in self.pods if self.template and each.template == self.template]
 
     @property
     def ready(self) -> int:
-        """How many of those are ready."""
+        """Return how many of those are ready."""
         return sum(each.ready for each in self.new)
 
     @property
     def done(self) -> bool:
-        """Whether every pod is of the newest template, and ready."""
+        """Return whether every pod is of the newest template, and ready."""
         status, wanted = self.deployment.get("status", {}), self.deployment["spec"]["replicas"]
         counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")]
         return self._observed and counts == [wanted] * 4
 
     @property
     def _observed(self) -> bool:
-        """Whether the status is of what the Deployment asks for now, and not of what it did before."""
+        """Return whether the status is of what the Deployment asks for now, and not of what it did before."""
         generation = self.deployment["metadata"]["generation"]
         return bool(self.deployment.get("status", {}).get("observedGeneration", 0) >= generation)
 
     @property
     def refusal(self) -> str:
-        """Why Kubernetes cannot make the pods, or has given up; empty while it goes on."""
+        """Return why Kubernetes cannot make the pods, or has given up; empty while it goes on."""
         if self.deployment["spec"].get("paused"):
             return "its rollout is paused: kubectl rollout resume goes on with it"
         if not self._observed:
@@ -62,8 +62,8 @@ class Look:
         return ""
 
 
-def look(cluster: Cluster, deployment: Object, labels: str) -> Look:
-    """How things stand now.
+def look(cluster: Cluster, deployment: Object, labels: str) -> RolloutState:
+    """RolloutState at how things stand now.
 
     Args:
         cluster: where.
@@ -77,11 +77,11 @@ def look(cluster: Cluster, deployment: Object, labels: str) -> Look:
     if found is None:
         raise ReleaseFailedError(f"the Deployment {deployment['metadata']['name']} was deleted meanwhile")
     namespace = found["metadata"]["namespace"]
-    sets = cluster.list(_kind("apps/v1", "ReplicaSet", namespace), selector(found))
-    listed = cluster.list(_kind("v1", "Pod", namespace), labels)
+    sets = cluster.list(reference("apps/v1", "ReplicaSet", namespace), selector(found))
+    listed = cluster.list(reference("v1", "Pod", namespace), labels)
     name = container(found)["name"]
     pods = [pod(each, name) for each in listed["items"]]
-    return Look(found, pods, template_of(sets["items"], found), listed["metadata"]["resourceVersion"])
+    return RolloutState(found, pods, template_of(sets["items"], found), listed["metadata"]["resourceVersion"])
 
 
 def follow(
@@ -90,10 +90,10 @@ def follow(
     labels: str,
     *,
     settings: DeploySettings,
-    seen: Callable[[Look], None],
+    seen: Callable[[RolloutState], None],
     to_the_end: bool = False,
-) -> Look:
-    """Returns once the rollout is done; `seen` is called with every look, and may raise to end it.
+) -> RolloutState:
+    """Return once the rollout is done; `seen` is called with every look, and may raise to end it.
 
     Args:
         cluster: where.
@@ -119,12 +119,12 @@ def follow(
         if time.monotonic() > end:
             raise ReleaseFailedError(f"{name}: {_late(now, settings)}")
         cluster.wait_change(
-            _kind("v1", "Pod", deployment["metadata"].get("namespace", "")), labels, now.version, _RESYNC
+            reference("v1", "Pod", deployment["metadata"].get("namespace", "")), labels, now.version, _RESYNC
         )
         time.sleep(_CALM)  # pods change by the dozen
 
 
-def _hopeless(now: Look, settings: DeploySettings) -> str:
+def _hopeless(now: RolloutState, settings: DeploySettings) -> str:
     for each in now.new:
         if each.problem:
             return f"pod {each.name}: {each.problem}"
@@ -136,13 +136,9 @@ def _hopeless(now: Look, settings: DeploySettings) -> str:
     return ""
 
 
-def _late(now: Look, settings: DeploySettings) -> str:
+def _late(now: RolloutState, settings: DeploySettings) -> str:
     unready = [each for each in now.new if not each.ready]
     ready, wanted = len(now.new) - len(unready), now.deployment["spec"]["replicas"]
     first = f"; pod {unready[0].name}: {unready[0].problem or unready[0].waiting}" if unready else ""
     first = f"; {now.refusal}" if now.refusal else first
     return f"{ready} of {wanted} pods ready after {settings.ready_timeout:g} s (LM_DEPLOY_READY_TIMEOUT){first}"
-
-
-def _kind(version: str, kind: str, namespace: str) -> Object:
-    return {"apiVersion": version, "kind": kind, "metadata": {"name": "", "namespace": namespace}}

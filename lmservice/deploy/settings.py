@@ -72,7 +72,7 @@ class DeploySettings(BaseSettings):
 
 
 def load(**given: Any) -> DeploySettings:
-    """The settings of this process's environment, with `given` above them.
+    """Load the settings of this process's environment, with `given` above them.
 
     Raises:
         DeployUsageError: one line for each variable that cannot be used; no line holds a value.

@@ -15,7 +15,7 @@ _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(si
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Each of them raises KeyboardInterrupt, also where a shell had Ctrl-C ignored; what nohup has ignored stays so."""
+    """Raise KeyboardInterrupt for each, also where a shell had Ctrl-C ignored; what nohup has ignored stays so."""
     ending = [each for each in _ENDING if signal.getsignal(each) != signal.SIG_IGN or each == signal.SIGTERM]
     with _handled(dict.fromkeys([signal.SIGINT, *ending], _interrupt)):
         yield
@@ -23,14 +23,14 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def sheltered() -> Iterator[None]:
-    """On the way back only another Ctrl-C counts: whoever sends SIGTERM or SIGHUP has asked for this already."""
+    """Hear only another Ctrl-C on the way back: whoever sends SIGTERM or SIGHUP has asked for this already."""
     with _handled(dict.fromkeys(_ENDING, signal.SIG_IGN)):
         yield
 
 
 @contextmanager
 def _handled(handlers: Mapping[signal.Signals, Any]) -> Iterator[None]:
-    """Only the main thread may set handlers; elsewhere they stay as they are."""
+    """Set handlers, which only the main thread may; elsewhere they stay as they are."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -11,8 +11,17 @@ from functools import partial
 
 from lmservice.deploy.cluster import CONFLICT, ApiRefusalError, Cluster
 from lmservice.deploy.errors import ReleaseFailedError
-from lmservice.deploy.gateway_routes import backend, backend_name, backends, refusals, routes, shared, whole
-from lmservice.deploy.overlay import CANARY, STABLE, TRACK, Manifests, Object, canary_name, key, selector
+from lmservice.deploy.gateway_routes import (
+    backend,
+    backend_name,
+    backends,
+    refusals,
+    routes,
+    with_canary,
+    without_canary,
+)
+from lmservice.deploy.objects import CANARY, STABLE, TRACK, Object, canary_name, key, reference, selector
+from lmservice.deploy.overlay import Manifests
 from lmservice.deploy.settings import DeploySettings
 
 _TRIES = 5
@@ -38,7 +47,7 @@ class Weights:
 
     @property
     def absence(self) -> str:
-        """Why the canary's share is not a weight; empty where it is."""
+        """Return why the canary's share is not a weight; empty where it is."""
         if not self._routes:
             return (
                 f"no HTTPRoute or GRPCRoute of the overlay names a Service of {self.new.service}:"
@@ -51,7 +60,7 @@ class Weights:
         return ""
 
     def begin(self) -> None:
-        """Sends everything to the stable pods' own Service, so that a canary's pods start without traffic."""
+        """Send everything to the stable pods' own Service, so that a canary's pods start without traffic."""
         for track, first, second in ((STABLE, self.new, self.old), (CANARY, self.old, self.new)):
             for service in _united(backends, first, second):
                 self.cluster.apply(backend(service, track))
@@ -60,32 +69,32 @@ class Weights:
         self._share(0)
 
     def set(self, percent: int) -> None:
-        """Gives the canary so many per cent; its pods are ready."""
+        """Give the canary so many per cent; its pods are ready."""
         self._populated(CANARY)
         self._settle()
         self._share(percent)
 
     def retreat(self) -> None:
-        """Takes the canary's traffic from it, where a route gives it some."""
-        if self._write(lambda route: shared(route, self._names, 0) if self._divided(route) else route):
+        """Take the canary's traffic from it, where a route gives it some."""
+        if self._write(lambda route: with_canary(route, self._names, 0) if self._divided(route) else route):
             self._settle()
 
     def end(self) -> None:
-        """Makes the routes whole, then removes the two Services."""
-        if self._write(lambda route: whole(route, self._names)):
+        """Make the routes whole, then remove the two Services."""
+        if self._write(lambda route: without_canary(route, self._names)):
             self._settle()
         for name in self._names:
             for track in (STABLE, CANARY):
-                self.cluster.delete(_named("v1", "Service", self.new.namespace, backend_name(name, track)))
+                self.cluster.delete(reference("v1", "Service", self.new.namespace, backend_name(name, track)))
 
     def empty(self) -> None:
-        """Returns once no pod of a canary that was deleted is among those that serve."""
+        """Return once no pod of a canary that was deleted is among those that serve."""
         if self._names:
             self._until(lambda: not any("deletionTimestamp" not in pod["metadata"] for pod in self._canary_pods()))
 
     @property
     def _routes(self) -> list[Object]:
-        """Of both versions, each once."""
+        """Return those of both versions, each once."""
         return _united(routes, self.new, self.old)
 
     @property
@@ -93,12 +102,12 @@ class Weights:
         return [each["metadata"]["name"] for each in _united(backends, self.new, self.old)]
 
     def _divided(self, route: Object) -> bool:
-        return whole(route, self._names) != route
+        return without_canary(route, self._names) != route
 
     def _share(self, percent: int) -> None:
-        """What a gateway has against a route since it has these weights ends the release."""
+        """Write the weights; what a gateway then has against a route ends the release."""
         before = self._refusals()
-        self._write(lambda route: shared(route, self._names, percent))
+        self._write(lambda route: with_canary(route, self._names, percent))
         self._settle()
         for route, said in zip(self._routes, self._refusals(), strict=True):
             self._check(route, said, before)
@@ -115,12 +124,12 @@ class Weights:
             )
 
     def _write(self, change: Callable[[Object], Object]) -> bool:
-        """Whether any route was changed."""
+        """Change the routes, and return whether any was."""
         changed = [self._written(route, change) for route in self._routes]
         return any(changed)
 
     def _written(self, route: Object, change: Callable[[Object], Object]) -> bool:
-        """Over the last state that is known, and again where somebody else was faster."""
+        """Write over the last state that is known, and again where somebody else was faster."""
         for _ in range(_TRIES):
             live = self.cluster.get(route)
             wanted = change(live) if live else None
@@ -136,7 +145,7 @@ class Weights:
         raise ReleaseFailedError(f"somebody else keeps changing the {route['kind']} {route['metadata']['name']}")
 
     def _populated(self, track: str) -> None:
-        """Returns once each Service of a version knows all of its pods that are ready."""
+        """Return once each Service of a version knows all of its pods that are ready."""
         name = self.new.service if track == STABLE else canary_name(self.new.service)
         for service in self._names:
             self._until(partial(self._follows, backend_name(service, track), name))
@@ -145,11 +154,11 @@ class Weights:
         return 0 < self._ready(deployment) <= self._known(service)
 
     def _ready(self, deployment: str) -> int:
-        found = self.cluster.get(_named("apps/v1", "Deployment", self.new.namespace, deployment)) or {}
+        found = self.cluster.get(reference("apps/v1", "Deployment", self.new.namespace, deployment)) or {}
         return int(found.get("status", {}).get("readyReplicas", 0))
 
     def _known(self, service: str) -> int:
-        slices = _named(_SLICE, "EndpointSlice", self.new.namespace)
+        slices = reference(_SLICE, "EndpointSlice", self.new.namespace)
         items = self.cluster.list(slices, f"kubernetes.io/service-name={service}")["items"]
         names = {
             endpoint["targetRef"]["name"]
@@ -160,7 +169,7 @@ class Weights:
         return len(names)
 
     def _canary_pods(self) -> Sequence[Object]:
-        pods = _named("v1", "Pod", self.new.namespace)
+        pods = reference("v1", "Pod", self.new.namespace)
         found: Sequence[Object] = self.cluster.list(pods, selector(self.new.canary(1)))["items"]
         return found
 
@@ -179,9 +188,5 @@ class Weights:
 
 
 def _united(part: Callable[[Manifests], list[Object]], *versions: Manifests | None) -> list[Object]:
-    """What the versions have of it, each once: the last one's where both have it."""
+    """Return what the versions have of it, each once: the last one's where both have it."""
     return list({key(each): each for version in versions if version for each in part(version)}.values())
-
-
-def _named(version: str, kind: str, namespace: str, name: str = "") -> Object:
-    return {"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": namespace}}

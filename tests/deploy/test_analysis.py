@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from lmservice.deploy.analysis import SAMPLED, Outcome, Verdict, Window, certainly, judge
+from lmservice.deploy.analysis import SAMPLED, Outcome, Verdict, Window, judge, wilson_lower_bound
 from lmservice.deploy.figures import Counts, FiguresError, counted, parsed
 from lmservice.deploy.pods import Pod
 from lmservice.deploy.settings import DeploySettings
@@ -54,9 +54,9 @@ def test_a_canary_that_restarted_or_is_not_ready_has_failed_and_a_stable_pod_is_
 
 def test_the_least_likely_share_is_wilsons() -> None:
     """By the formula in the NIST/SEMATECH handbook, 7.2.4.1."""
-    assert certainly(5, 100) == pytest.approx(0.02154, abs=1e-4)
-    assert certainly(0, 100) == pytest.approx(0, abs=1e-9)
-    assert certainly(0, 0) == 0
+    assert wilson_lower_bound(5, 100) == pytest.approx(0.02154, abs=1e-4)
+    assert wilson_lower_bound(0, 100) == pytest.approx(0, abs=1e-9)
+    assert wilson_lower_bound(0, 0) == 0
 
 
 class Readings:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lmservice.deploy.pods import pod
-from lmservice.deploy.rollout import Look
+from lmservice.deploy.rollout import RolloutState
 
 
 def container(name: str, *, restarts: int = 0, **state: Any) -> dict[str, Any]:
@@ -51,14 +51,14 @@ def test_a_container_that_was_put_beside_the_services_own_is_not_its_version() -
     assert (found.image, found.digest) == ("shop:1", "sha256:shop")
 
 
-def look(condition: dict[str, str], *, observed: int, paused: bool = False) -> Look:
+def look(condition: dict[str, str], *, observed: int, paused: bool = False) -> RolloutState:
     conditions = [{"status": "True", **condition}]
     deployment = {
         "metadata": {"name": "shop", "generation": 2},
         "spec": {"replicas": 1, "paused": paused},
         "status": {"observedGeneration": observed, "conditions": conditions},
     }
-    return Look(deployment, [], "", "")
+    return RolloutState(deployment, [], "", "")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lmservice.deploy import ReleaseFailedError
-from lmservice.deploy.gateway_routes import backend, backends, refusals, routes, shared, tracked, whole
+from lmservice.deploy.gateway_routes import backend, backends, refusals, routes, tracked, with_canary, without_canary
 from lmservice.deploy.overlay import Manifests
 
 GATEWAY = "gateway.networking.k8s.io/v1"
@@ -44,10 +44,10 @@ def weights(given: dict[str, Any]) -> list[list[tuple[str, int]]]:
 @pytest.mark.parametrize("kind", ["HTTPRoute", "GRPCRoute"])
 def test_a_route_gives_the_canary_its_share_and_any_other_share_after_it(kind: str) -> None:
     given = route([ref("shop")], [ref("other")], kind=kind)
-    first = shared(given, ["shop"], 10)
+    first = with_canary(given, ["shop"], 10)
     assert weights(first) == [[("shop-stable", 90), ("shop-canary", 10)], [("other", 1)]]
-    assert weights(shared(first, ["shop"], 25)) == [[("shop-stable", 75), ("shop-canary", 25)], [("other", 1)]]
-    assert weights(shared(first, ["shop"], 0)) == [[("shop-stable", 100)], [("other", 1)]]
+    assert weights(with_canary(first, ["shop"], 25)) == [[("shop-stable", 75), ("shop-canary", 25)], [("other", 1)]]
+    assert weights(with_canary(first, ["shop"], 0)) == [[("shop-stable", 100)], [("other", 1)]]
 
 
 @pytest.mark.parametrize("percent", [0, 1, 10, 50, 99])
@@ -56,18 +56,18 @@ def test_a_route_is_made_whole_from_itself_with_all_that_its_author_wrote(percen
     elsewhere = ref("shop", 2, namespace="another")
     foreign = {"group": "example.net", "kind": "Bucket", "name": "shop", "weight": 7}
     given = route([filtered, ref("other", 0), elsewhere, foreign], [ref("shop"), ref("shop", 5)], [ref("other")])
-    assert whole(shared(given, ["shop"], percent), ["shop"]) == given
-    assert whole(given, ["shop"]) == given
+    assert without_canary(with_canary(given, ["shop"], percent), ["shop"]) == given
+    assert without_canary(given, ["shop"]) == given
 
 
 def test_a_share_keeps_what_a_route_gives_to_other_services() -> None:
-    given = shared(route([ref("shop", 4), ref("old-shop", 1)]), ["shop"], 25)
+    given = with_canary(route([ref("shop", 4), ref("old-shop", 1)]), ["shop"], 25)
     assert weights(given) == [[("shop-stable", 300), ("shop-canary", 100), ("old-shop", 100)]]
 
 
 def test_a_weight_that_cannot_be_divided_is_named_with_its_limit() -> None:
     with pytest.raises(ReleaseFailedError, match="the HTTPRoute shop has a weight above 10000"):
-        shared(route([ref("shop", 20_000)]), ["shop"], 10)
+        with_canary(route([ref("shop", 20_000)]), ["shop"], 10)
 
 
 def test_the_routes_of_a_service_are_those_that_name_one_of_its_own_services() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from lmservice.deploy import Artifact, DeployUsageError
-from lmservice.deploy.overlay import Manifests, key, render, selector
+from lmservice.deploy.objects import key, selector
+from lmservice.deploy.overlay import Manifests, render
 
 NEEDS_KUBECTL = pytest.mark.skipif(not shutil.which("kubectl"), reason="not installed: kubectl, which renders overlays")
 
