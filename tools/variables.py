@@ -6,7 +6,9 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 
 from lmservice.deploy import DeploySettings
-from lmservice.settings.model import Settings, type_name, variables
+from lmservice.settings.fields import type_name
+from lmservice.settings.model import Settings
+from lmservice.settings.variables import variables
 from tools.table import code, table
 
 _HEAD = """\

@@ -6,7 +6,8 @@ import sys
 from lmservice.cli import target
 from lmservice.errors import ExitCode, ServiceDefinitionError, SettingsError
 from lmservice.service import Service
-from lmservice.settings.model import Settings, misspelt
+from lmservice.settings.model import Settings
+from lmservice.settings.variables import misspelt
 
 
 def check(name: str, manifests: str | None = None, form: str = "table") -> ExitCode:

@@ -23,7 +23,8 @@ from lmservice.manifests.finding import Finding
 from lmservice.manifests.objects import Object
 from lmservice.manifests.quoted import unquoted
 from lmservice.manifests.workload import Workload
-from lmservice.settings.model import PREFIX, Settings
+from lmservice.settings.model import Settings
+from lmservice.settings.variables import PREFIX
 
 __all__ = ["Finding", "check"]
 

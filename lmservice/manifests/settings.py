@@ -9,7 +9,7 @@ from lmservice.manifests.objects import Object, dig, mapping
 from lmservice.manifests.variables import Variable
 from lmservice.manifests.workload import Workload
 from lmservice.settings.masking import masked, secret_name
-from lmservice.settings.model import PREFIX, misspelt, variable, variables
+from lmservice.settings.variables import PREFIX, misspelt, variable, variables
 
 _REFERENCES = ("configMapRef", "configMapKeyRef")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from lmservice.manifests.finding import Finding
 from lmservice.manifests.objects import number, sequence
 from lmservice.manifests.workload import Workload
-from lmservice.settings.model import drain_budget
+from lmservice.settings.stop_budget import drain_budget
 
 _HOOK = ("lifecycle", "preStop")
 _GRACE = "terminationGracePeriodSeconds"

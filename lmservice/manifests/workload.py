@@ -8,7 +8,8 @@ from typing import Any
 from lmservice.manifests.finding import Finding
 from lmservice.manifests.objects import Object, Path, mapping, selects, sequence
 from lmservice.manifests.variables import Variables
-from lmservice.settings.model import PREFIX, Settings, usable
+from lmservice.settings.model import Settings, load_leniently
+from lmservice.settings.variables import PREFIX
 
 KINDS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Rollout")
 _TEMPLATE = ("spec", "template")
@@ -62,7 +63,7 @@ class Workload:
     @cached_property
     def settings(self) -> Settings:
         """Lmservice's own settings as the container has them; those that cannot be used are left at their defaults."""
-        return usable(self.settings_class, {**self.outside, **self.variables.known})
+        return load_leniently(self.settings_class, {**self.outside, **self.variables.known})
 
     @cached_property
     def ports(self) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from lmservice.management.thread import ManagementThread
 from lmservice.runtime.heartbeat import Heartbeat
 from lmservice.server.instance import Instance
 from lmservice.service import Service
-from lmservice.settings.model import Settings, misspelt
+from lmservice.settings.model import Settings
+from lmservice.settings.variables import misspelt
 from lmservice.telemetry import logs
 from lmservice.web import sockets
 

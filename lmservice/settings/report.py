@@ -5,8 +5,10 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined, to_json
 
+from lmservice.settings.fields import type_name
 from lmservice.settings.masking import masked, plain
-from lmservice.settings.model import Settings, origin, type_name, variable
+from lmservice.settings.model import Settings, origin
+from lmservice.settings.variables import variable
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, cast
 from lmservice import names
 from lmservice.runtime import gil
 from lmservice.runtime.threads import run_in_thread
-from lmservice.settings.model import Settings, graphite_address
+from lmservice.settings.fields import graphite_address
+from lmservice.settings.model import Settings
 from lmservice.telemetry.exposition import Only
 from lmservice.telemetry.metrics import Metrics
 from lmservice.telemetry.samples import families

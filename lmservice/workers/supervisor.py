@@ -38,7 +38,8 @@ from lmservice.server.instance import (
     warn_of_missing_hook,
 )
 from lmservice.service import Service
-from lmservice.settings.model import CLOSING_SECONDS, Settings
+from lmservice.settings.model import Settings
+from lmservice.settings.stop_budget import CLOSING_SECONDS
 from lmservice.telemetry import logs
 from lmservice.telemetry.graphite import Graphite
 from lmservice.telemetry.levels import Levels

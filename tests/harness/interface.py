@@ -20,7 +20,8 @@ from lmservice.cli import deploy, parser
 from lmservice.deploy import DeploySettings
 from lmservice.errors import ExitCode
 from lmservice.management.endpoints import Endpoints, Instance
-from lmservice.settings.model import Settings, type_name
+from lmservice.settings.fields import type_name
+from lmservice.settings.model import Settings
 
 MODULES = {
     "lmservice": None,

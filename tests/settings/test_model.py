@@ -8,7 +8,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from lmservice import Settings
 from lmservice.errors import SettingsError
-from lmservice.settings.model import graphite_address, misspelt, origin, type_name
+from lmservice.settings.fields import graphite_address, type_name
+from lmservice.settings.model import origin
+from lmservice.settings.variables import misspelt
 
 
 class Own(Settings):

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 from search_service.settings import SearchSettings
 
-from lmservice.settings.model import Seconds
+from lmservice.settings.fields import Seconds
 
 Rate = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 

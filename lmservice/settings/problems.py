@@ -1,0 +1,97 @@
+"""What is wrong with settings, told in a line each without showing a secret."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
+
+from lmservice.settings.fields import type_name
+from lmservice.settings.masking import MASK, masked
+from lmservice.settings.stop_budget import BUDGET, contradictions
+from lmservice.settings.variables import field_names, misspelt, variable
+
+_SHORTEST_SECRET = 3
+"""The length below which parts of secrets are not looked for in messages, in characters."""
+
+
+class Problems:
+    """Tell what is wrong with settings, and show nothing that is not plainly harmless."""
+
+    def __init__(self, cls: type[BaseSettings], origins: Mapping[str, str], values: Mapping[str, Any]) -> None:
+        self._cls = cls
+        self._origins = origins
+        self._fields = field_names(cls)
+        self._values = values
+        self._secrets = self._find_secrets(values)
+
+    def of(self, error: ValidationError) -> list[str]:
+        """Return a line for each problem, and one for the sum of the drain where its parts are well."""
+        entries: list[dict[str, Any]] = [dict(entry) for entry in error.errors(include_url=False)]
+        lines = list(dict.fromkeys(self._line(entry) for entry in entries))
+        if {self._name(entry) for entry in entries}.isdisjoint(BUDGET):
+            fields = self._cls.model_fields
+            lines += contradictions({name: self._values.get(name, fields[name].default) for name in BUDGET})
+        return lines
+
+    def _name(self, entry: Mapping[str, Any]) -> str:
+        first = str(entry["loc"][0]) if entry["loc"] else ""
+        return self._fields.get(first.lower(), first)
+
+    def _line(self, entry: Mapping[str, Any]) -> str:
+        name = self._name(entry)
+        field = self._cls.model_fields.get(name)
+        if field is None:
+            return self._scrubbed(str(entry["msg"]))
+        label = variable(self._cls, name)
+        if entry["type"] == "missing" and len(entry["loc"]) == 1:
+            return f"{label}: is required ({type_name(field.annotation)}): set it in the environment{self._hint(label)}"
+        where = f"(from {self._origins.get(name, 'default')}; expected {_expected(field)})"
+        inner = [str(part) for part in entry["loc"][1:]]
+        if any(masked(part, "x", field.annotation) != "x" for part in (name, *inner)):
+            return f"{label}: is not allowed here {where}"
+        path = self._scrubbed("".join(f"[{part}]" for part in inner if part.isidentifier() or part.isdigit()))
+        shown = masked(name, entry["input"])
+        message = self._scrubbed(_lower(entry["msg"]))
+        return f"{label}{path}: {f'{shown!r}: ' if shown == entry['input'] else ''}{message} {where}"
+
+    def _hint(self, label: str) -> str:
+        near = [name for name, nearest in misspelt(self._cls).items() if nearest == label]
+        return f" ({near[0]} is set, which no setting reads)" if near else ""
+
+    def _find_secrets(self, values: Mapping[str, Any]) -> set[str]:
+        """Find the values that are not shown, and what they are made of."""
+        secrets: set[str] = set()
+        for name, value in values.items():
+            field = self._cls.model_fields.get(self._fields.get(name.lower(), name))
+            if masked(name, value, field.annotation if field else None) != value:
+                secrets |= {str(value), *re.split(r"[^\w.$!-]+", re.sub(r"^[a-z+]+://", "", str(value)))}
+        return {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
+
+    def _scrubbed(self, message: str) -> str:
+        """Return a message, which a validator of the service's own may have written, without any secret."""
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            message = message.replace(secret, MASK)
+        return message
+
+
+def _expected(field: FieldInfo | None) -> str:
+    if field is None:
+        return "another value"
+    limits = [_LIMITS[type(limit).__name__](limit) for limit in field.metadata if type(limit).__name__ in _LIMITS]
+    return " ".join([type_name(field.annotation), *limits])
+
+
+_LIMITS: dict[str, Any] = {
+    "Ge": lambda limit: f"≥ {limit.ge:g}",
+    "Gt": lambda limit: f"> {limit.gt:g}",
+    "Le": lambda limit: f"≤ {limit.le:g}",
+    "Lt": lambda limit: f"< {limit.lt:g}",
+    "StringConstraints": lambda limit: f"matching {limit.pattern}" if limit.pattern else "that is not empty",
+}
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]

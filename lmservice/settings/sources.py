@@ -1,0 +1,108 @@
+"""Where settings are read from: the environment, `.env` in `dev`, the files of a mounted Secret."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+)
+from pydantic_settings import SettingsError as SourceError
+
+from lmservice.errors import SettingsError
+from lmservice.settings.fields import is_sequence
+from lmservice.settings.variables import SECRETS_DIR, variable
+
+_DEFAULT_SECRETS_DIR = "/run/secrets"
+
+
+class _FriendlyDecoding:
+    """Takes `a,b` for a list; leaves what is not JSON to the field's validation, which names every bad variable."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            decoded = super().decode_complex_value(field_name, field, value)  # type: ignore[misc]
+        except ValueError:
+            decoded = value
+        if is_sequence(field.annotation) and not isinstance(decoded, list):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return decoded
+
+
+class _Environment(_FriendlyDecoding, EnvSettingsSource):
+    pass
+
+
+class _DotEnv(_FriendlyDecoding, DotEnvSettingsSource):
+    pass
+
+
+class _Secrets(_FriendlyDecoding, SecretsSettingsSource):
+    pass
+
+
+def read(cls: type[BaseSettings]) -> dict[str, dict[str, Any]]:
+    """Read what each source says, highest first.
+
+    Raises:
+        SettingsError: a file cannot be read.
+    """
+    try:
+        return {name: source() for name, source in sources(cls).items()}
+    except (OSError, UnicodeError, SourceError) as error:
+        field = re.search(r'field "(\w+)"', str(error))
+        name = variable(cls, field[1]) if field else "a file"
+        raise SettingsError([f"{name} in {SECRETS_DIR} cannot be read as text: mend or remove it"]) from None
+
+
+def read_variables(cls: type[BaseSettings], variables: Mapping[str, str]) -> dict[str, Any]:
+    """Read these variables as the environment would be read."""
+    source = _Environment(cls)
+    source.env_vars = {name if source.case_sensitive else name.lower(): value for name, value in variables.items()}
+    return source()
+
+
+def sources(cls: type[BaseSettings]) -> dict[str, PydanticBaseSettingsSource]:
+    """Return the sources that count here by their names, highest first."""
+    above: dict[str, PydanticBaseSettingsSource] = {"environment": _Environment(cls)}
+    secrets = _secrets_dir()
+    below = {"secrets": _Secrets(cls, secrets_dir=secrets)} if secrets else {}
+    if Path(".env").is_file() and _environment_is_dev(cls, below):
+        above[".env"] = _dot_env(cls)
+    return {**above, **below}
+
+
+def _environment_is_dev(cls: type[BaseSettings], below: Mapping[str, PydanticBaseSettingsSource]) -> bool:
+    """Return whether `.env` is read: only in `dev`, and never because `.env` itself says so."""
+    name = variable(cls, "environment")
+    given = next((value for key, value in os.environ.items() if key.upper() == name), None)
+    if given is None:
+        values = [source()["environment"] for source in below.values() if "environment" in source()]
+        given = values[0] if values else str(cls.model_fields["environment"].default)
+    said = _dot_env(cls)().get("environment", given)
+    if given == "dev" and said != "dev":
+        raise SettingsError([f"{name}: .env says {said!r}, but .env is read in dev alone: set it in the environment"])
+    return given == "dev"
+
+
+def _dot_env(cls: type[BaseSettings]) -> PydanticBaseSettingsSource:
+    try:
+        return _DotEnv(cls)
+    except (OSError, UnicodeError) as error:
+        raise SettingsError([f".env cannot be read: {error}: mend or remove it"]) from None
+
+
+def _secrets_dir() -> str | None:
+    given = os.environ.get(SECRETS_DIR)
+    if given and not Path(given).is_dir():
+        raise SettingsError([f"{SECRETS_DIR}: {given!r} is not a folder: make it, or unset {SECRETS_DIR}"])
+    if given:
+        return given
+    return _DEFAULT_SECRETS_DIR if Path(_DEFAULT_SECRETS_DIR).is_dir() else None
