@@ -180,7 +180,7 @@ def _worker(options: argparse.Namespace) -> int:
     main.heed_no_signals()
     from lmservice.cli import target  # noqa: PLC0415
 
-    return int(main.run(target.load(options.target), main.Given(*options.given)))
+    return int(main.run(target.load(options.target), main.InheritedDescriptors(*options.given)))
 
 
 def _stop(options: argparse.Namespace) -> int:

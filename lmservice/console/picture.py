@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from lmservice.console.slowest import Slowest
 from lmservice.console.traffic import Traffic
-from lmservice.jobs.health import Watch
+from lmservice.jobs.health import CheckMonitor
 from lmservice.jobs.periodic import Timetable
 from lmservice.jobs.startup import Startup
 from lmservice.lifecycle import Lifecycle, State
@@ -58,10 +58,12 @@ class Observed(Protocol):
 class Observation:
     """Draws the picture of one instance; `begin` when the first observer has come, `end` when the last has left."""
 
-    def __init__(self, instance: Observed, layer: RequestLayer, watches: Sequence[Watch], timetable: Timetable) -> None:
+    def __init__(
+        self, instance: Observed, layer: RequestLayer, monitors: Sequence[CheckMonitor], timetable: Timetable
+    ) -> None:
         self._instance = instance
         self._layer = layer
-        self._watches = watches
+        self._monitors = monitors
         self._timetable = timetable
         self._traffic = Traffic(instance.metrics.request_duration, time.monotonic)
         self._calls: dict[tuple[str, str], tuple[float, int, int, float]] = {}
@@ -88,7 +90,7 @@ class Observation:
             "at": round(time.time(), 3),
             **self._life(),
             "startup": self._startup(),
-            "checks": [_check(watch) for watch in self._watches],
+            "checks": [_check(monitor) for monitor in self._monitors],
             "traffic": self._traffic_now(counts=counts),
             "event_loop": {"lag": self._lag(), "well": instance.heartbeat.well},
             "slowest": slowest.report() if slowest is not None else [],
@@ -103,7 +105,7 @@ class Observation:
 
     def _life(self) -> dict[str, Any]:
         instance, lifecycle = self._instance, self._instance.lifecycle
-        down = [watch.check.name for watch in self._watches if watch.takes_down]
+        down = [monitor.check.name for monitor in self._monitors if monitor.takes_down]
         return {
             "state": lifecycle.state.value,
             "failure": instance.failure or (lifecycle.cause.failure if lifecycle.cause else ""),
@@ -116,7 +118,7 @@ class Observation:
         startup = self._instance.startup
         if startup is None:
             startup = Startup(self._instance.service.jobs, {})
-        jobs = startup.chart()
+        jobs = startup.timeline()
         done = all(job["status"] == "done" for job in jobs)
         path = startup.critical_path() if done else []
         return {"jobs": jobs, "critical_path": path, "limit": self._instance.settings.startup_timeout}
@@ -195,9 +197,15 @@ def _unfinished(tasks: set[asyncio.Task[None]]) -> int:
     return sum(not task.done() for task in tasks)
 
 
-def _check(watch: Watch) -> dict[str, Any]:
-    polls = [[round(poll.at, 1), round(poll.seconds, 4), poll.error] for poll in list(watch.polls)]
-    return {"name": watch.check.name, **watch.report(), "failure": watch.failure, "since": watch.since, "polls": polls}
+def _check(monitor: CheckMonitor) -> dict[str, Any]:
+    polls = [[round(poll.at, 1), round(poll.seconds, 4), poll.error] for poll in list(monitor.polls)]
+    return {
+        "name": monitor.check.name,
+        **monitor.report(),
+        "failure": monitor.failure,
+        "since": monitor.since,
+        "polls": polls,
+    }
 
 
 def _job(schedule: Any) -> dict[str, Any]:

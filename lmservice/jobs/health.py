@@ -59,7 +59,7 @@ class Check(NamedTuple):
         return self.registered.name
 
 
-class Watch:
+class CheckMonitor:
     """What one health check has found so far.
 
     Attributes:

@@ -131,7 +131,7 @@ class Startup:
         """Set when a generator has ended by itself after it was started: something it held is gone."""
         self._results = results
         self._state = State(results)
-        self._holders: list[_Holder] = []
+        self._generators: list[_GeneratorTask] = []
         self._clock = clock
         self._began = clock()
 
@@ -140,7 +140,7 @@ class Startup:
         running_for = self._clock() - self._began
         return {name: run.report(running_for) for name, run in self.runs.items()}
 
-    def chart(self) -> list[dict[str, Any]]:
+    def timeline(self) -> list[dict[str, Any]]:
         """Each job as `report` has it, with when it began, in seconds since the first, and what else is known of it."""
         report = self.report()
         return [
@@ -248,8 +248,8 @@ class Startup:
     async def _value(self, job: Job) -> Any:
         if job.registered.kind is not Kind.GENERATOR:
             return await job.registered.call(self._state)
-        holder = _Holder(job, self._state, self.broken)
-        return await holder.start(self._holders)
+        task = _GeneratorTask(job, self._state, self.broken)
+        return await task.start(self._generators)
 
     def critical_path(self) -> list[str]:
         """The chain of jobs that the start waited for, first to last."""
@@ -270,15 +270,15 @@ class Startup:
         """
         problems: list[str] = []
         deadline = asyncio.get_running_loop().time() + left
-        while self._holders:
-            holder = self._holders.pop()
-            ended = await holder.stop(deadline)
+        while self._generators:
+            task = self._generators.pop()
+            ended = await task.stop(deadline)
             if not ended:
-                problems.append(f"the clean-up of {holder.name!r} was cut off by LM_CLEANUP_TIMEOUT, {limit:g} s")
+                problems.append(f"the clean-up of {task.name!r} was cut off by LM_CLEANUP_TIMEOUT, {limit:g} s")
                 _log.error(problems[-1])
-            elif (error := holder.error) is not None:
-                problems.append(f"the clean-up of {holder.name!r} failed: {type(error).__name__}: {error}")
-                _log.error("the clean-up of %r failed", holder.name, exc_info=error)
+            elif (error := task.error) is not None:
+                problems.append(f"the clean-up of {task.name!r} failed: {type(error).__name__}: {error}")
+                _log.error("the clean-up of %r failed", task.name, exc_info=error)
         return problems
 
 
@@ -296,20 +296,20 @@ async def _give_up(task: asyncio.Task[Any]) -> None:
         _log.warning("start-up jobs did not end when they were cancelled; they are left behind")
 
 
-class _Holder:
+class _GeneratorTask:
     """The task in which an async generator lives."""
 
     def __init__(self, job: Job, state: State, broken: asyncio.Event) -> None:
         self.name = job.name
         self.error: BaseException | None = None
-        self._all: list[_Holder] = []
+        self._all: list[_GeneratorTask] = []
         self._generator = job.registered.generator(state)
         self._broken = broken
         self._started: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._stop = asyncio.Event()
         self._task = asyncio.create_task(self._live(), name=f"startup job {job.name}")
 
-    async def start(self, started: list["_Holder"]) -> Any:
+    async def start(self, started: list["_GeneratorTask"]) -> Any:
         """Runs the generator up to its `yield`, gives what it yielded, and joins those that `started`."""
         self._all = started
         try:

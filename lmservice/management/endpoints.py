@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from lmservice.errors import ProfileError
 from lmservice.lifecycle import Lifecycle, State, StopCause
 from lmservice.management.guard import OPEN, Guard
-from lmservice.runtime.profiling import Profile, Wish
+from lmservice.runtime.profiling import Profile, ProfileRequest
 from lmservice.runtime.threads import run_in_thread
 from lmservice.settings.model import Settings
 from lmservice.telemetry.exposition import render
@@ -37,7 +37,7 @@ _MOST_BODY = 65_536
 _log = logging.getLogger("lmservice.management")
 
 
-class Instance(Protocol):
+class Managed(Protocol):
     """What the endpoints ask of the service that runs; read from another thread, so from memory alone."""
 
     settings: Settings
@@ -71,7 +71,7 @@ class Instance(Protocol):
     async def tasks(self) -> dict[str, Any]:
         """The stacks of every task and thread."""
 
-    async def profile(self, wish: Wish) -> Profile:
+    async def profile(self, request: ProfileRequest) -> Profile:
         """Where the thread of the service's event loop spends its time."""
 
     def observation(self) -> "Drawing":
@@ -84,7 +84,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class Endpoints:
     """The ASGI application of the management listener."""
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Managed) -> None:
         self._instance = instance
         self._guard = Guard(instance.settings)
         self._events: Events | None = None
@@ -269,7 +269,7 @@ class Endpoints:
         Of several workers, the first, or `&worker=2`. Needs `lmservice[profile]`.
         """
         try:
-            body, kind = await self._instance.profile(Wish.read(request.query_params))
+            body, kind = await self._instance.profile(ProfileRequest.read(request.query_params))
         except ProfileError as error:
             return _problem(error.status, str(error))
         return Response(body, headers={"content-type": kind})

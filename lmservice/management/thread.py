@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-from lmservice.management.endpoints import Endpoints, Instance
+from lmservice.management.endpoints import Endpoints, Managed
 from lmservice.telemetry.logs import speaker
 from lmservice.web.connections import Listener
 
@@ -23,7 +23,7 @@ class ManagementThread:
         watch: called every half second, on the thread.
     """
 
-    def __init__(self, instance: Instance, sock: socket.socket, watch: Callable[[], None]) -> None:
+    def __init__(self, instance: Managed, sock: socket.socket, watch: Callable[[], None]) -> None:
         self._instance = instance
         self._sock = sock
         self._watch = watch

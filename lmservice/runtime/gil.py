@@ -29,7 +29,7 @@ _before = 0.0
 
 
 @contextmanager
-def shared() -> Iterator[None]:
+def frequent_switches() -> Iterator[None]:
     """Waits for its turn; the lock is handed over every `INTERVAL` seconds until the last that asked leaves."""
     global _sharing, _before  # noqa: PLW0603 - as the interpreter's own interval is one for all
     with _lock:
@@ -47,7 +47,7 @@ def shared() -> Iterator[None]:
                 sys.setswitchinterval(_before)
 
 
-def paced(items: Iterable[T]) -> Iterator[T]:
+def yielding(items: Iterable[T]) -> Iterator[T]:
     """Passes on what takes long to compute, and steps aside now and then.
 
     A kernel may let a thread that computes have its core until the next tick, 4 ms later, whoever waits for that core.

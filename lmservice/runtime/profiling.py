@@ -30,7 +30,7 @@ FORMS = {"text": "text/plain; charset=utf-8", "html": "text/html; charset=utf-8"
 T = TypeVar("T")
 
 
-class Wish(NamedTuple):
+class ProfileRequest(NamedTuple):
     """The profile that somebody asks for.
 
     Attributes:
@@ -44,7 +44,7 @@ class Wish(NamedTuple):
     worker: int
 
     @classmethod
-    def read(cls, query: Mapping[str, str]) -> "Wish":
+    def read(cls, query: Mapping[str, str]) -> "ProfileRequest":
         """What the query of `GET /profile` asks for.
 
         Raises:
@@ -84,7 +84,7 @@ class Profiling:
     def __init__(self) -> None:
         self._busy = False
 
-    async def take(self, loop: asyncio.AbstractEventLoop, wish: Wish) -> Profile:
+    async def take(self, loop: asyncio.AbstractEventLoop, request: ProfileRequest) -> Profile:
         """Watches the thread of `loop` for as long as is wished.
 
         Raises:
@@ -96,12 +96,12 @@ class Profiling:
         self._busy = True
         try:
             await _on(loop, profiler.start, PATIENCE)
-            await asyncio.sleep(wish.seconds)
+            await asyncio.sleep(request.seconds)
             await _on(loop, profiler.stop, PATIENCE_AT_THE_END)
         finally:
             self._busy = False
-        body = await run_in_thread(partial(_rendered, profiler, wish.form), name="profile")
-        return Profile(body.encode(), FORMS[wish.form])
+        body = await run_in_thread(partial(_rendered, profiler, request.form), name="profile")
+        return Profile(body.encode(), FORMS[request.form])
 
 
 def _profiler() -> "Profiler":

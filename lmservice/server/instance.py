@@ -17,13 +17,13 @@ from starlette.datastructures import State as RequestState
 
 from lmservice import names
 from lmservice.errors import ExitCode, LmserviceError, StartError
-from lmservice.jobs.health import Watch
+from lmservice.jobs.health import CheckMonitor
 from lmservice.jobs.periodic import Timetable
 from lmservice.jobs.startup import Startup, Status
 from lmservice.lifecycle import Lifecycle, State, StopCause
 from lmservice.runtime import stacks
 from lmservice.runtime.heartbeat import Heartbeat
-from lmservice.runtime.profiling import Profile, Profiling, Wish
+from lmservice.runtime.profiling import Profile, ProfileRequest, Profiling
 from lmservice.service import Service
 from lmservice.settings.model import Settings
 from lmservice.telemetry import context, metrics
@@ -58,7 +58,7 @@ LAST_FLUSH_LEAST = 0.5
 _log = logging.getLogger("lmservice.instance")
 
 
-class Order(StrEnum):
+class Handover(StrEnum):
     """How a worker parts with the listener that it shares."""
 
     LEAVE = "leave"
@@ -67,20 +67,20 @@ class Order(StrEnum):
     """Nobody is to connect any longer."""
 
 
-class Together:
+class SharedListener:
     """What one of several workers does in step with the others, told by their supervisor; used from two threads.
 
     Attributes:
         worker: its number, from 1.
         ahead: whether the others should take the next connection, as it has so many.
-        order: how to part with the listener that they share, once it is time.
+        handover: how to part with the listener that they share, once it is time.
         left_alone: whether the supervisor has gone, so that it goes by its own clock.
         refused: set once it has parted with the listener.
     """
 
     def __init__(self, worker: int, ahead: Callable[[int], bool]) -> None:
         self.worker, self.ahead = worker, ahead
-        self.order: Order | None = None
+        self.handover: Handover | None = None
         self.left_alone = self.refused = False
 
 
@@ -90,7 +90,7 @@ class Instance:
     Args:
         sock: the service listener's socket, bound.
         stream: where the access lines go.
-        together: for one of several workers, what it does in step with the others.
+        shared: for one of several workers, what it does in step with the others.
     """
 
     def __init__(
@@ -99,11 +99,11 @@ class Instance:
         settings: Settings,
         sock: socket.socket,
         stream: Stream,
-        together: Together | None = None,
+        shared: SharedListener | None = None,
     ) -> None:
         self.service = service
         self.settings = settings
-        self.lifecycle = Lifecycle() if together is None else Lifecycle(together.worker)
+        self.lifecycle = Lifecycle() if shared is None else Lifecycle(shared.worker)
         self.metrics = service.metrics
         self.report: concurrent.futures.Future[dict[str, Any]] = concurrent.futures.Future()
         self.started_at = time.time()
@@ -125,14 +125,14 @@ class Instance:
         self._startup: Startup | None = None
         self._lifespan = Lifespan(service.app, self._state)
         self._listener: Listener | None = None
-        self._watches = [Watch(check) for check in service.checks]
+        self._monitors = [CheckMonitor(check) for check in service.checks]
         self._timetable = Timetable(service.periodic_jobs, self.lifecycle, service.metrics)
         self._background: list[asyncio.Task[Any]] = []
         self._clients = contextlib.AsyncExitStack()
         self.levels = Levels()
         self._profiling = Profiling()
-        self._together = together
-        pushes = settings.graphite_url and together is None  # of workers, their supervisor pushes the sums
+        self._shared = shared
+        pushes = settings.graphite_url and shared is None  # of workers, their supervisor pushes the sums
         self._graphite = Graphite(settings, service.metrics) if pushes else None
         self.phase = ""
         """What a stop is at: `drain_delay`, `drain`, `cleanup`; '' before."""
@@ -158,7 +158,7 @@ class Instance:
     @property
     def ready(self) -> bool:
         """Whether requests should come."""
-        return self.lifecycle.state is State.READY and not any(watch.takes_down for watch in self._watches)
+        return self.lifecycle.state is State.READY and not any(monitor.takes_down for monitor in self._monitors)
 
     def info(self) -> dict[str, str]:
         """Name, version and so on of what runs."""
@@ -186,19 +186,19 @@ class Instance:
         """Logs where every task and thread is; may be called from a signal handler."""
         stacks.log(*([self.loop] if self._startup is not None else []))
 
-    async def profile(self, wish: Wish) -> Profile:
+    async def profile(self, request: ProfileRequest) -> Profile:
         """Where the event loop's thread spends its time.
 
         Raises:
             ProfileError: it cannot be told.
         """
-        return await self._profiling.take(self.loop, wish)
+        return await self._profiling.take(self.loop, request)
 
     def progress(self) -> dict[str, Any]:
         """How far the start-up jobs are, what the checks say, and how the periodic jobs go."""
         pending = {"status": Status.PENDING.value, "attempts": 0, "seconds": 0.0}
         jobs = self._startup.report() if self._startup else {job.name: dict(pending) for job in self.service.jobs}
-        checks = {watch.check.name: watch.report() for watch in self._watches}
+        checks = {monitor.check.name: monitor.report() for monitor in self._monitors}
         return {"startup_jobs": jobs, "checks": checks, "periodic_jobs": self._timetable.report()}
 
     @property
@@ -215,7 +215,7 @@ class Instance:
         """What a person is shown of it."""
         from lmservice.console.picture import Observation  # noqa: PLC0415 - costs every start what few look at
 
-        return Observation(self, self._layer, self._watches, self._timetable)
+        return Observation(self, self._layer, self._monitors, self._timetable)
 
     def _enter(self, phase: str) -> None:
         self.phase, self.phase_since = phase, time.time()
@@ -277,8 +277,8 @@ class Instance:
         return [((run.name,), run.seconds) for run in runs if run.status is Status.DONE]
 
     def _checks(self) -> Samples:
-        known = [watch for watch in self._watches if watch.status != "unknown"]
-        return [((watch.check.name,), float(watch.status == "up")) for watch in known]
+        known = [monitor for monitor in self._monitors if monitor.status != "unknown"]
+        return [((monitor.check.name,), float(monitor.status == "up")) for monitor in known]
 
     # Its life.
 
@@ -352,12 +352,12 @@ class Instance:
             keep_alive_timeout=self.settings.keep_alive_timeout,
             head_timeout=self.settings.head_timeout,
             state=self._state,
-            ahead=self._together.ahead if self._together is not None else None,
+            ahead=self._shared.ahead if self._shared is not None else None,
         )
         await self._listener.start()
         state = RequestState(self._state)
-        for watch in self._watches:
-            self._in_background(watch.poll_forever(state), f"health check {watch.check.name}")
+        for monitor in self._monitors:
+            self._in_background(monitor.poll_forever(state), f"health check {monitor.check.name}")
         for schedule in self._timetable.schedules:
             self._in_background(schedule.run_forever(state), f"schedule of periodic job {schedule.job.name}")
         self._in_background(self._sweep(self._listener), "sweep")
@@ -416,24 +416,24 @@ class Instance:
         self._phases["drain"] = self.loop.time() - began
 
     async def _part_with(self, listener: Listener) -> None:
-        if self._together is None:
+        if self._shared is None:
             await listener.refuse()
             return
-        if self._together.order is Order.LEAVE:
+        if self._shared.handover is Handover.LEAVE:
             listener.leave()
         else:
             await listener.refuse()
-        self._together.refused = True
+        self._shared.refused = True
 
     def _log_draining(self, cause: StopCause) -> None:
         values = {"reason": cause.reason, "in_flight": len(self._layer.in_flight)}
         self._say("draining", values | ({"failure": cause.failure} if cause.failure else {}))
-        if self._together is None:
+        if self._shared is None:
             warn_of_missing_hook(cause)
 
     def _say(self, what: str, values: dict[str, Any], level: int = logging.INFO) -> None:
         """Logs a step of its life: the service's, where no other worker has a part in it."""
-        of_worker = "" if self._together is None else "worker_"
+        of_worker = "" if self._shared is None else "worker_"
         _log.log(level, f"lmservice.{of_worker}{what}", extra=values)
 
     async def _delay(self, listener: Listener, began: float) -> None:
@@ -444,8 +444,8 @@ class Instance:
             await asyncio.sleep(TICK)
 
     def _delayed(self, last_opened: float, passed: float) -> bool:
-        if self._together is not None and not self._together.left_alone:
-            return self._together.order is not None
+        if self._shared is not None and not self._shared.left_alone:
+            return self._shared.handover is not None
         return delayed(self.settings, self.lifecycle, passed, self.loop.time() - last_opened)
 
     async def _wait_for_quiet(self, listener: Listener, began: float) -> None:
@@ -541,7 +541,7 @@ class Instance:
             report["problems"] = problems
         by_route = {"served_by_route": dict(layer.drained), "cancelled_by_route": dict(layer.cut)}
         self._say("stopped", {**report, **by_route})
-        if self._together is not None:
+        if self._shared is not None:
             report |= by_route
         with contextlib.suppress(concurrent.futures.InvalidStateError):
             self.report.set_result(report)

@@ -17,7 +17,7 @@ import uvloop
 
 from lmservice.errors import BindError, ExitCode, UsageError
 from lmservice.lifecycle import Lifecycle, StopCause
-from lmservice.management.endpoints import Instance as Endpoint
+from lmservice.management.endpoints import Managed
 from lmservice.management.thread import ManagementThread
 from lmservice.runtime.heartbeat import Heartbeat
 from lmservice.server.instance import Instance
@@ -46,7 +46,7 @@ class Served(Protocol):
         """Logs where every task and thread is."""
 
 
-class Managed(Endpoint, Served, Protocol):
+class ManagedService(Managed, Served, Protocol):
     """What has a management listener as well."""
 
     heartbeat: Heartbeat
@@ -63,7 +63,7 @@ def run(service: Service, settings: Settings) -> ExitCode:
 
 
 def serve(
-    instance: Managed,
+    instance: ManagedService,
     sock: socket.socket,
     management_sock: socket.socket,
     factory: Callable[[], asyncio.AbstractEventLoop],
@@ -112,7 +112,7 @@ def bound(settings: Settings) -> Iterator[tuple[socket.socket, socket.socket]]:
         yield pair[0], pair[1]
 
 
-def start_management(instance: Managed, sock: socket.socket) -> ManagementThread:
+def start_management(instance: ManagedService, sock: socket.socket) -> ManagementThread:
     """Starts the management thread; it answers when this returns.
 
     Raises:

@@ -48,8 +48,8 @@ def render(registry: "CollectorRegistry", accept: str, *, packed: bool) -> tuple
     from prometheus_client import exposition  # noqa: PLC0415 - costs every start what only a scrape needs
 
     encode, kind = exposition.choose_encoder(accept)
-    with gil.shared():
-        chunks = list(_chunks(gil.paced(_rendered(registry, encode))))
+    with gil.frequent_switches():
+        chunks = list(_chunks(gil.yielding(_rendered(registry, encode))))
     return list(_compressed(chunks)) if packed else chunks, kind
 
 

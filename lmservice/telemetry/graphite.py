@@ -134,8 +134,8 @@ class _Push:
 
 def _computed(samples: "Iterator[Sample]") -> "Generator[Sample]":
     """The samples, which are made one by one as the bridge writes its lines; Graphite is waited for after the last."""
-    with gil.shared():
-        yield from gil.paced(samples)
+    with gil.frequent_switches():
+        yield from gil.yielding(samples)
 
 
 def told(registry: "CollectorRegistry", *, tags: bool) -> "Iterator[Sample]":

@@ -10,7 +10,7 @@ AHEAD = 2
 _SIZE = 8
 
 
-class Shares:
+class ConnectionCounts:
     """The numbers, one a worker.
 
     Args:
@@ -22,14 +22,14 @@ class Shares:
         self._numbers = memoryview(mmap.mmap(descriptor, 0)).cast("q")
 
     @classmethod
-    def made(cls, workers: int) -> "Shares":
+    def create(cls, workers: int) -> "ConnectionCounts":
         """New ones, of workers that take none so far."""
         descriptor = os.memfd_create("lmservice-workers")
         os.ftruncate(descriptor, workers * _SIZE)
-        shares = cls(descriptor)
+        counts = cls(descriptor)
         for worker in range(1, workers + 1):
-            shares.leave(worker)
-        return shares
+            counts.leave(worker)
+        return counts
 
     def ahead(self, worker: int, connections: int) -> bool:
         """Notes how many a worker has; whether it should let another take the next one."""

@@ -7,31 +7,31 @@ from functools import partial
 from typing import NamedTuple
 
 from lmservice.errors import ExitCode
-from lmservice.server.instance import Instance, Together
+from lmservice.server.instance import Instance, SharedListener
 from lmservice.server.process import leave_without_leftovers, loop_factory, run_loop, settings_of
 from lmservice.service import Service
 from lmservice.telemetry import logs
-from lmservice.workers.connection_counts import Shares
-from lmservice.workers.supervisor_link import Link
+from lmservice.workers.connection_counts import ConnectionCounts
+from lmservice.workers.supervisor_link import SupervisorLink
 
 ORDERS = (signal.SIGTERM, signal.SIGINT)
 """The signals that are the supervisor's to heed: it tells the workers."""
 
 
-class Given(NamedTuple):
+class InheritedDescriptors(NamedTuple):
     """What a worker gets from its supervisor, the last three as descriptors.
 
     Attributes:
         worker: its number, from 1.
-        listener: the service listener's socket, which it shares.
+        listener: the service listener's socket, which it counts.
         channel: its end of the socket pair.
-        shares: the file that has the workers' numbers of connections, and is locked while lines are written.
+        counts: the file that has the workers' numbers of connections, and is locked while lines are written.
     """
 
     worker: int
     listener: int
     channel: int
-    shares: int
+    counts: int
 
     @property
     def words(self) -> list[str]:
@@ -49,17 +49,17 @@ def heed_no_signals() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ORDERS)
 
 
-def run(service: Service, given: Given) -> ExitCode:
+def run(service: Service, given: InheritedDescriptors) -> ExitCode:
     """Runs a service to its end, as one of several."""
     for descriptor in given[1:]:
         os.set_inheritable(descriptor, False)  # noqa: FBT003 - as the standard library has it
     settings = settings_of(service)
-    logs.share_output(given.shares)
+    logs.share_output(given.counts)
     sock = socket.socket(fileno=given.listener)
-    together = Together(given.worker, partial(Shares(given.shares).ahead, given.worker))
+    shared = SharedListener(given.worker, partial(ConnectionCounts(given.counts).ahead, given.worker))
     with logs.configured(settings, service.name, service.version, worker=str(given.worker)) as stream:
-        instance = Instance(service, settings, sock, stream, together)
-        link = Link(instance, together, socket.socket(fileno=given.channel))
+        instance = Instance(service, settings, sock, stream, shared)
+        link = SupervisorLink(instance, shared, socket.socket(fileno=given.channel))
         signal.signal(signal.SIGUSR1, lambda *_: instance.log_stacks())
         link.start()
         code = run_loop(loop_factory(settings), instance)

@@ -14,7 +14,7 @@ _PERIODIC = ("stopped", "waiting", "running")
 Report = dict[str, dict[str, Any]]
 
 
-def together(reports: Sequence[dict[str, Report]]) -> dict[str, Report]:
+def merged(reports: Sequence[dict[str, Report]]) -> dict[str, Report]:
     """One report of at least one worker's."""
     return {
         "startup_jobs": worst([each["startup_jobs"] for each in reports], _JOBS),

@@ -18,7 +18,7 @@ from lmservice.service import Service
 from lmservice.settings.model import Settings
 from lmservice.workers import merge_picture
 from lmservice.workers.merge_picture import Part
-from lmservice.workers.slot import Place
+from lmservice.workers.slot import Slot
 from lmservice.workers.totals import Totals
 from lmservice.workers.worker import Worker
 
@@ -31,7 +31,7 @@ STALE = 5.0
 _NOTHING: Part = {"traffic": {"all": {"rate": 0.0, "in_flight": 0}}, "event_loop": {"lag": 0.0}}
 
 
-class Watched(Protocol):
+class Supervised(Protocol):
     """What is asked of the supervisor; all but `watch` from memory."""
 
     service: Service
@@ -39,7 +39,7 @@ class Watched(Protocol):
     lifecycle: Lifecycle
     heartbeat: Heartbeat
     totals: Totals
-    places: list[Place]
+    slots: list[Slot]
 
     @property
     def workers(self) -> list[Worker]:
@@ -61,27 +61,27 @@ class Watched(Protocol):
         """Has every worker send pictures, those that come later too; or cease to."""
 
 
-class Observation:
+class WorkersObservation:
     """Draws the picture of all workers; `begin` when the first observer has come, `end` when the last has left."""
 
-    def __init__(self, crew: Watched) -> None:
-        self._crew = crew
+    def __init__(self, supervisor: Supervised) -> None:
+        self._supervisor = supervisor
         self._phase: tuple[str, float] | None = None
 
     async def begin(self) -> None:
         """Has every worker draw, and waits a moment for their first pictures."""
-        self._crew.watch(watched=True)
+        self._supervisor.watch(watched=True)
         loop = asyncio.get_running_loop()
         due = loop.time() + FIRST
         while loop.time() < due and self._awaited():  # noqa: ASYNC110 - another thread's
             await asyncio.sleep(LOOK)
 
     def _awaited(self) -> bool:
-        return any(each.status and not each.picture for each in self._crew.workers)
+        return any(each.status and not each.picture for each in self._supervisor.workers)
 
     def end(self) -> None:
         """Has none of them draw any longer."""
-        self._crew.watch(watched=False)
+        self._supervisor.watch(watched=False)
 
     def picture(self) -> dict[str, Any]:
         """What an `lmservice.console.picture.Observation` draws, of all workers, and a line of each of them.
@@ -89,19 +89,19 @@ class Observation:
         Figures are of the workers that have not ended; what requests have been answered since the start is told of all.
         Once all have ended, their last words are shown.
         """
-        crew, now = self._crew, time.time()
-        kept = [(place, place.worker) for place in crew.places]
+        supervisor, now = self._supervisor, time.time()
+        kept = [(slot, slot.worker) for slot in supervisor.slots]
         drawn = [(worker, _read(worker, now)) for _, worker in kept if worker.picture]
         parts = [part for worker, part in drawn if worker.alive]
         last = parts or [part for _, part in drawn]
-        traffic = [*(part["traffic"] for part in parts), merge_picture.of_ended(crew.totals.answered)]
+        traffic = [*(part["traffic"] for part in parts), merge_picture.of_ended(supervisor.totals.answered)]
         return {
             "at": round(now, 3),
             **self._life(parts),
             "startup": self._startup([part["startup"] for part in last]),
             "checks": merge_picture.checks([part["checks"] for part in last]),
             "traffic": merge_picture.traffic(traffic),
-            "event_loop": {"lag": self._lag(parts), "well": crew.well},
+            "event_loop": {"lag": self._lag(parts), "well": supervisor.well},
             "slowest": merge_picture.slowest([part["slowest"] for part in last]),
             "periodic_jobs": merge_picture.periodic_jobs([part["periodic_jobs"] for part in last]),
             "clients": merge_picture.clients([part["clients"] for part in last]),
@@ -109,19 +109,19 @@ class Observation:
             "workers": self._lines(kept, dict(drawn)),
         }
 
-    def _lines(self, kept: Sequence[tuple[Place, Worker]], drawn: dict[Worker, Part]) -> list[Part]:
-        """One of each worker; of a place where one has died as well, while it is to be replaced."""
-        serves = self._crew.lifecycle.state is State.READY
-        return [_line(place, worker, drawn.get(worker)) for place, worker in kept if worker.alive or serves]
+    def _lines(self, kept: Sequence[tuple[Slot, Worker]], drawn: dict[Worker, Part]) -> list[Part]:
+        """One of each worker; of a slot where one has died as well, while it is to be replaced."""
+        serves = self._supervisor.lifecycle.state is State.READY
+        return [_line(slot, worker, drawn.get(worker)) for slot, worker in kept if worker.alive or serves]
 
     def _life(self, parts: Sequence[Part]) -> Part:
-        crew, lifecycle = self._crew, self._crew.lifecycle
-        ready = crew.ready
+        supervisor, lifecycle = self._supervisor, self._supervisor.lifecycle
+        ready = supervisor.ready
         down = {name: None for part in parts for name in part["unready_for"]}
         unready_for = list(down) if lifecycle.state is State.READY and not ready else []
         return {
             "state": lifecycle.state.value,
-            "failure": crew.failure or (lifecycle.cause.failure if lifecycle.cause else ""),
+            "failure": supervisor.failure or (lifecycle.cause.failure if lifecycle.cause else ""),
             "since": lifecycle.since,
             "ready": ready,
             "unready_for": unready_for,
@@ -130,18 +130,18 @@ class Observation:
     def _startup(self, charts: Sequence[Part]) -> Part:
         if charts:
             return merge_picture.startup(charts)
-        jobs = Startup(self._crew.service.jobs, {}).chart()
-        return {"jobs": jobs, "critical_path": [], "limit": self._crew.settings.startup_timeout}
+        jobs = Startup(self._supervisor.service.jobs, {}).timeline()
+        return {"jobs": jobs, "critical_path": [], "limit": self._supervisor.settings.startup_timeout}
 
     def _lag(self, parts: Sequence[Part]) -> float:
         """The worst, in seconds; that of the supervisor's own loop, which has the drain, counts as well."""
-        heartbeat = self._crew.heartbeat
+        heartbeat = self._supervisor.heartbeat
         lags = [heartbeat.lag, heartbeat.still_for(), *(float(part["event_loop"]["lag"]) for part in parts)]
         return round(max(lags), 4)
 
     def _drain(self, known: Sequence[Part], parts: Sequence[Part]) -> Part | None:
         """What the stop is at, which is what the worker furthest behind is at; the last one's, once all have ended."""
-        lifecycle, settings = self._crew.lifecycle, self._crew.settings
+        lifecycle, settings = self._supervisor.lifecycle, self._supervisor.settings
         cause = lifecycle.cause
         if cause is None:
             return None
@@ -178,8 +178,8 @@ def _read(worker: Worker, now: float) -> Part:
     return part
 
 
-def _line(place: Place, worker: Worker, part: Part | None) -> Part:
-    """A worker, and how those before it in its place died; one that has died, or sent no picture yet, does nothing."""
+def _line(slot: Slot, worker: Worker, part: Part | None) -> Part:
+    """A worker, and how those before it in its slot died; one that has died, or sent no picture yet, does nothing."""
     known = part if part is not None and worker.alive else _NOTHING
     everything = known["traffic"]["all"]
     return {
@@ -190,6 +190,6 @@ def _line(place: Place, worker: Worker, part: Part | None) -> Part:
         "rate": everything["rate"],
         "in_flight": everything["in_flight"],
         "lag": known["event_loop"]["lag"],
-        "deaths": place.deaths,
-        "last_death": place.last_death,
+        "deaths": slot.deaths,
+        "last_death": slot.last_death,
     }

@@ -1,4 +1,4 @@
-"""One of the places for workers: whoever dies in it is replaced, the later the more have died in it in a row."""
+"""One of the slots for workers: whoever dies in it is replaced, the later the more have died in it in a row."""
 
 import asyncio
 import logging
@@ -21,8 +21,8 @@ LONGEST_PAUSE = 30.0
 _log = logging.getLogger("lmservice.workers")
 
 
-class Place:
-    """A place, which has one worker at a time.
+class Slot:
+    """A slot, which has one worker at a time.
 
     Args:
         start: starts a worker.
@@ -58,13 +58,13 @@ class Place:
             self._left(self.worker)
             if self._closed():
                 return
-            await asyncio.sleep(self._mourn(code))
+            await asyncio.sleep(self._record_death(code))
             if self._closed():
                 return
             self.worker = self._start()
             _log.info("lmservice.worker_replaced", extra={"worker": self.worker.number, "pid": self.worker.pid})
 
-    def _mourn(self, code: int) -> float:
+    def _record_death(self, code: int) -> float:
         """Logs a death, and gives how long to wait until the next one is started, in seconds."""
         worker = self.worker
         lived = time.monotonic() - worker.began

@@ -38,7 +38,7 @@ class Family(NamedTuple):
 
 def taken(registry: "CollectorRegistry", *, without: Container[str] = ()) -> bytes:
     """All that a registry tells now, `without` some families; to be called on a thread that may take its time."""
-    return b"".join(gil.paced(_lines(registry, _across(registry), without)))
+    return b"".join(gil.yielding(_lines(registry, _across(registry), without)))
 
 
 def lines(snapshot: bytes) -> Iterator[tuple[str, bytes]]:

@@ -26,13 +26,13 @@ from lmservice.errors import ExitCode, ProfileError, StartError
 from lmservice.lifecycle import Lifecycle, State, StopCause
 from lmservice.runtime import stacks
 from lmservice.runtime.heartbeat import Heartbeat
-from lmservice.runtime.profiling import FORMS, Profile, Wish
+from lmservice.runtime.profiling import FORMS, Profile, ProfileRequest
 from lmservice.server import process
 from lmservice.server.instance import (
     LAST_FLUSH,
     LAST_FLUSH_LEAST,
     TICK,
-    Order,
+    Handover,
     delayed,
     identity,
     warn_of_missing_hook,
@@ -46,9 +46,9 @@ from lmservice.telemetry.levels import Levels
 from lmservice.telemetry.logs import Stream
 from lmservice.telemetry.metrics import Metrics, Samples
 from lmservice.web import sockets
-from lmservice.workers.connection_counts import Shares
-from lmservice.workers.merge_progress import together
-from lmservice.workers.slot import Place
+from lmservice.workers.connection_counts import ConnectionCounts
+from lmservice.workers.merge_progress import merged
+from lmservice.workers.slot import Slot
 from lmservice.workers.totals import Totals
 from lmservice.workers.worker import PATIENCE, UnansweredError, Worker, ended
 
@@ -60,7 +60,7 @@ FORCED = 3.0
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from lmservice.workers.picture import Observation
+    from lmservice.workers.picture import WorkersObservation
 
 T = TypeVar("T")
 
@@ -82,13 +82,13 @@ def run(service: Service, settings: Settings, target: str) -> ExitCode:
         logs.configured(settings, service.name, service.version) as stream,
         process.bound(settings) as (sock, management_sock),
     ):
-        shares = Shares.made(settings.workers)
-        logs.share_output(shares.descriptor)
-        crew = Crew(service, settings, stream, sock, partial(Worker, target, listener=sock, shares=shares))
-        return process.serve(crew, sock, management_sock, asyncio.new_event_loop)
+        counts = ConnectionCounts.create(settings.workers)
+        logs.share_output(counts.descriptor)
+        supervisor = Supervisor(service, settings, stream, sock, partial(Worker, target, listener=sock, counts=counts))
+        return process.serve(supervisor, sock, management_sock, asyncio.new_event_loop)
 
 
-class Crew:
+class Supervisor:
     """The workers of a service as one, which is what the management listener asks.
 
     Args:
@@ -112,7 +112,7 @@ class Crew:
         self._sock, self._start_worker = sock, start
         self._metrics = Metrics()
         self.totals = Totals(self._metrics)
-        self.places: list[Place] = []
+        self.slots: list[Slot] = []
         self._ended: list[Worker] = []
         """Those that ended while the service drained."""
         self._failure: StartError | None = None
@@ -137,7 +137,7 @@ class Crew:
             names.WORKER_DEATHS,
             "Workers that ended without having been told to.",
             (),
-            lambda: [((), float(sum(place.deaths for place in self.places)))],
+            lambda: [((), float(sum(slot.deaths for slot in self.slots)))],
             kind="counter",
         )
         observed(
@@ -153,7 +153,7 @@ class Crew:
         return [((state.value,), float(state is now)) for state in State]
 
     def _states_of_workers(self) -> Samples:
-        states = Counter(place.worker.state for place in self.places)
+        states = Counter(slot.worker.state for slot in self.slots)
         return [((state.value,), float(states[state])) for state in State]
 
     # What may be known of it, from any thread.
@@ -161,7 +161,7 @@ class Crew:
     @property
     def workers(self) -> list[Worker]:
         """Those that have not ended."""
-        return [worker for place in self.places if (worker := place.worker).alive]
+        return [worker for slot in self.slots if (worker := slot.worker).alive]
 
     @property
     def failure(self) -> str:
@@ -182,7 +182,7 @@ class Crew:
     @property
     def ready(self) -> bool:
         """Whether one worker at least can be relied on, and each that serves has its critical checks up."""
-        serving = [place.worker for place in self.places if place.serves]
+        serving = [slot.worker for slot in self.slots if slot.serves]
         return self.lifecycle.state is State.READY and bool(serving) and all(worker.ready for worker in serving)
 
     def info(self) -> dict[str, str]:
@@ -193,7 +193,7 @@ class Crew:
         """The jobs and checks, of the worker worst off, and the workers themselves."""
         workers = self.workers
         reports = [worker.status["progress"] for worker in workers if worker.status]
-        report = together(reports) if reports else {"startup_jobs": self._pending(), "checks": {}, "periodic_jobs": {}}
+        report = merged(reports) if reports else {"startup_jobs": self._pending(), "checks": {}, "periodic_jobs": {}}
         told = [{"worker": worker.number, "pid": worker.pid, "state": worker.state.value} for worker in workers]
         return {**report, "workers": told}
 
@@ -202,11 +202,11 @@ class Crew:
 
     # What it has to ask the workers for, on the management listener's loop.
 
-    def observation(self) -> "Observation":
+    def observation(self) -> "WorkersObservation":
         """What a person is shown of all workers."""
-        from lmservice.workers.picture import Observation  # noqa: PLC0415 - costs every start what few look at
+        from lmservice.workers.picture import WorkersObservation  # noqa: PLC0415 - costs every start what few look at
 
-        return Observation(self)
+        return WorkersObservation(self)
 
     def watch(self, *, watched: bool) -> None:
         """Has all workers send pictures, and those that come later; or cease to. From any thread."""
@@ -234,21 +234,21 @@ class Crew:
                 found[kind] += [{"worker": worker, **one} for one in each]
         return {**found, "problems": problems} if problems else found
 
-    async def profile(self, wish: Wish) -> Profile:
+    async def profile(self, request: ProfileRequest) -> Profile:
         """Where the event loop's thread of one worker spends its time.
 
         Raises:
             ProfileError: it cannot be told.
         """
-        worker = next((worker for worker in self.workers if worker.number == wish.worker), None)
+        worker = next((worker for worker in self.workers if worker.number == request.worker), None)
         if worker is None:
-            raise ProfileError(f"there is no worker {wish.worker}: /readyz lists them", HTTPStatus.NOT_FOUND)
-        patience = wish.seconds + 10 * PATIENCE
+            raise ProfileError(f"there is no worker {request.worker}: /readyz lists them", HTTPStatus.NOT_FOUND)
+        patience = request.seconds + 10 * PATIENCE
         try:
-            body = await self._on_loop(worker.ask("profile", patience=patience, **wish._asdict()))
+            body = await self._on_loop(worker.ask("profile", patience=patience, **request._asdict()))
         except UnansweredError as error:
             raise ProfileError(str(error), error.status) from None
-        return Profile(body, FORMS[wish.form])
+        return Profile(body, FORMS[request.form])
 
     async def ask_all(self, what: str, **values: Any) -> dict[int, bytes | UnansweredError]:
         """Each worker's answer, by its number; on the supervisor's own loop."""
@@ -273,7 +273,7 @@ class Crew:
 
     def log_stacks(self) -> None:
         """Has the workers log where every task and thread is, and does so itself; may be called by a signal handler."""
-        if not self.places:  # it has no loop yet
+        if not self.slots:  # it has no loop yet
             stacks.log()
             return
         stacks.log(self.loop)
@@ -288,8 +288,8 @@ class Crew:
         self.heartbeat.start()
         for number in range(1, self.settings.workers + 1):
             start = partial(self._start_worker, number, counted=self.totals.take, met=self._introduce)
-            self.places.append(Place(start, lambda: self._closed, self._note_end))
-        keepers = [asyncio.create_task(place.keep()) for place in self.places]
+            self.slots.append(Slot(start, lambda: self._closed, self._note_end))
+        keepers = [asyncio.create_task(slot.keep()) for slot in self.slots]
         try:
             await self._live(keepers)
         finally:
@@ -338,8 +338,8 @@ class Crew:
         _log.info("lmservice.ready", extra={**values, "workers": {each.number: each.pid for each in self.workers}})
 
     def _all_ready(self) -> bool:
-        self._all_started = all(place.worker.status.get("started", False) for place in self.places)
-        return all(place.worker.state is State.READY for place in self.places)
+        self._all_started = all(slot.worker.status.get("started", False) for slot in self.slots)
+        return all(slot.worker.state is State.READY for slot in self.slots)
 
     def _introduce(self, worker: Worker) -> None:
         """Has a new worker log, and show itself, as the others do."""
@@ -384,10 +384,10 @@ class Crew:
         workers = self.workers
         if not sockets.refuse_new(self._sock):
             first = workers[:-1]
-            self._tell(first, "part", order=Order.REFUSE)
+            self._tell(first, "part", handover=Handover.REFUSE)
             await self._until(lambda: all(not each.alive or each.status.get("refused") for each in first), PARTING)
         self._sock.close()
-        self._tell(workers, "part", order=Order.REFUSE)
+        self._tell(workers, "part", handover=Handover.REFUSE)
 
     async def _until(self, done: Callable[[], bool], seconds: float = math.inf) -> bool:
         """Looks now and then; false where it was not so within `seconds`."""
@@ -475,13 +475,13 @@ def _reason(worker: Worker) -> str:
 class _Levels(Levels):
     """Log levels, which are the same in all workers."""
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, supervisor: Supervisor) -> None:
         super().__init__()
-        self._crew = crew
+        self._supervisor = supervisor
 
     async def told(self) -> dict[str, dict[str, Any]]:
         """What the first worker says that answers, as its loggers are the service's."""
-        for told in await self._crew.questioned("loggers"):
+        for told in await self._supervisor.questioned("loggers"):
             found: dict[str, dict[str, Any]] = from_json(told)
             return found
         return self.report()
@@ -490,5 +490,5 @@ class _Levels(Levels):
         """Changes a level here, then in all workers."""
         change = self.change(name, body)
         wanted = {key: change[key] for key in ("level", "duration")}
-        await self._crew.questioned("level", name=name, change=wanted)
+        await self._supervisor.questioned("level", name=name, change=wanted)
         return change

@@ -18,9 +18,9 @@ from pydantic_core import to_json
 from lmservice import names
 from lmservice.lifecycle import State, StopCause
 from lmservice.runtime import gil
-from lmservice.runtime.profiling import Wish
+from lmservice.runtime.profiling import ProfileRequest
 from lmservice.runtime.threads import run_in_thread
-from lmservice.server.instance import Instance, Order, Together
+from lmservice.server.instance import Handover, Instance, SharedListener
 from lmservice.telemetry.logs import speaker
 from lmservice.workers import snapshot
 from lmservice.workers.channel import Channel, Message
@@ -47,11 +47,11 @@ GOODBYE = 3.0
 _log = logging.getLogger("lmservice.workers")
 
 
-class Link:
+class SupervisorLink:
     """Speaks for a worker from `start` to `close`."""
 
-    def __init__(self, instance: Instance, together: Together, sock: socket.socket) -> None:
-        self._instance, self._together, self._sock = instance, together, sock
+    def __init__(self, instance: Instance, shared: SharedListener, sock: socket.socket) -> None:
+        self._instance, self._shared, self._sock = instance, shared, sock
         self._loop = asyncio.new_event_loop()
         self._closing = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
@@ -108,7 +108,7 @@ class Link:
             "still_for": instance.heartbeat.still_for(),
             "started": instance.started,
             "ready": instance.ready,
-            "refused": self._together.refused,
+            "refused": self._shared.refused,
             "last_opened": instance.last_opened,
             "in_flight": instance.in_flight,
             "progress": instance.progress(),
@@ -117,7 +117,7 @@ class Link:
     async def _listen(self) -> None:
         while (message := await self._channel.receive()) is not None:
             await self._heed(message)
-        self._together.left_alone = True
+        self._shared.left_alone = True
         self._instance.lifecycle.stop(StopCause("supervisor ended"))
 
     async def _heed(self, message: Message) -> None:
@@ -131,7 +131,7 @@ class Link:
             case "force":
                 lifecycle.force()
             case "part":
-                self._together.order = Order(values["order"])
+                self._shared.handover = Handover(values["handover"])
             case "stacks":
                 self._instance.log_stacks()
             case "observe":
@@ -185,7 +185,7 @@ class Link:
             case "level":
                 return to_json(instance.levels.change(values["name"], to_json(values["change"])))
             case "profile":
-                return (await instance.profile(Wish(**values))).body
+                return (await instance.profile(ProfileRequest(**values))).body
             case _:
                 raise ValueError(f"{kind!r} is no question that a worker knows")
 
@@ -211,5 +211,5 @@ class Link:
 
 
 def _taken(instance: Instance) -> bytes:
-    with gil.shared():
+    with gil.frequent_switches():
         return snapshot.taken(instance.metrics.registry, without=NOT_OURS)

@@ -111,7 +111,7 @@ def merged(families: list[Family]) -> Family:
     for family in families:
         if family.kind != first.kind:
             continue
-        for name, labels, value, exemplar in gil.paced(family.samples):
+        for name, labels, value, exemplar in gil.yielding(family.samples):
             key = (name, *(part for label in sorted(labels.items()) for part in label))
             before = found.get(key)
             if before is None:

@@ -13,10 +13,10 @@ from typing import Any
 
 from lmservice.lifecycle import State, StopCause
 from lmservice.runtime.threads import run_in_thread
-from lmservice.server.instance import Order
+from lmservice.server.instance import Handover
 from lmservice.workers.channel import Channel, Message
-from lmservice.workers.connection_counts import Shares
-from lmservice.workers.main import ORDERS, Given
+from lmservice.workers.connection_counts import ConnectionCounts
+from lmservice.workers.main import ORDERS, InheritedDescriptors
 from lmservice.workers.supervisor_link import INTERVAL
 
 PATIENCE = 5.0
@@ -37,8 +37,8 @@ class Worker:
     Args:
         target: the service, `MODULE:SERVICE`.
         number: from 1.
-        listener: the socket that it shares with the others.
-        shares: the workers' numbers of connections.
+        listener: the socket that it counts with the others.
+        counts: the workers' numbers of connections.
         counted: takes each snapshot of what it has counted.
         met: called once it listens.
 
@@ -54,7 +54,7 @@ class Worker:
         number: int,
         *,
         listener: socket.socket,
-        shares: Shares,
+        counts: ConnectionCounts,
         counted: Callable[[int, bytes], None],
         met: "Callable[[Worker], None]",
     ) -> None:
@@ -64,14 +64,14 @@ class Worker:
         self.report: dict[str, Any] | None = None
         self.picture = b""
         self.code: int | None = None
-        self._counted, self._met, self._shares = counted, met, shares
+        self._counted, self._met, self._counts = counted, met, counts
         self._told = False
         self._questions = itertools.count()
         self._asked: dict[int, asyncio.Future[bytes]] = {}
         self._channel: Channel | None = None
         self._sock, theirs = socket.socketpair()
         with theirs:
-            given = Given(number, listener.fileno(), theirs.fileno(), shares.descriptor)
+            given = InheritedDescriptors(number, listener.fileno(), theirs.fileno(), counts.descriptor)
             self._process = _started(target, given)
 
     @property
@@ -113,7 +113,7 @@ class Worker:
         await asyncio.wait([listening], timeout=1)  # for its last words; whoever it has forked may hold its end
         listening.cancel()
         await self._channel.close()
-        self._shares.leave(self.number)
+        self._counts.leave(self.number)
         self.code = code
         for future in self._asked.values():
             if not future.done():
@@ -132,7 +132,7 @@ class Worker:
             case "status":
                 self.status = values
                 if self.state is State.DRAINING and not self._told:
-                    self.tell("part", order=Order.LEAVE)  # it stops by itself, and the others go on
+                    self.tell("part", handover=Handover.LEAVE)  # it stops by itself, and the others go on
             case "counted":
                 self._counted(self.number, payload)
             case "picture":
@@ -185,7 +185,7 @@ class Worker:
             self._process.kill()
 
 
-def _started(target: str, given: Given) -> "subprocess.Popen[bytes]":
+def _started(target: str, given: InheritedDescriptors) -> "subprocess.Popen[bytes]":
     """The process, in which the signals that are not for it stay blocked until it can leave them alone."""
     command = [sys.executable, "-P", "-m", "lmservice", "worker", target, *given.words]
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ORDERS)

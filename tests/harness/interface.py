@@ -19,7 +19,7 @@ from lmservice import names
 from lmservice.cli import deploy, parser
 from lmservice.deploy import DeploySettings
 from lmservice.errors import ExitCode
-from lmservice.management.endpoints import Endpoints, Instance
+from lmservice.management.endpoints import Endpoints, Managed
 from lmservice.settings.fields import type_name
 from lmservice.settings.model import Settings
 
@@ -165,7 +165,7 @@ def _made(factory: Any) -> object:
 
 
 def _endpoints() -> Iterator[str]:
-    endpoints = Endpoints(cast("Instance", SimpleNamespace(settings=Settings())))
+    endpoints = Endpoints(cast("Managed", SimpleNamespace(settings=Settings())))
     for path, methods in sorted(endpoints.routes.items()):
         for method, endpoint in methods.items():
             restricted = hasattr(endpoint, "__wrapped__")

@@ -9,7 +9,7 @@ from starlette.datastructures import State
 
 from lmservice import Service
 from lmservice.errors import ServiceDefinitionError
-from lmservice.jobs.health import Watch
+from lmservice.jobs.health import CheckMonitor
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +27,7 @@ class Dependency:
         self.polls: list[float] = []
         service = Service("health", routes=[])
         service.health_check(name="dependency", **options)(self.check)
-        self.watch = Watch(service.checks[0])
+        self.watch = CheckMonitor(service.checks[0])
 
     async def check(self, state: Any) -> Any:
         self.polls.append(asyncio.get_running_loop().time())
@@ -146,7 +146,7 @@ async def test_a_plain_function_is_polled_in_a_thread_and_given_up_at_its_timeou
         let_go.wait(30)
 
     service.health_check(timeout=2, failures=1)(hanging)
-    watch = Watch(service.checks[0])
+    watch = CheckMonitor(service.checks[0])
     await watch.poll(State({}))
     assert watch.status == "down"
     assert seen != [threading.get_ident()]
@@ -162,7 +162,7 @@ async def test_a_plain_function_that_hangs_does_not_take_one_more_thread_with_ev
 
     service.health_check(timeout=0.1, interval=0.1)(hanging)
     before = threading.active_count()
-    polling = asyncio.create_task(Watch(service.checks[0]).poll_forever(State({})))
+    polling = asyncio.create_task(CheckMonitor(service.checks[0]).poll_forever(State({})))
     await asyncio.sleep(0.7)
     polling.cancel()
     assert threading.active_count() - before <= 1

@@ -157,7 +157,7 @@ def test_a_collector_that_fails_fails_the_rendering() -> None:
 
 def test_the_lock_is_handed_over_more_often_while_somebody_renders_and_no_longer() -> None:
     before = sys.getswitchinterval()
-    with gil.shared():
+    with gil.frequent_switches():
         assert sys.getswitchinterval() == pytest.approx(gil.INTERVAL)
     assert sys.getswitchinterval() == before
 
@@ -166,10 +166,10 @@ def test_those_that_compute_take_turns() -> None:
     order: list[str] = []
 
     def compute() -> None:
-        with gil.shared():
+        with gil.frequent_switches():
             order.append("second")
 
-    with gil.shared():
+    with gil.frequent_switches():
         second = threading.Thread(target=compute)
         second.start()
         second.join(0.05)

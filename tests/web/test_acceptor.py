@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from lmservice.web.acceptor import Acceptor
-from lmservice.workers.connection_counts import AHEAD, Shares
+from lmservice.workers.connection_counts import AHEAD, ConnectionCounts
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +28,7 @@ class Party:
     def __init__(self) -> None:
         self.sock = socket.create_server(("127.0.0.1", 0), backlog=1)
         self.sock.settimeout(0)
-        self.shares = Shares.made(2)
+        self.counts = ConnectionCounts.create(2)
         self.taken: tuple[list[asyncio.BaseTransport], ...] = ([], [])
         self.acceptors = [Acceptor(self.sock.dup(), self._maker(n), self._ahead(n)) for n in (0, 1)]
         self.clients: list[socket.socket] = []
@@ -37,7 +37,7 @@ class Party:
         return lambda: Taken(self.taken[number])
 
     def _ahead(self, number: int) -> Callable[[], bool]:
-        return lambda: self.shares.ahead(number + 1, len(self.taken[number]) + len(self.acceptors[number].opening))
+        return lambda: self.counts.ahead(number + 1, len(self.taken[number]) + len(self.acceptors[number].opening))
 
     def connect(self, count: int) -> None:
         """Opens connections, which the kernel takes."""
@@ -103,10 +103,10 @@ async def test_what_waits_when_one_leaves_is_the_others(party: Party) -> None:
 
 
 def test_only_those_who_take_connections_are_compared() -> None:
-    shares = Shares.made(3)
-    assert not shares.ahead(1, 100)
-    assert not shares.ahead(2, 0)
-    assert shares.ahead(1, AHEAD + 1)
-    assert not shares.ahead(1, AHEAD)
-    shares.leave(2)
-    assert not shares.ahead(1, 100)
+    counts = ConnectionCounts.create(3)
+    assert not counts.ahead(1, 100)
+    assert not counts.ahead(2, 0)
+    assert counts.ahead(1, AHEAD + 1)
+    assert not counts.ahead(1, AHEAD)
+    counts.leave(2)
+    assert not counts.ahead(1, 100)

@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from lmservice.workers.merge_progress import Report, together
+from lmservice.workers.merge_progress import Report, merged
 
 NOTHING: dict[str, Report] = {"startup_jobs": {}, "checks": {}, "periodic_jobs": {}}
 
@@ -21,5 +21,5 @@ NOTHING: dict[str, Report] = {"startup_jobs": {}, "checks": {}, "periodic_jobs":
 )
 def test_a_check_is_unknown_only_where_no_worker_knows_it(statuses: tuple[str, ...], status: str) -> None:
     for each in permutations(statuses):
-        found = together([{**NOTHING, "checks": {"database": {"status": one}}} for one in each])
+        found = merged([{**NOTHING, "checks": {"database": {"status": one}}} for one in each])
         assert found["checks"] == {"database": {"status": status}}
