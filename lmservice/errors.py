@@ -14,15 +14,15 @@ class ExitCode(IntEnum):
     FORCED = 130
 
 
-LONGEST_SPOKEN = 500
+LONGEST_LINE = 500
 """How many characters of any error people are shown."""
 
 
-def spoken(error: BaseException) -> str:
-    """An error's kind and message in one line, cut off where it is longer than people read."""
+def one_line(error: BaseException) -> str:
+    """Return an error's kind and message in one line, cut off where it is longer than people read."""
     kind, message = type(error).__name__, " ".join(str(error).split())
     line = f"{kind}: {message}" if message else kind
-    return line if len(line) <= LONGEST_SPOKEN else f"{line[: LONGEST_SPOKEN - 1]}…"
+    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1]}…"
 
 
 class LmserviceError(Exception):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from starlette.datastructures import State
 
-from lmservice.errors import spoken
+from lmservice.errors import one_line
 from lmservice.jobs.callables import Registered
 
 REMEMBERED = 60
@@ -114,7 +114,7 @@ class CheckMonitor:
         self.polls.append(Poll(time.time(), time.monotonic() - self._began, error))
         agrees = self.status == ("up" if well else "down")
         self._in_a_row = 0 if agrees else self._in_a_row + 1
-        self.error, self.failure = error, spoken(cause) if cause is not None else error
+        self.error, self.failure = error, one_line(cause) if cause is not None else error
         enough = 1 if well and self.status == "unknown" else self.check.successes if well else self.check.failures
         if not agrees and (self._in_a_row >= enough):
             self._turn("up" if well else "down", cause)

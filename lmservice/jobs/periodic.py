@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 from starlette.datastructures import State
 
 from lmservice import names
-from lmservice.errors import spoken
+from lmservice.errors import one_line
 from lmservice.jobs.callables import Registered
 from lmservice.lifecycle import Lifecycle
 from lmservice.telemetry import context
@@ -152,7 +152,7 @@ class Schedule:
             _log.debug("lmservice.periodic_job_done", extra=values)
             return
         self.last_error = type(error).__name__ if error is not None else None
-        self.failure = spoken(error) if error is not None else ""
+        self.failure = one_line(error) if error is not None else ""
         if outcome == "failure":
             _log.error("lmservice.periodic_job_failed", exc_info=error, extra=values)
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from starlette.datastructures import State
 
-from lmservice.errors import ServiceDefinitionError, StartError, spoken
+from lmservice.errors import ServiceDefinitionError, StartError, one_line
 from lmservice.jobs.callables import Kind, Registered
 from lmservice.telemetry import context
 
@@ -240,7 +240,7 @@ class Startup:
         try:
             value = await self._value(run.job)
         except Exception as error:
-            run.failure = spoken(error)
+            run.failure = one_line(error)
             raise
         run.failure = ""
         return value
