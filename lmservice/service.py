@@ -3,14 +3,8 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware.errors import ServerErrorMiddleware
-from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
+from starlette.types import ASGIApp, ExceptionHandler
 
 from lmservice.errors import ServiceDefinitionError
 from lmservice.jobs.callables import Registered
@@ -18,9 +12,8 @@ from lmservice.jobs.health import Check
 from lmservice.jobs.periodic import PeriodicJob
 from lmservice.jobs.startup import Job, check_graph
 from lmservice.settings.model import Settings
-from lmservice.telemetry import context
 from lmservice.telemetry.metrics import Metrics
-from lmservice.web.request import problem
+from lmservice.web.starlette import RoutesApp
 
 if TYPE_CHECKING:
     import httpx
@@ -69,7 +62,7 @@ class Service:
         self.name = name
         self.version = version
         self.settings_class = settings
-        self.app: ASGIApp = _App(routes, exception_handlers or {}) if routes is not None else app  # type: ignore[assignment]
+        self.app: ASGIApp = RoutesApp(routes, exception_handlers or {}) if routes is not None else app  # type: ignore[assignment]
         if not callable(self.app):
             raise ServiceDefinitionError(f"app= of service {name!r} is {self.app!r}, which is no ASGI application")
         self.jobs: list[Job] = []
@@ -98,7 +91,7 @@ class Service:
         timeout: float | None = None,
         attempts: int = 1,
     ) -> Any:
-        """Registers a start-up job: a coroutine function, a plain function or an async generator; a decorator.
+        """Register a start-up job: a coroutine function, a plain function or an async generator; a decorator.
 
         Args:
             function: the job, where the decorator is used without parentheses.
@@ -148,7 +141,7 @@ class Service:
         successes: int = 2,
         critical: bool = False,
     ) -> Any:
-        """Registers a health check: a coroutine function or a plain one, polled in the background; a decorator.
+        """Register a health check: a coroutine function or a plain one, polled in the background; a decorator.
 
         It fails by raising, by returning False, or by taking longer than `timeout`.
 
@@ -183,7 +176,7 @@ class Service:
     @overload
     def periodic_job(self, *, every: float, name: str | None) -> Callable[[F], F]: ...
     def periodic_job(self, function: object = None, *, every: object = None, name: str | None = None) -> Any:
-        """Registers a periodic job: a coroutine function or a plain one, run again and again; a decorator.
+        """Register a periodic job: a coroutine function or a plain one, run again and again; a decorator.
 
         It begins once the service is ready, and first runs at a random moment within `every`, so that many instances
         do not run at once; from one begin to the next passes `every`, give or take a tenth. It never overlaps itself:
@@ -220,7 +213,7 @@ class Service:
         policy: "ClientPolicy | None" = None,
         transport: "httpx.AsyncBaseTransport | None" = None,
     ) -> "Client":
-        """Makes an outbound client of the service's own, to be declared before the service runs.
+        """Make an outbound client of the service's own, to be declared before the service runs.
 
         It is open from before the start-up jobs begin until their clean-up is done; its metrics are the service's.
 
@@ -243,7 +236,7 @@ class Service:
         return made
 
     def check(self) -> None:
-        """Makes sure that the start-up jobs can be put in order.
+        """Make sure that the start-up jobs can be put in order.
 
         Raises:
             ServiceDefinitionError: naming what is wrong.
@@ -262,64 +255,3 @@ def _must_be_positive(label: str, *, whole: bool = False, **numbers: Any) -> Non
         if number is not None and not (right and number > 0):
             kind = "a whole number" if whole else "a number of seconds"
             raise ServiceDefinitionError(f"{name}= of {label} is {number!r}: it must be {kind}, more than 0")
-
-
-class _App(Starlette):
-    """Starlette without its wrappers around every request: the request layer does most of their work for all apps.
-
-    What handles exceptions is the same, and gets to work once something has been raised.
-    """
-
-    def __init__(self, routes: Sequence[BaseRoute], handlers: Mapping[Any, ExceptionHandler]) -> None:
-        super().__init__(routes=routes, exception_handlers={HTTPException: _http_problem, **handlers})
-
-    def build_middleware_stack(self) -> ASGIApp:
-        handlers = dict(self.exception_handlers)
-        of_exceptions, of_500 = handlers.pop(Exception, None), handlers.pop(500, None)
-        return _Handlers(self.router, handlers, of_500 or of_exceptions)
-
-
-class _Handlers(ExceptionMiddleware):
-    """Looks for the handler of what is raised; the outermost, of whatever no other handles, does not hide it."""
-
-    def __init__(
-        self, app: ASGIApp, handlers: Mapping[Any, ExceptionHandler], outermost: ExceptionHandler | None
-    ) -> None:
-        super().__init__(app, handlers)
-        self._handlers = handlers
-        self._outermost = outermost
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await super().__call__(scope, receive, send)
-            return
-        scope["starlette.exception_handlers"] = self._exception_handlers, self._status_handlers  # for the endpoints
-        try:
-            await self.app(scope, receive, send)
-        except Exception as error:
-            if getattr(context.request.get(), "status", 0):  # it is too late for another answer
-                raise
-            await self._answer(error, scope, receive, send)
-
-    async def _answer(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-        app: ASGIApp = ExceptionMiddleware(_raising(error), self._handlers)
-        if self._outermost is not None:
-            app = ServerErrorMiddleware(app, handler=self._outermost)
-        await app(scope, receive, send)
-
-
-def _raising(error: Exception) -> ASGIApp:
-    async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
-        raise error
-
-    return app
-
-
-async def _http_problem(_request: Request, error: Exception) -> Response:
-    """404 and its kind in the same form as every other error."""
-    if not isinstance(error, HTTPException):
-        raise error
-    if error.status_code in {204, 304}:
-        return Response(status_code=error.status_code, headers=error.headers)
-    body = problem(error.status_code, error.detail, context.ids()["request_id"])
-    return Response(body, error.status_code, error.headers, "application/problem+json")

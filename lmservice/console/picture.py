@@ -173,7 +173,7 @@ class Observation:
             "phase": phase,
             "phase_since": self._instance.phase_since,
             "limit": limits.get(phase),
-            "served": self._layer.drained.total(),
+            "served": self._layer.answered_in_drain.total(),
             "periodic_jobs": running,
             **(self._holding(listener) if listener is not None else {"connections": None, "background": 0}),
         }

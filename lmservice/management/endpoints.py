@@ -25,7 +25,7 @@ from lmservice.telemetry.exposition import render
 from lmservice.telemetry.levels import Levels
 from lmservice.telemetry.logs import Stream
 from lmservice.timestamps import rfc3339
-from lmservice.web.request import problem
+from lmservice.web.problem import problem
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

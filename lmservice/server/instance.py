@@ -533,13 +533,13 @@ class Instance:
             "status": "failed" if failure else "stopped",
             "seconds": round(seconds, 3),
             "phases": {name: round(seconds, 3) for name, seconds in self._phases.items()},
-            "requests": {"served": layer.drained.total(), "cancelled": layer.cut.total()},
+            "requests": {"served": layer.answered_in_drain.total(), "cancelled": layer.cut_by_route.total()},
             "exit_code": int(self.exit_code),
         }
         problems = ([str(failure)] if failure else []) + self._problems
         if problems:
             report["problems"] = problems
-        by_route = {"served_by_route": dict(layer.drained), "cancelled_by_route": dict(layer.cut)}
+        by_route = {"served_by_route": dict(layer.answered_in_drain), "cancelled_by_route": dict(layer.cut_by_route)}
         self._say("stopped", {**report, **by_route})
         if self._shared is not None:
             report |= by_route

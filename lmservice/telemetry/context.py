@@ -48,20 +48,20 @@ class Span(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends it, as failed where an exception comes through."""
+        """End it, as failed where an exception comes through."""
 
     def set(self, name: str, value: str | float) -> None:
-        """Adds an attribute, named by OpenTelemetry's semantic conventions."""
+        """Add an attribute, named by OpenTelemetry's semantic conventions."""
 
     def fail(self, kind: str) -> None:
-        """Marks the work as failed; `kind` becomes `error.type`."""
+        """Mark the work as failed; `kind` becomes `error.type`."""
 
 
 class Tracer(Protocol):
     """What makes spans, where somebody collects them."""
 
     def span(self, name: str, kind: Kind, attributes: Mapping[str, Any]) -> Span:
-        """A span below the one that is under way; while it is entered, `request` has its id."""
+        """Return a span below the one that is under way; while it is entered, `request` has its id."""
 
 
 request: ContextVar[UnderWay | None] = ContextVar("lmservice_request", default=None)
@@ -69,7 +69,7 @@ tracer: ContextVar[Tracer | None] = ContextVar("lmservice_tracer", default=None)
 
 
 def ids() -> dict[str, str]:
-    """The ids of what is under way, as log lines have them: `request_id`, `trace_id`, `span_id`."""
+    """Return the ids of what is under way, as log lines have them: `request_id`, `trace_id`, `span_id`."""
     now = request.get()
     if now is None:
         return {}
@@ -78,7 +78,7 @@ def ids() -> dict[str, str]:
 
 
 def propagation() -> dict[str, str]:
-    """The headers that carry the trace to another service: `traceparent`, and `tracestate` where there is one."""
+    """Return the headers that carry the trace to another service: `traceparent`, and `tracestate` if there is one."""
     now = request.get()
     if now is None:
         return {}
@@ -87,13 +87,13 @@ def propagation() -> dict[str, str]:
 
 
 def deadline() -> float | None:
-    """By when the request under way must be answered, in seconds of `time.monotonic`; None where nothing bounds it."""
+    """Return by when the request under way must be answered, in seconds of `time.monotonic`, or None."""
     now = request.get()
     return now.deadline if now is not None else None
 
 
 def span(name: str, *, kind: Kind = "internal", attributes: Mapping[str, Any]) -> Span:
-    """A span around a piece of work, to be used in a `with`; costs nothing where nobody collects spans.
+    """Begin a span around a piece of work, to be used in a `with`; it costs nothing where nobody collects spans.
 
     Args:
         name: by the semantic conventions, with few different values.

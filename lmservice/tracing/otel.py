@@ -25,7 +25,7 @@ from lmservice.telemetry import context
 from lmservice.telemetry.context import Kind, UnderWay
 from lmservice.telemetry.labels import METHODS, OTHER
 from lmservice.version import __version__
-from lmservice.web.request import Identified
+from lmservice.web.ids import RequestContext
 from lmservice.web.routes import NONE
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class OtelTracer:
             trace.set_tracer_provider(self._own)  # so that the spans of other instrumentation go the same way
         self._tracer = (self._own or found).get_tracer("lmservice", __version__)
 
-    def begin(self, request: Identified) -> None:
+    def begin(self, request: RequestContext) -> None:
         """Begins the span of a request or handshake, whose ids become the span's; current until its task ends."""
         attributes = _of_request(request.scope)
         name = _name(attributes["http.request.method"])
@@ -94,7 +94,7 @@ def _resource(fields: Mapping[str, str]) -> Resource:
     return ours.merge(OTELResourceDetector().detect())
 
 
-def _remote(request: Identified) -> otel_context.Context | None:
+def _remote(request: RequestContext) -> otel_context.Context | None:
     """The caller's span, where the request names one."""
     if request.parent is None:
         return otel_context.Context()
@@ -130,7 +130,7 @@ def _header(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> str:
 
 
 class _ServerSpan:
-    """The span around a request (`request.RequestSpan`)."""
+    """The span around a request (`ids.RequestSpan`)."""
 
     __slots__ = ("_failed", "_span", "flags", "span_id", "trace_id")
 

@@ -30,7 +30,7 @@ class Parts:
 
 
 class AccessLog:
-    """Writes the lines of one service to its stream; on its event loop alone."""
+    """Write the lines of one service to its stream; on its event loop alone."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -41,7 +41,7 @@ class AccessLog:
         self._fields = f'Z",{fields[1:-2]},"request_id":"'
 
     def write(self, ids: UnderWay, parts: Parts, path: str, seconds: float) -> None:
-        """Writes the line of one request, which took `seconds`."""
+        """Write the line of one request, which took `seconds`."""
         if not _log.isEnabledFor(logging.INFO):
             return
         if not self._stream.json:
@@ -56,14 +56,14 @@ class AccessLog:
         if not pending:
             asyncio.get_running_loop().call_soon(self._flush_soon)
         plain = path.isascii() and path.isprintable() and '"' not in path and "\\" not in path
-        shown = f'"{path}"' if plain else json_text(path)
+        quoted = f'"{path}"' if plain else json_text(path)
         pending.append(
             f'{self._begin}{int((now - second) * 1e6):06d}{self._fields}{ids.request_id}","trace_id":"{ids.trace_id}'
-            f'","span_id":"{ids.span_id}{parts.before}{shown}{parts.after}{seconds:.6f}}}\n'
+            f'","span_id":"{ids.span_id}{parts.before}{quoted}{parts.after}{seconds:.6f}}}\n'
         )
 
     def _flush_soon(self) -> None:
-        """Lets the answers leave first: writing gives the interpreter's lock away, to a thread that may keep it."""
+        """Let the answers leave first: writing gives the interpreter's lock away, to a thread that may keep it."""
         asyncio.get_running_loop().call_soon(self._output.flush)
 
     def _write_for_people(self, ids: UnderWay, parts: Parts, path: str, seconds: float) -> None:

@@ -27,7 +27,7 @@ class Lifespan:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Returns once the app has started, or turned out not to speak the protocol.
+        """Return once the app has started, or turned out not to speak the protocol.
 
         Raises:
             StartError: the app's start-up failed.
@@ -42,7 +42,7 @@ class Lifespan:
             raise StartError(f"the app's lifespan failed to start: {answer.get('message') or 'no reason given'}")
 
     async def stop(self) -> None:
-        """Asks the app to shut down, where it has started, and waits for it; else cancels its start.
+        """Ask the app to shut down, where it has started, and waits for it; else cancels its start.
 
         Raises:
             RuntimeError: the app's shut-down failed.

@@ -9,14 +9,14 @@ the `route`, Litestar a `path_template`. Parameters are named without their type
 import contextlib
 from collections.abc import Iterable, Iterator, MutableMapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from lmservice.telemetry.labels import OTHER, Label
 
-DEEPEST = 50
-"""How many layers of middleware are looked through for an app's routes."""
+DEEPEST: Final = 50
+"""The most layers of middleware that are looked through for an app's routes."""
 
-NONE = "none"
+NONE: Final = "none"
 
 
 class RouteTemplates:
@@ -29,12 +29,12 @@ class RouteTemplates:
         self._label = Label("http_route", "routes")
 
     def of(self, scope: MutableMapping[str, Any]) -> str:
-        """The template of a request that the app has routed."""
+        """Return the template of a request that the app has routed."""
         route = id(scope.get("route"))
         direct = self._direct.get(route)
         if direct is not None and not scope.get("root_path"):
             return direct
-        template = self._found(scope)
+        template = self._look_up(scope)
         if route in self._top and not scope.get("root_path"):
             self._direct[route] = template
         return template
@@ -44,7 +44,7 @@ class RouteTemplates:
         """The ids of the app's own routes, which stay theirs: those below a mount may be below another as well."""
         return frozenset(id(route) for route in _routes(self._app) if hasattr(route, "endpoint"))
 
-    def _found(self, scope: MutableMapping[str, Any]) -> str:
+    def _look_up(self, scope: MutableMapping[str, Any]) -> str:
         own = self._own(scope)
         if own is None:
             return NONE
@@ -58,7 +58,7 @@ class RouteTemplates:
         return template
 
     def _own(self, scope: MutableMapping[str, Any]) -> str | None:
-        """The template within the router that matched; None where none of its routes did."""
+        """Return the template within the router that matched; None where none of its routes did."""
         route = scope.get("route")
         if "litestar_app" in scope:
             return _litestars(scope)
@@ -73,7 +73,7 @@ class RouteTemplates:
         return {id(endpoint): template for endpoint, template in _endpoints(_routes(self._app))}
 
     def _mount(self, path: str) -> str:
-        """The template of the mount under which a path is."""
+        """Return the template of the mount under which a path is."""
         parts = path.split("/")
         return next((mount for mount in self._mounts if _fits(mount.split("/"), parts)), "")
 
@@ -83,7 +83,7 @@ class RouteTemplates:
 
 
 def _routes(app: Any) -> Iterable[Any]:
-    """The routes of an app or a mount, or of the app inside, as middleware keeps it."""
+    """Return the routes of an app or a mount, or of the app inside, as middleware keeps it."""
     for _ in range(DEEPEST):
         if routes := getattr(app, "routes", None):
             return list(routes)
@@ -92,7 +92,7 @@ def _routes(app: Any) -> Iterable[Any]:
 
 
 def _litestars(scope: MutableMapping[str, Any]) -> str | None:
-    """The template of a Litestar's route."""
+    """Return the template of a Litestar's route."""
     if template := scope.get("path_template"):
         return str(template)
     app, handler = scope["litestar_app"], scope.get("route_handler")
@@ -100,13 +100,13 @@ def _litestars(scope: MutableMapping[str, Any]) -> str | None:
         return next((route.path_format for route in app.routes if getattr(route, "route_handler", 0) is handler), None)
     path = scope["path"].removeprefix(scope.get("root_path", ""))
     with contextlib.suppress(Exception):  # a 404; else a 405, as every route takes OPTIONS
-        found = app.asgi_router.handle_routing(path="/" + path.strip("/"), method="OPTIONS")
-        return str(found[-1])
+        *_, template = app.asgi_router.handle_routing(path="/" + path.strip("/"), method="OPTIONS")
+        return str(template)
     return None
 
 
 def _template(route: Any) -> str | None:
-    """A route's own template; starlette's has a `path_format`, without the converters' names."""
+    """Return a route's own template; starlette's has a `path_format`, without the converters' names."""
     for name in ("path_format", "path"):
         path = getattr(route, name, None)
         if isinstance(path, str):
@@ -115,7 +115,7 @@ def _template(route: Any) -> str | None:
 
 
 def _endpoints(routes: Iterable[Any]) -> Iterator[tuple[Any, str]]:
-    """Each endpoint with its template within its router, the outermost last; an app without routes is one as well."""
+    """Yield each endpoint with its template within its router, the outermost last; an app without routes is one too."""
     for route in reversed(list(routes)):
         if not hasattr(route, "routes"):
             yield getattr(route, "endpoint", route), _template(route) or ""
@@ -126,7 +126,7 @@ def _endpoints(routes: Iterable[Any]) -> Iterator[tuple[Any, str]]:
 
 
 def _mounts(routes: Iterable[Any], prefix: str) -> Iterator[str]:
-    """The full template of every mount, the deeper ones first."""
+    """Yield the full template of every mount, the deeper ones first."""
     for route in routes:
         if getattr(route, "app", None) is not None and hasattr(route, "routes"):
             below = prefix + (_template(route) or "").removesuffix("/{path}")

@@ -1,0 +1,136 @@
+"""One request under way: what has been answered so far, and who may still answer it.
+
+The app's answer goes through here, and so does the layer's own where it refuses: whichever begins first is sent, the
+other comes too late.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Protocol
+
+from starlette.types import Message, Scope, Send
+
+from lmservice.lifecycle import Lifecycle
+from lmservice.telemetry.labels import METHODS, OTHER
+from lmservice.web.ids import RequestContext
+from lmservice.web.problem import MEDIA_TYPE, problem
+
+_ID_LENGTH = len(b"x-request-id")
+_PROBLEM_TYPE = (b"content-type", MEDIA_TYPE.encode())
+
+
+class Connection(Protocol):
+    """What the layer asks of the connection that a request came on."""
+
+    @property
+    def next_request_waits(self) -> bool:
+        """Whether a further request has come behind this one."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has left."""
+
+    def end(self) -> None:
+        """Close it, once what has been written is sent."""
+
+
+class Layer(Protocol):
+    """What a request asks of the layer that it is in."""
+
+    timeout: float
+    """Bounds the time until the answer begins, in seconds; 0 is no limit."""
+    lifecycle: Lifecycle
+
+    def finish(self, exchange: "Exchange") -> None:
+        """Count, time and log a request, whose last byte has been handed on or will never be."""
+
+
+class Exchange(RequestContext):
+    """A request of an HTTP connection.
+
+    Attributes:
+        method: as the metrics have it: one that is not known is `_OTHER`.
+        started: when it began, in seconds of `time.monotonic`.
+        status: of the answer; 0 before it has begun.
+        finished: whether it has been counted.
+        refused: whether the layer has answered, in the app's place.
+        refusing: the task in which it does so, where the app was ended from outside.
+        cut_off: whether the end of the drain has ended it.
+        task: in which the app runs.
+    """
+
+    __slots__ = (
+        "_layer", "_send", "connection", "cut_off", "finished", "method", "path", "refused", "refusing", "started",
+        "status", "task",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        layer: Layer,
+        scope: Scope,
+        headers: Mapping[bytes, bytes],
+        send: Send,
+        connection: Connection | None,
+    ) -> None:
+        super().__init__(scope, headers)
+        self._layer = layer
+        self._send = send
+        self.connection = connection
+        method = scope["method"]
+        self.method = method if method in METHODS else OTHER
+        self.path = scope["path"]
+        self.started = time.monotonic()
+        self.status = 0
+        self.finished = self.refused = self.cut_off = False
+        self.task = asyncio.current_task()
+        self.refusing: asyncio.Task[None] | None = None
+
+    @property
+    def deadline(self) -> float | None:
+        """By when the answer must begin, in seconds of `time.monotonic`; None once it has, or without a limit."""
+        timeout = self._layer.timeout
+        return self.started + timeout if timeout and not self.status else None
+
+    async def answer(self, message: Message) -> None:
+        """Pass the app's answer on, unless the request has been refused meanwhile."""
+        if self.refused:
+            return
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            try:
+                await self._send({**message, "headers": self._headers(message.get("headers", ()))})
+            except BaseException:
+                self.status = 500  # none of it has left
+                raise
+            return
+        await self._send(message)
+        if message["type"] == "http.response.body" and not message.get("more_body") and not self.finished:
+            self._layer.finish(self)
+
+    async def refuse(self, status: HTTPStatus, detail: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """Answer with a problem, where nothing has been answered yet; the app's own answer comes too late."""
+        if self.status:
+            return
+        self.refused = True
+        self.status = int(status)
+        body = problem(status, detail, self.request_id)
+        length = (b"content-length", str(len(body)).encode())
+        start = self._headers([_PROBLEM_TYPE, length, *headers])
+        await self._send({"type": "http.response.start", "status": self.status, "headers": start})
+        await self._send({"type": "http.response.body", "body": body})
+        if not self.finished:
+            self._layer.finish(self)
+
+    def _headers(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Return the answer's headers with the request's id, and with `Connection: close` in a drain."""
+        own_id = (b"x-request-id", self.request_id.encode())
+        kept = [pair for pair in headers if len(pair[0]) != _ID_LENGTH or pair[0].lower() != b"x-request-id"]
+        kept.append(own_id)
+        if self._layer.lifecycle.cause is None or self.connection is None:
+            return kept
+        if not self.connection.next_request_waits:
+            kept = [pair for pair in kept if pair[0].lower() != b"connection"]
+            kept.append((b"connection", b"close"))
+        return kept

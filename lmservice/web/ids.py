@@ -1,0 +1,102 @@
+"""The ids of a request: its own, and those of its trace (W3C Trace Context, https://www.w3.org/TR/trace-context/).
+
+The client's `X-Request-ID` is taken where it is one; else the request's id is that of its trace, which the caller's
+`traceparent` names or which begins here. The request's span is always one of its own.
+"""
+
+import random
+import re
+from collections.abc import Mapping
+from typing import Protocol, TypeAlias
+
+from starlette.types import Scope
+
+from lmservice.telemetry import context
+
+_REQUEST_ID = rb"[A-Za-z0-9._:/+=@-]{1,128}"
+_TRACEPARENT = (  # only a version to come may be longer
+    rb"(?!ff)(?!00.{53}-)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
+)
+_NOT_ZERO = 1 << 128 | 1  # an id of zeros is none
+_KNOWN_FLAGS = 0b11  # sampled, and random-trace-id
+
+
+class RequestSpan(Protocol):
+    """The span around a request, where somebody collects spans."""
+
+    trace_id: str
+    span_id: str
+    flags: str
+
+    def fail(self, error: BaseException) -> None:
+        """Note the exception that ended the request."""
+
+    def end(self, method: str, route: str, status: int) -> None:
+        """End it, by what the request was answered with."""
+
+
+class RequestTracer(Protocol):
+    """What makes those spans."""
+
+    def begin(self, request: "RequestContext") -> None:
+        """Begin the span of a request or handshake, and give it to `take_span`."""
+
+
+class RequestContext:
+    """What is under way while a request or a handshake is (`context.UnderWay`): its ids, and its span."""
+
+    __slots__ = ("parent", "request_id", "scope", "span", "span_id", "trace_id")
+
+    def __init__(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+        self.scope = scope
+        self.request_id, self.trace_id, self.span_id, self.parent = _ids(headers, scope)
+        self.span: RequestSpan | None = None
+        scope["state"]["request_id"] = self.request_id
+        context.request.set(self)
+
+    def take_span(self, span: RequestSpan) -> None:
+        """Take over the ids of the span that has begun around it."""
+        if self.request_id == self.trace_id:
+            self.scope["state"]["request_id"] = self.request_id = span.trace_id
+        self.trace_id, self.span_id, self.span = span.trace_id, span.span_id, span
+
+    @property
+    def trace_flags(self) -> str:
+        """The caller's, of which those that W3C Trace Context defines are passed on; `01` of a trace begun here."""
+        if self.span is not None:
+            return self.span.flags
+        return f"{int(self.parent[3], 16) & _KNOWN_FLAGS:02x}" if self.parent else "01"
+
+    @property
+    def trace_state(self) -> str:
+        """The header `tracestate`, whose several lines count as one list."""
+        if self.parent is None:
+            return ""
+        return ",".join(value.decode("latin-1") for name, value in self.scope["headers"] if name == b"tracestate")
+
+    @property
+    def deadline(self) -> float | None:
+        """None, as nothing bounds a handshake; a request has its own."""
+        return None
+
+
+_Ids: TypeAlias = tuple[str, str, str, re.Match[bytes] | None]
+"""The request's, its trace's, its span's; the caller's `traceparent`."""
+
+
+def _ids(headers: Mapping[bytes, bytes], scope: Scope) -> _Ids:
+    drawn = f"{random.getrandbits(192) | _NOT_ZERO:048x}"
+    request_id = trace_id = drawn[16:]
+    parent = None
+    if b"traceparent" in headers and (parent := _parent(headers, scope)):
+        trace_id = parent[1].decode()
+    sent = headers.get(b"x-request-id")
+    if sent is not None and re.fullmatch(_REQUEST_ID, sent):
+        request_id = sent.decode()
+    return request_id, trace_id, drawn[:16], parent
+
+
+def _parent(headers: Mapping[bytes, bytes], scope: Scope) -> re.Match[bytes] | None:
+    """Return the caller's `traceparent`, unless it is invalid or comes twice."""
+    once = [name for name, _ in scope["headers"]].count(b"traceparent") == 1
+    return re.fullmatch(_TRACEPARENT, headers[b"traceparent"]) if once else None

@@ -1,0 +1,81 @@
+"""The app that a service's `routes=` make: starlette, without its wrappers around every request.
+
+The request layer does most of their work for all apps. What handles exceptions is starlette's own, and gets to work
+once something has been raised.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
+
+from lmservice.telemetry import context
+from lmservice.web.problem import MEDIA_TYPE, problem
+
+
+class RoutesApp(Starlette):
+    """Starlette with a lighter stack, whose 404 and its kind are problems like every other error."""
+
+    def __init__(self, routes: Sequence[BaseRoute], handlers: Mapping[Any, ExceptionHandler]) -> None:
+        super().__init__(routes=routes, exception_handlers={HTTPException: _http_problem, **handlers})
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Compose what a request goes through."""
+        handlers = dict(self.exception_handlers)
+        of_exceptions, of_500 = handlers.pop(Exception, None), handlers.pop(500, None)
+        return _ExceptionHandling(self.router, handlers, of_500 or of_exceptions)
+
+
+class _ExceptionHandling(ExceptionMiddleware):
+    """Looks for the handler of what is raised; the outermost, of whatever no other handles, does not hide it."""
+
+    def __init__(
+        self, app: ASGIApp, handlers: Mapping[Any, ExceptionHandler], outermost: ExceptionHandler | None
+    ) -> None:
+        super().__init__(app, handlers)
+        self._handlers = handlers
+        self._outermost = outermost
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        scope["starlette.exception_handlers"] = self._exception_handlers, self._status_handlers  # for the endpoints
+        try:
+            await self.app(scope, receive, send)
+        except Exception as error:
+            if getattr(context.request.get(), "status", 0):  # it is too late for another answer
+                raise
+            await self._answer(error, scope, receive, send)
+
+    async def _answer(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+        app: ASGIApp = ExceptionMiddleware(_raising(error), self._handlers)
+        if self._outermost is not None:
+            app = ServerErrorMiddleware(app, handler=self._outermost)
+        await app(scope, receive, send)
+
+
+def _raising(error: Exception) -> ASGIApp:
+    """Return an app that raises `error`, for starlette to find its handler."""
+
+    async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise error
+
+    return app
+
+
+async def _http_problem(_request: Request, error: Exception) -> Response:
+    """Answer an `HTTPException` in the same form as every other error."""
+    if not isinstance(error, HTTPException):
+        raise error
+    if error.status_code in {204, 304}:
+        return Response(status_code=error.status_code, headers=error.headers)
+    body = problem(error.status_code, error.detail, context.ids()["request_id"])
+    return Response(body, error.status_code, error.headers, MEDIA_TYPE)
