@@ -26,7 +26,8 @@ class Airport:
     """An airport; not frozen, as thousands are made at each start, and that would take four times as long.
 
     Attributes:
-        code: of IATA, three letters.
+        code: of IATA in 2013, three letters.
+        city: as the subdivision and the country, empty where it is not known.
         subdivision: the state or the like that it lies in.
         country: two letters of ISO 3166-1.
         time_zone: its name in the tz database.

@@ -54,6 +54,41 @@ class Record(NamedTuple):
         return not self.cancelled and int(self.dep_delay) <= PUNCTUAL
 
 
+class AirportEntry(NamedTuple):
+    """What is published of an airport; a word is empty where it is not.
+
+    Attributes:
+        subdivision: the state or the like that it lies in.
+        country: two letters of ISO 3166-1.
+        time_zone: its name in the tz database.
+        latitude: in degrees, as the longitude.
+    """
+
+    name: str
+    city: str
+    subdivision: str
+    country: str
+    time_zone: str
+    latitude: float
+    longitude: float
+
+
+NOT_DESCRIBED = {
+    "BQN": AirportEntry(
+        "Rafael Hernandez Airport", "Aguadilla", "Puerto Rico", "US", "America/Puerto_Rico", 18.4949, -67.1294
+    ),
+    "PSE": AirportEntry("Mercedita Airport", "Ponce", "Puerto Rico", "US", "America/Puerto_Rico", 18.0088, -66.5645),
+    "SJU": AirportEntry(
+        "Luis Munoz Marin International Airport", "San Juan", "Puerto Rico", "US", "America/Puerto_Rico",
+        18.4394, -66.0021,
+    ),
+    "STT": AirportEntry(
+        "Cyril E King Airport", "Charlotte Amalie", "Virgin Islands", "US", "America/St_Thomas", 18.3373, -64.9733
+    ),
+}  # fmt: skip
+"""Airports that the record has flights to, and that its list of airports, of the fifty states alone, leaves out."""
+
+
 def data_version() -> str:
     """Changes whenever the published data may have changed."""
     return f"{FLIGHTS} {version(FLIGHTS)}, {AIRPORTS} {version(AIRPORTS)}"
@@ -78,9 +113,21 @@ def read_aircraft() -> dict[str, str]:
     return {row["tailnum"]: row["model"] for row in _rows("planes.csv") if row["model"] not in ("", NO_VALUE)}
 
 
-def read_airports() -> dict[str, airportsdata.Airport]:
-    """The world's airports by their IATA codes."""
-    return airportsdata.load("IATA")
+def read_airports() -> dict[str, AirportEntry]:
+    """The world's airports, by the IATA codes that they have by now."""
+    names = itemgetter("name", "city", "subd", "country", "tz", "lat", "lon")
+    return {code: AirportEntry(*names(airport)) for code, airport in airportsdata.load("IATA").items()}
+
+
+def read_recorded_airports() -> dict[str, AirportEntry]:
+    """The airports of the record's own list, by their codes of 2013; it has neither cities nor countries."""
+    listed = {
+        row["faa"]: AirportEntry(
+            row["name"], "", "", "", row["tzone"].replace(NO_VALUE, ""), float(row["lat"]), float(row["lon"])
+        )
+        for row in _rows("airports.csv")
+    }
+    return NOT_DESCRIBED | listed
 
 
 def _rows(name: str) -> Iterator[dict[str, str]]:

@@ -19,6 +19,7 @@ from sqlalchemy import Table, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from search_service import fares, schedule, schema, source, tables
+from search_service.atlas import Atlas
 from search_service.database import Database
 
 RULES = 2
@@ -76,6 +77,7 @@ async def _import(database: Database, connection: AsyncConnection, version: str)
     await _fill(database, connection, tables.punctuality, compilation.punctuality())
     await _fill(database, connection, tables.carrier, compilation.carriers())
     await _fill(database, connection, tables.airport, compilation.airports())
+    compilation.warn()
     timetable = Timetable(version, *compilation.span)
     await _fill(database, connection, tables.timetable, iter([(version, *map(str, compilation.span))]))
     await database.weigh(connection)
@@ -100,11 +102,11 @@ class Compilation:
     """
 
     def __init__(self) -> None:
-        self._airports = source.read_airports()
+        self._atlas = Atlas(source.read_airports(), source.read_recorded_airports())
         self._aircraft = source.read_aircraft()
-        self._zones = {code: ZoneInfo(airport["tz"]) for code, airport in self._airports.items()}
         self._days: set[date] = set()
         self._counts: dict[tuple[str, int, str, str], tuple[int, int]] = {}
+        self._left_out = 0
 
     @property
     def span(self) -> tuple[date, date]:
@@ -112,33 +114,24 @@ class Compilation:
         return min(self._days), max(self._days)
 
     def flights(self) -> Iterator[Row]:
-        """Rows of `tables.flight`."""
+        """Rows of `tables.flight`, without flights that have no place in time, as an airport's clock is unknown."""
         for record in source.read_flights():
+            leaves, reaches = self._atlas.zone(record.origin), self._atlas.zone(record.dest)
+            if leaves is None or reaches is None:
+                self._left_out += 1
+                continue
             number = int(record.flight)
             key = record.carrier, number, record.origin, record.dest
             on_time, scheduled = self._counts.get(key, (0, 0))
             self._counts[key] = on_time + record.on_time, scheduled + 1
             day = _day(record.year, record.month, record.day)
             self._days.add(day)
-            departure, arrival, *offsets = self._times(record, day)
+            departure, arrival, *offsets = _times(record, day, leaves, reaches)
             aircraft = self._aircraft.get(record.tailnum)
             hour = schedule.clock_time(record.sched_dep_time) // 60
             price = fares.fare(int(record.distance), record.carrier, day, hour)
             flight = day.isoformat(), departure, record.carrier, number, arrival, *offsets, aircraft, record.cancelled
             yield record.origin, record.dest, *flight, price
-
-    def _times(self, record: source.Record, day: date) -> tuple[int, int, int, int]:
-        """The moments of departure and arrival, and the offsets then and there."""
-        leaves, reaches = self._zone(record.origin), self._zone(record.dest)
-        departure = schedule.moment_of(day, schedule.clock_time(record.sched_dep_time), leaves)
-        arrival = schedule.next_showing(schedule.clock_time(record.sched_arr_time), reaches, departure)
-        return departure, arrival, schedule.offset_at(departure, leaves), schedule.offset_at(arrival, reaches)
-
-    def _zone(self, code: str) -> ZoneInfo:
-        try:
-            return self._zones[code]
-        except KeyError:
-            raise LookupError(f"the timetable has flights at {code}, which {source.AIRPORTS} does not know") from None
 
     def punctuality(self) -> Iterator[Row]:
         """Rows of `tables.punctuality`."""
@@ -152,9 +145,28 @@ class Compilation:
     def airports(self) -> Iterator[Row]:
         """Rows of `tables.airport`."""
         served = {code for _, _, *ends in self._counts for code in ends}
-        for code, each in self._airports.items():
-            place = each["lat"], each["lon"]
-            yield code, each["name"], each["city"], each["subd"], each["country"], each["tz"], code in served, *place
+        for code, (*words, latitude, longitude) in self._atlas.entries():
+            yield code, *words, code in served, latitude, longitude
+
+    def warn(self) -> None:
+        """Tell, in one line, of the airports that the published data no longer know."""
+        if self._atlas.from_record or self._atlas.unknown:
+            _log.warning(
+                "airports unknown to the published data",
+                extra={
+                    "data": source.data_version(),
+                    "told_by_the_record": sorted(self._atlas.from_record),
+                    "left_out": sorted(self._atlas.unknown),
+                    "flights_left_out": self._left_out,
+                },
+            )
+
+
+def _times(record: source.Record, day: date, leaves: ZoneInfo, reaches: ZoneInfo) -> tuple[int, int, int, int]:
+    """The moments of departure and arrival, and the offsets then and there."""
+    departure = schedule.moment_of(day, schedule.clock_time(record.sched_dep_time), leaves)
+    arrival = schedule.next_showing(schedule.clock_time(record.sched_arr_time), reaches, departure)
+    return departure, arrival, schedule.offset_at(departure, leaves), schedule.offset_at(arrival, reaches)
 
 
 @lru_cache(maxsize=32)

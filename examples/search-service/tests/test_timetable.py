@@ -1,6 +1,7 @@
 """The import, by real processes, which start together and are killed."""
 
 import asyncio
+import shutil
 import signal
 import sqlite3
 from contextlib import AsyncExitStack, closing
@@ -8,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import airportsdata
 import pytest
 from search_service import schema, service, source, tables, timetable
 from search_service.database import Database
@@ -16,6 +18,15 @@ from searching import PATIENCE, search_process
 pytestmark = pytest.mark.anyio
 
 FLIGHTS = 336_776
+STAY = "check_in=2013-07-04&check_out=2013-07-07&guests=2"
+SAME_ANYHOW = (
+    "/flights?origin=JFK&destination=PBI&date=2013-07-04",
+    "/flights?origin=JFK&destination=LAX&date=2013-07-04&limit=100",
+    "/flights?origin=EWR&destination=SJU&date=2013-07-04",
+    f"/hotels?city=PBI&{STAY}",
+    "/airports?q=PBI&limit=1",
+)
+"""Searches whose answers do not change where the published data no longer know those airports."""
 
 
 async def half_way(file: Path) -> None:
@@ -88,6 +99,59 @@ async def test_a_later_start_does_not_import_again(database_file: Path) -> None:
         assert not search.logged("timetable imported")
         assert ready["critical_path"][:3] == ["database", "schema", "timetable"]
         assert await search.end(signal.SIGTERM) == 0
+
+
+async def test_airport_data_that_moved_stop_no_start_and_no_search(database_file: Path, tmp_path: Path) -> None:
+    data = airports_without({"PBI": "DJT", "LAX": "", "SJU": ""}, tmp_path / "moved")
+    async with (
+        search_process(url(database_file)) as usual,
+        search_process(url(tmp_path / "timetable.db"), PYTHONPATH=str(data)) as moved,
+    ):
+        for each in (usual, moved):
+            await each.wait_for("lmservice.ready")
+        for path in SAME_ANYHOW:
+            answers = [await each.get("url", path) for each in (usual, moved)]
+            assert [each.status_code for each in answers] == [200, 200]
+            assert answers[0].json() == answers[1].json()
+        found = (await moved.get("url", "/airports?q=LAX&limit=1")).json()["airports"][0]
+        assert (found["name"], found["city"], found["served"]) == ("Los Angeles Intl", "", True)
+        trips = (await moved.get("url", f"/trips?origin=JFK&destination=LAX&{STAY}")).json()
+        assert trips["total"] > 100
+        page = await moved.get("url", f"/?kind=trips&origin=JFK&destination=LAX&{STAY}")
+        assert page.status_code == 200
+        assert "Los Angeles Intl (LAX)" in page.text
+        (told,) = moved.logged("airports unknown to the published data")
+        assert (told["told_by_the_record"], told["left_out"]) == (["LAX", "SJU"], [])
+        assert not usual.logged("airports unknown to the published data")
+        assert [await each.end(signal.SIGTERM) for each in (usual, moved)] == [0, 0]
+
+
+def airports_without(codes: dict[str, str], folder: Path) -> Path:
+    """A copy of the package of airports, in which these codes are others, or none."""
+    package = shutil.copytree(Path(airportsdata.__file__).parent, folder / "airportsdata")
+    file = package / "airports.csv"
+    text = file.read_text(encoding="utf-8")
+    for code, instead in codes.items():
+        assert f',"{code}",' in text
+        text = text.replace(f'"{code}"', f'"{instead}"')
+    file.write_text(text, encoding="utf-8")
+    return folder
+
+
+async def test_flights_at_an_airport_whose_clock_nobody_knows_are_left_out_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = list(islice(source.read_flights(), 100))
+    lost = [first[0]._replace(dest="XXX"), first[1]._replace(origin="XX1"), first[2]._replace(dest="XXX")]
+    monkeypatch.setattr(source, "read_flights", lambda: iter([*lost, *first]))
+    database = Database(url(tmp_path / "t.db"))
+    await schema.upgrade(database)
+    await timetable.prepare(database)
+    await database.close()
+    assert query(tmp_path / "t.db", "SELECT count(*) FROM flight") == [(100,)]
+    assert query(tmp_path / "t.db", "SELECT sum(flights) FROM punctuality") == [(100,)]
+    (told,) = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert (vars(told)["left_out"], vars(told)["flights_left_out"]) == (["XX1", "XXX"], 3)
 
 
 async def test_a_database_that_cannot_be_had_ends_the_start_with_one_that_can(tmp_path: Path) -> None:

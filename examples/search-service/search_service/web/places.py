@@ -41,11 +41,11 @@ class Places:
 
     def label(self, code: str) -> str:
         """What the form shows for a code: `San Francisco (SFO)`; what is no code stays as it is."""
-        return self._told(code, lambda each: f"{each.city} ({each.code})")
+        return self._told(code, lambda each: f"{each.city or each.name} ({each.code})")
 
     def city(self, code: str) -> str:
-        """The city of an airport."""
-        return self._told(code, lambda each: each.city)
+        """The city of an airport, or its name where the city is not known."""
+        return self._told(code, lambda each: each.city or each.name)
 
     def _told(self, code: str, tell: Callable[[Airport], str]) -> str:
         found = self._airports.find(code, 1)
