@@ -61,9 +61,13 @@ def _named(each: Requirement) -> Iterator[tuple[str, str]]:
 
 
 def blocks(lock: str) -> dict[str, str]:
-    """Each package's lines of a lock, by its name."""
-    parts = re.split(r"^(?=[A-Za-z0-9])", lock, flags=re.MULTILINE)
-    return {canonicalize_name(re.split(r"[=\[ ]", part)[0]): part for part in parts if part.strip()}
+    """Return each package's lines of a lock by its name; those of all versions where Pythons differ in it."""
+    found: dict[str, str] = {}
+    for part in re.split(r"^(?=[A-Za-z0-9])", lock, flags=re.MULTILINE):
+        if part.strip():
+            name = canonicalize_name(re.split(r"[=\[ ]", part)[0])
+            found[name] = found.get(name, "") + part
+    return found
 
 
 def condition(options: Iterable[Options]) -> str:
