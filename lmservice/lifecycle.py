@@ -10,7 +10,7 @@ import contextlib
 import threading
 import time
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 
 class State(StrEnum):
@@ -24,6 +24,10 @@ class State(StrEnum):
 
 
 _ORDER = {State.STARTING: 0, State.READY: 1, State.DRAINING: 2, State.STOPPED: 3, State.FAILED: 3}
+
+
+Phase = Literal["drain_delay", "drain", "cleanup"]
+"""What a stop is at."""
 
 
 class StopCause(NamedTuple):
@@ -40,12 +44,47 @@ class StopCause(NamedTuple):
     failure: str = ""
 
 
+class CutOff(NamedTuple):
+    """What a drain has cut off, as its time was over.
+
+    Attributes:
+        tasks: how many tasks were cancelled.
+        left: how many of them have not ended even so.
+        problems: what the log and the report say of it, a line each.
+    """
+
+    tasks: int = 0
+    left: int = 0
+    problems: tuple[str, ...] = ()
+
+
+class Drainable(Protocol):
+    """What may have work under way that a stop waits for; asked on the service's own loop.
+
+    A drain asks `holding` of each again and again until all say no. Once `LM_DRAIN_TIMEOUT` is over, or a second SIGINT
+    forces the stop, it calls `cut_off` of all of them, at the same time and once.
+    """
+
+    def holding(self) -> bool:
+        """Return whether work is under way."""
+
+    async def cut_off(self, patience: float, limit: str) -> CutOff:
+        """Cut off what is under way.
+
+        Args:
+            patience: what it has to end itself, in seconds.
+            limit: what ends it, for people: `LM_DRAIN_TIMEOUT, 20 s`.
+        """
+
+
 class Lifecycle:
     """The one owner of a service's state; safe to use from any thread and from signal handlers.
 
     Handlers find it as `request.state.lifecycle`.
 
     Attributes:
+        phase: what the stop is at; '' before one begins.
+        phase_since: when that began, in seconds since the epoch.
         worker: which of `LM_WORKERS` processes this is, from 1; what is for one process alone can be left to the first.
     """
 
@@ -59,19 +98,21 @@ class Lifecycle:
         self.cause: StopCause | None = None
         self.hurried = False
         self.forced = False
+        self.phase: Phase | Literal[""] = ""
+        self.phase_since = 0.0
 
     @property
     def state(self) -> State:
-        """Where the service is now."""
+        """Return where the service is now."""
         return self._state
 
     @property
     def draining(self) -> bool:
-        """Whether the service has been told to stop: a stream should come to its end."""
+        """Return whether the service has been told to stop: a stream should come to its end."""
         return self.cause is not None
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Names the loop that the service runs on, whose waiters are woken by `stop`."""
+        """Name the loop that the service runs on, whose waiters are woken by `stop`."""
         with self._lock:
             self._loop = loop
             self._stopping = asyncio.Event()
@@ -79,7 +120,7 @@ class Lifecycle:
                 self._stopping.set()
 
     def advance(self, state: State) -> bool:
-        """Moves forward to `state`; false, and nothing happens, where that would be a step back or aside."""
+        """Move forward to `state`; return false, and change nothing, where that would be a step back or aside."""
         with self._lock:
             if _ORDER[state] <= _ORDER[self._state]:
                 return False
@@ -88,7 +129,7 @@ class Lifecycle:
             return True
 
     def stop(self, cause: StopCause) -> bool:
-        """Opens the drain; true for the first caller, false for those that join it."""
+        """Open the drain; return true to the first caller, false to those that join it."""
         with self._lock:
             if self.cause is not None:
                 return False
@@ -98,17 +139,21 @@ class Lifecycle:
             self._wake(self._stopping)
             return True
 
+    def enter(self, phase: Phase) -> None:
+        """Note what the stop is at from now on."""
+        self.phase, self.phase_since = phase, time.time()
+
     def hurry(self) -> None:
-        """Lets the drain skip what is left of its delay and of the idle grace."""
+        """Let the drain skip what is left of its delay and of the idle grace."""
         self.hurried = True
 
     def force(self) -> None:
-        """Ends the drain that is under way at once, cutting off what is in flight."""
+        """End the drain that is under way at once, cutting off what is in flight."""
         with self._lock:
             self.forced = self.hurried = True
 
     async def wait_draining(self) -> None:
-        """Returns once the service has been told to stop. To be awaited on the service's own loop."""
+        """Wait until the service has been told to stop. To be awaited on the service's own loop."""
         if self._stopping is not None:
             await self._stopping.wait()
 

@@ -10,7 +10,7 @@ from lmservice.errors import ServiceDefinitionError
 from lmservice.jobs.callables import Registered
 from lmservice.jobs.health import Check
 from lmservice.jobs.periodic import PeriodicJob
-from lmservice.jobs.startup import Job, check_graph
+from lmservice.jobs.startup_graph import Job, check_graph
 from lmservice.settings.model import Settings
 from lmservice.telemetry.metrics import Metrics
 from lmservice.web.starlette import RoutesApp

@@ -8,8 +8,9 @@ from typing import Any
 
 from lmservice.errors import StartError
 from lmservice.lifecycle import State, StopCause
+from lmservice.server.binding import bound
 from lmservice.server.instance import Instance
-from lmservice.server.process import bound, start_management
+from lmservice.server.process import start_management
 from lmservice.service import Service
 from lmservice.telemetry import logs
 
@@ -45,7 +46,7 @@ class Running:
         """Stops the service as `/stop` does, and gives the same report; may be called again."""
         self._instance.lifecycle.stop(StopCause("test"))
         await asyncio.shield(self._serving)
-        return self._instance.report.result()
+        return dict(self._instance.report.result())
 
 
 @contextlib.asynccontextmanager

@@ -169,9 +169,9 @@ def _run(options: argparse.Namespace) -> int:
         print(f"lmservice: --reload runs one process: LM_WORKERS={settings.workers} is not heeded", file=sys.stderr)  # noqa: T201
     if options.alone or settings.workers == 1:
         return int(process.run(service, settings))
-    from lmservice.workers import supervisor  # noqa: PLC0415
+    from lmservice.workers import process as processes  # noqa: PLC0415
 
-    return int(supervisor.run(service, settings, options.target))
+    return int(processes.run(service, settings, options.target))
 
 
 def _worker(options: argparse.Namespace) -> int:

@@ -39,8 +39,6 @@ class Observed(Protocol):
     metrics: Metrics
     started_at: float
     failure: str
-    phase: str
-    phase_since: float
 
     @property
     def startup(self) -> Startup | None:
@@ -160,7 +158,7 @@ class Observation:
         cause, listener = self._instance.lifecycle.cause, self._instance.listener
         if cause is None:
             return None
-        settings, phase = self._instance.settings, self._instance.phase
+        settings, phase = self._instance.settings, self._instance.lifecycle.phase
         limits = {
             "drain_delay": settings.drain_delay_max,
             "drain": settings.drain_timeout,
@@ -171,7 +169,7 @@ class Observation:
             "reason": cause.reason,
             "failure": cause.failure,
             "phase": phase,
-            "phase_since": self._instance.phase_since,
+            "phase_since": self._instance.lifecycle.phase_since,
             "limit": limits.get(phase),
             "served": self._layer.answered_in_drain.total(),
             "periodic_jobs": running,

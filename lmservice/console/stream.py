@@ -12,7 +12,7 @@ misses pictures, and holds up nobody. The events, each with a JSON object as its
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -146,7 +146,7 @@ class Events:
     def _told(self, name: str, data: dict[str, Any], *, allowed: bool) -> bytes:
         return _event(name, data if allowed else without_private(data))
 
-    def close(self, report: dict[str, Any] | None) -> None:
+    def close(self, report: Mapping[str, Any] | None) -> None:
         """Tells every observer that the process ends, and ends their streams."""
         self._closed = True
         if self._observers:

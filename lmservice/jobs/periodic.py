@@ -14,7 +14,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from starlette.datastructures import State
@@ -22,7 +22,7 @@ from starlette.datastructures import State
 from lmservice import names
 from lmservice.errors import one_line
 from lmservice.jobs.callables import Registered
-from lmservice.lifecycle import Lifecycle
+from lmservice.lifecycle import CutOff, Lifecycle
 from lmservice.telemetry import context
 from lmservice.telemetry.metrics import Durations, Metrics, Samples
 from lmservice.timestamps import rfc3339
@@ -211,28 +211,29 @@ class Timetable:
         """How each job goes; may be called from any thread."""
         return {each.job.name: each.report() for each in self.schedules}
 
-    @property
-    def running(self) -> bool:
-        """Whether a run of any job is under way."""
+    def holding(self) -> bool:
+        """Return whether a run of any job is under way (`Drainable`)."""
         return any(each.running for each in self.schedules)
 
-    def cut_off(self) -> set[asyncio.Task[Any]]:
-        """Cancels the runs under way, which are then to be given a moment to end; gives their tasks."""
+    async def cut_off(self, patience: float, limit: str) -> CutOff:
+        """Cancel the runs under way, give them `patience` seconds to end, and tell what was cut off by `limit`."""
         tasks = set()
         for each in self.schedules:
             if each.task is not None:
                 each.cut = True
                 each.task.cancel()
                 tasks.add(each.task)
-        return tasks
+        if not tasks:
+            return CutOff()
+        await asyncio.wait(tasks, timeout=patience)
+        return CutOff(len(tasks), sum(not task.done() for task in tasks), tuple(self._problems(limit)))
 
-    def problems(self, limit: str) -> list[str]:
-        """What was cut off, a line each, which goes into the log as well; `limit` is what asked for it."""
-        lines = []
+    def _problems(self, limit: str) -> Iterator[str]:
+        """Yield what was cut off, a line each, which goes into the log as well."""
         for each in self.schedules:
             if each.cut:
                 held = "its thread" if each.job.registered.threads else "it" if each.running else ""
                 left = f"; {held} did not end and is left behind" if held else ""
-                lines.append(f"periodic job {each.job.name!r} was cut off by {limit}{left}")
-                _log.error("lmservice.periodic_job_cut_off", extra={"job": each.job.name, "error": lines[-1]})
-        return lines
+                problem = f"periodic job {each.job.name!r} was cut off by {limit}{left}"
+                _log.error("lmservice.periodic_job_cut_off", extra={"job": each.job.name, "error": problem})
+                yield problem

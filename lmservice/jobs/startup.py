@@ -10,108 +10,20 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from enum import StrEnum
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from starlette.datastructures import State
 
-from lmservice.errors import ServiceDefinitionError, StartError, one_line
-from lmservice.jobs.callables import Kind, Registered
+from lmservice.errors import StartError, one_line
+from lmservice.jobs.callables import Kind
+from lmservice.jobs.startup_graph import Job, JobReport, JobRun, JobStatus
 from lmservice.telemetry import context
 
 CANCEL_PATIENCE = 1.0
-"""How long jobs that were cancelled are waited for, in seconds."""
-RESERVED = frozenset({"settings", "lifecycle"})
+"""Seconds that jobs which were cancelled are waited for."""
 
 _log = logging.getLogger("lmservice.startup")
-
-
-class Status(StrEnum):
-    """How far a job is."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-
-
-class Job(NamedTuple):
-    """A start-up job as it was registered.
-
-    Attributes:
-        after: the names of the jobs that must be done before it begins.
-        timeout: bounds the job, all its attempts together, in seconds; None leaves it to `LM_STARTUP_TIMEOUT`.
-        attempts: how often it is tried, with a growing random wait in between.
-    """
-
-    registered: Registered
-    after: tuple[str, ...] = ()
-    timeout: float | None = None
-    attempts: int = 1
-
-    @property
-    def name(self) -> str:
-        """The name under which its result is found in `request.state`."""
-        return self.registered.name
-
-
-class Run:
-    """How one start-up job goes.
-
-    Attributes:
-        began: when it began, in seconds since the start-up jobs did.
-        seconds: how long it took, once it is done or has failed.
-        failure: what its last attempt failed with; '' where it has not.
-    """
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.name = job.name
-        self.status = Status.PENDING
-        self.attempts = 0
-        self.began = 0.0
-        self.seconds = 0.0
-        self.failure = ""
-        self.done = asyncio.Event()
-
-    def report(self, running_for: float) -> dict[str, Any]:
-        """What the probes say of it; `running_for` is how long the start has taken so far, in seconds."""
-        seconds = running_for - self.began if self.status is Status.RUNNING else self.seconds
-        return {"status": self.status.value, "attempts": self.attempts, "seconds": round(seconds, 6)}
-
-
-def check_graph(jobs: Sequence[Job]) -> None:
-    """Makes sure that the jobs can be put in order.
-
-    Raises:
-        ServiceDefinitionError: two jobs of one name, `after` naming nothing, or a cycle, whose members are named.
-    """
-    names = [job.name for job in jobs]
-    for name in names:
-        if names.count(name) > 1:
-            raise ServiceDefinitionError(f"two start-up jobs are named {name!r}: give one another name=")
-        if name in RESERVED:
-            raise ServiceDefinitionError(
-                f"a start-up job cannot be named {name!r}, which is lmservice's own: rename it"
-            )
-    for job in jobs:
-        for missing in set(job.after) - set(names):
-            known = ", ".join(sorted(names))
-            raise ServiceDefinitionError(
-                f"start-up job {job.name!r} comes after {missing!r}, which is no start-up job: there are {known}"
-            )
-    if not any(job.after for job in jobs):
-        return
-    from graphlib import CycleError, TopologicalSorter  # noqa: PLC0415 - costs every start what some need
-
-    try:
-        TopologicalSorter({job.name: job.after for job in jobs}).prepare()
-    except CycleError as error:
-        circle = " → ".join(reversed(error.args[1]))
-        raise ServiceDefinitionError(
-            f"start-up jobs wait for each other in a circle: {circle}: cut one 'after'"
-        ) from None
 
 
 class Startup:
@@ -126,7 +38,7 @@ class Startup:
     def __init__(
         self, jobs: Sequence[Job], results: dict[str, Any], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.runs = {job.name: Run(job) for job in jobs}
+        self.runs = {job.name: JobRun(job) for job in jobs}
         self.broken = asyncio.Event()
         """Set when a generator has ended by itself after it was started: something it held is gone."""
         self._results = results
@@ -135,13 +47,13 @@ class Startup:
         self._clock = clock
         self._began = clock()
 
-    def report(self) -> dict[str, dict[str, Any]]:
-        """Each job's status, attempts and seconds; may be called from any thread."""
+    def report(self) -> dict[str, JobReport]:
+        """Return each job's status, attempts and seconds; may be called from any thread."""
         running_for = self._clock() - self._began
         return {name: run.report(running_for) for name, run in self.runs.items()}
 
     def timeline(self) -> list[dict[str, Any]]:
-        """Each job as `report` has it, with when it began, in seconds since the first, and what else is known of it."""
+        """Return each job as `report` has it, with when it began, in seconds since the first, and its graph."""
         report = self.report()
         return [
             {
@@ -156,7 +68,7 @@ class Startup:
         ]
 
     async def run(self, timeout: float) -> None:
-        """Runs all jobs, within `timeout` seconds.
+        """Run all jobs, within `timeout` seconds.
 
         Raises:
             StartError: naming the job that failed, or those that were still running when time was up.
@@ -171,7 +83,7 @@ class Startup:
         if done:
             self._raise_failure(task)
             return
-        unfinished = ", ".join(repr(name) for name, run in self.runs.items() if run.status is Status.RUNNING)
+        unfinished = ", ".join(repr(name) for name, run in self.runs.items() if run.status is JobStatus.RUNNING)
         await _give_up(task)
         raise StartError(f"start-up took longer than LM_STARTUP_TIMEOUT, {timeout:g} s; still running: {unfinished}")
 
@@ -187,42 +99,42 @@ class Startup:
             for run in self.runs.values():
                 group.create_task(self._run_job(run), name=f"startup job {run.name}")
 
-    async def _run_job(self, run: Run) -> None:
+    async def _run_job(self, run: JobRun) -> None:
         for name in run.job.after:
             await self.runs[name].done.wait()
         run.began = self._clock() - self._began
-        run.status = Status.RUNNING
+        run.status = JobStatus.RUNNING
         work = asyncio.create_task(self._outcome(run), name=f"startup job {run.name}")
         try:
             await asyncio.wait([work], timeout=run.job.timeout)
         finally:
             if not work.done():
-                self._end(run, Status.FAILED)
+                self._end(run, JobStatus.FAILED)
                 await _give_up(work)
-        if run.status is Status.FAILED:
+        if run.status is JobStatus.FAILED:
             raise StartError(f"start-up job {run.name!r} took longer than its timeout, {run.job.timeout:g} s")
         value, error = work.result()
         if error is not None:
-            self._end(run, Status.FAILED)
+            self._end(run, JobStatus.FAILED)
             times = f" after {run.attempts} attempts" if run.attempts > 1 else ""
             raise StartError(f"start-up job {run.name!r} failed{times}: {type(error).__name__}: {error}") from error
         self._results[run.name] = value
-        self._end(run, Status.DONE)
+        self._end(run, JobStatus.DONE)
         run.done.set()
 
-    async def _outcome(self, run: Run) -> tuple[Any, BaseException | None]:
-        """A result or an error, whatever its kind: SystemExit would otherwise end the loop, and cancel nobody."""
+    async def _outcome(self, run: JobRun) -> tuple[Any, BaseException | None]:
+        """Return a result or an error, whatever its kind: SystemExit would end the loop, and cancel nobody."""
         try:
             with context.span(f"startup job {run.name}", attributes={"lmservice.startup_job": run.name}):
                 return await self._attempts(run), None
         except BaseException as error:  # noqa: BLE001 - it is the job's
             return None, error
 
-    def _end(self, run: Run, status: Status) -> None:
+    def _end(self, run: JobRun, status: JobStatus) -> None:
         run.status = status
         run.seconds = self._clock() - self._began - run.began
 
-    async def _attempts(self, run: Run) -> Any:
+    async def _attempts(self, run: JobRun) -> Any:
         began = asyncio.get_running_loop().time()
         try:
             return await self._attempt(run)
@@ -235,7 +147,7 @@ class Startup:
         rules = Rules(lambda _error: True, run.job.attempts, None, Backoff(INITIAL, LONGEST))
         return await rules.resume(first, began, partial(self._attempt, run), partial(_log_retry, run))
 
-    async def _attempt(self, run: Run) -> Any:
+    async def _attempt(self, run: JobRun) -> Any:
         run.attempts += 1
         try:
             value = await self._value(run.job)
@@ -252,7 +164,7 @@ class Startup:
         return await task.start(self._generators)
 
     def critical_path(self) -> list[str]:
-        """The chain of jobs that the start waited for, first to last."""
+        """Return the chain of jobs that the start waited for, first to last."""
         path: list[str] = []
         latest = self._latest(self.runs)
         while latest is not None:
@@ -260,13 +172,13 @@ class Startup:
             latest = self._latest(latest.job.after)
         return path[::-1]
 
-    def _latest(self, names: Iterable[str]) -> Run | None:
+    def _latest(self, names: Iterable[str]) -> JobRun | None:
         return max((self.runs[name] for name in names), key=lambda run: run.began + run.seconds, default=None)
 
     async def clean_up(self, left: float, limit: float) -> list[str]:
-        """Runs the clean-up of what has started, in reverse, within the `left` seconds of `limit`.
+        """Run the clean-up of what has started, in reverse, within the `left` seconds of `limit`.
 
-        Gives what went wrong, a line each; one that fails or is cut off does not keep the others from running.
+        Return what went wrong, a line each; one that fails or is cut off does not keep the others from running.
         """
         problems: list[str] = []
         deadline = asyncio.get_running_loop().time() + left
@@ -282,14 +194,14 @@ class Startup:
         return problems
 
 
-def _log_retry(run: Run, error: Exception, attempt: int, wait: float) -> None:
+def _log_retry(run: JobRun, error: Exception, attempt: int, wait: float) -> None:
     values = {"job": run.name, "attempt": attempt, "attempts": run.job.attempts, "wait": round(wait, 3)}
     said = "".join(traceback.format_exception_only(error)).strip()
     _log.warning("lmservice.startup_job_retry", extra={**values, "error": said})
 
 
 async def _give_up(task: asyncio.Task[Any]) -> None:
-    """Cancels, and waits a little for those that heed it."""
+    """Cancel, and wait a little for those that heed it."""
     task.cancel()
     await asyncio.wait([task], timeout=CANCEL_PATIENCE)
     if not task.done():
@@ -310,7 +222,7 @@ class _GeneratorTask:
         self._task = asyncio.create_task(self._live(), name=f"startup job {job.name}")
 
     async def start(self, started: list["_GeneratorTask"]) -> Any:
-        """Runs the generator up to its `yield`, gives what it yielded, and joins those that `started`."""
+        """Run the generator up to its `yield`, return what it yielded, and join those that `started`."""
         self._all = started
         try:
             await asyncio.wait([self._task, self._started], return_when=asyncio.FIRST_COMPLETED)
@@ -323,7 +235,7 @@ class _GeneratorTask:
         raise self.error or RuntimeError("it ended without a yield")
 
     async def stop(self, deadline: float) -> bool:
-        """Resumes the generator after its `yield`; false where it has not ended by the deadline."""
+        """Resume the generator after its `yield`; return false where it has not ended by the deadline."""
         self._stop.set()
         await asyncio.wait([self._task], timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
         ended = self._task.done()

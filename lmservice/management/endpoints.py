@@ -43,7 +43,7 @@ class Managed(Protocol):
     settings: Settings
     lifecycle: Lifecycle
     stream: Stream
-    report: concurrent.futures.Future[dict[str, Any]]
+    report: concurrent.futures.Future[Mapping[str, Any]]
     started_at: float
     levels: Levels
 

@@ -1,26 +1,25 @@
-"""Running a service as a process: both ports first, then the management thread, the service, signals, exit code."""
+"""Run a service as a process: both ports first, then the management thread, the service, signals, exit code."""
 
 import asyncio
 import contextlib
 import gc
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Callable
 from typing import Protocol
 
 import uvloop
 
 from lmservice.errors import BindError, ExitCode, UsageError
-from lmservice.lifecycle import Lifecycle, StopCause
 from lmservice.management.endpoints import Managed
 from lmservice.management.thread import ManagementThread
 from lmservice.runtime.heartbeat import Heartbeat
+from lmservice.server.binding import bound
 from lmservice.server.instance import Instance
+from lmservice.server.signals import Served, signals
 from lmservice.service import Service
 from lmservice.settings.model import Settings
 from lmservice.settings.variables import misspelt
@@ -28,22 +27,9 @@ from lmservice.telemetry import logs
 from lmservice.web import sockets
 
 LEFTOVER_PATIENCE = 2.0
-"""What threads that do not end have, at the very end, before the process leaves without them, in seconds."""
+"""Seconds that threads which do not end have, at the very end, before the process leaves without them."""
 
 _log = logging.getLogger("lmservice.server")
-
-
-class Served(Protocol):
-    """What runs to its end on an event loop, stopped by signals."""
-
-    lifecycle: Lifecycle
-    leaving: bool
-
-    async def serve(self) -> ExitCode:
-        """Its whole life."""
-
-    def log_stacks(self) -> None:
-        """Logs where every task and thread is."""
 
 
 class ManagedService(Managed, Served, Protocol):
@@ -53,7 +39,7 @@ class ManagedService(Managed, Served, Protocol):
 
 
 def run(service: Service, settings: Settings) -> ExitCode:
-    """Runs a service to its end, in the main thread and in this process alone.
+    """Run a service to its end, in the main thread and in this process alone.
 
     Raises:
         BindError: an address cannot be had; nothing has been started.
@@ -68,7 +54,7 @@ def serve(
     management_sock: socket.socket,
     factory: Callable[[], asyncio.AbstractEventLoop],
 ) -> ExitCode:
-    """Lives with signals and a management listener, whose sockets are bound."""
+    """Live with signals and a management listener, whose sockets are bound."""
     warn_of_misspelt(type(instance.settings))
     with signals(instance):
         management = start_management(instance, management_sock)
@@ -80,7 +66,11 @@ def serve(
 
 
 def settings_of(service: Service) -> Settings:
-    """The settings, where they and the job graph can be used; else everything that is wrong with both, at once."""
+    """Return the settings, where they and the job graph can be used.
+
+    Raises:
+        UsageError: saying everything that is wrong with both, at once.
+    """
     problems: list[str] = []
     try:
         service.check()
@@ -95,25 +85,8 @@ def settings_of(service: Service) -> Settings:
     return settings
 
 
-@contextlib.contextmanager
-def bound(settings: Settings) -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Both sockets, the service's and the management listener's, bound first thing."""
-    with contextlib.ExitStack() as undo:
-        pair: list[socket.socket] = []
-        for name, host, port in (
-            ("LM_", settings.host, settings.port),
-            ("LM_MANAGEMENT_", settings.management_host, settings.management_port),
-        ):
-            if pair and port and port == settings.port and host in ("::", "0.0.0.0", settings.host):
-                raise BindError(f"LM_PORT and LM_MANAGEMENT_PORT are both {port}: set one of them to another port")
-            sock = sockets.bind(host, port, name=name)
-            undo.callback(sock.close)
-            pair.append(sock)
-        yield pair[0], pair[1]
-
-
 def start_management(instance: ManagedService, sock: socket.socket) -> ManagementThread:
-    """Starts the management thread; it answers when this returns.
+    """Start the management thread; it answers when this returns.
 
     Raises:
         BindError: another process has begun to listen on the same port.
@@ -132,49 +105,19 @@ def _addresses(sock: socket.socket, management_sock: socket.socket) -> dict[str,
 
 
 def warn_of_misspelt(settings: type[Settings]) -> None:
-    """Logs each variable that looks like a setting, and is none."""
+    """Log each variable that looks like a setting, and is none."""
     for name, nearest in misspelt(settings).items():
         hint = f"; did you mean {nearest}?" if nearest else ""
         _log.warning("lmservice.unknown_setting", extra={"variable": name, "hint": f"no setting reads it{hint}"})
 
 
 def loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop]:
-    """What makes the service's event loop."""
+    """Return what makes the service's event loop."""
     return asyncio.SelectorEventLoop if settings.loop == "asyncio" else uvloop.new_event_loop
 
 
-@contextlib.contextmanager
-def signals(instance: Served) -> Iterator[None]:
-    """SIGTERM and SIGINT come through the lifecycle's door, until the clean-up; from there on they are ignored.
-
-    SIGUSR1 has the stacks logged.
-    """
-    interrupts = 0
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        nonlocal interrupts
-        if instance.leaving:
-            return
-        if number == signal.SIGTERM:
-            instance.lifecycle.stop(StopCause("SIGTERM"))
-            return
-        interrupts += 1
-        if interrupts > 1:
-            instance.lifecycle.force()
-        elif not instance.lifecycle.stop(StopCause("SIGINT", hurried=True)):
-            instance.lifecycle.hurry()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
-    signal.signal(signal.SIGUSR1, lambda *_: instance.log_stacks())
-    yield
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    for number in (signal.SIGTERM, signal.SIGINT):  # restored handlers would let a late one change the exit code
-        signal.signal(number, signal.SIG_IGN)
-
-
 def run_loop(factory: Callable[[], asyncio.AbstractEventLoop], instance: Served) -> ExitCode:
-    """Like `asyncio.run`, but never waits for worker threads that do not end."""
+    """Run an instance as `asyncio.run` would, but never wait for worker threads that do not end."""
     gc.freeze()  # what the imports have made stays: no collection need ever look at it
     gc.enable()
     loop = factory()
@@ -195,7 +138,7 @@ def run_loop(factory: Callable[[], asyncio.AbstractEventLoop], instance: Served)
 
 
 def leave_without_leftovers(code: ExitCode) -> None:
-    """Bounds the interpreter's own end, which waits for every thread, a handler's that hangs among them."""
+    """Bound the interpreter's own end, which waits for every thread, a handler's that hangs among them."""
 
     def leave() -> None:
         with contextlib.suppress(OSError, ValueError):

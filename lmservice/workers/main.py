@@ -7,7 +7,8 @@ from functools import partial
 from typing import NamedTuple
 
 from lmservice.errors import ExitCode
-from lmservice.server.instance import Instance, SharedListener
+from lmservice.server.entrance import SharedListener
+from lmservice.server.instance import Instance
 from lmservice.server.process import leave_without_leftovers, loop_factory, run_loop, settings_of
 from lmservice.service import Service
 from lmservice.telemetry import logs

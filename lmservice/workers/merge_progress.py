@@ -3,27 +3,30 @@
 A check that a worker has not run yet, as it is being replaced, is as the others know it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from lmservice.workers.exchange import Progress
 
 _JOBS = ("done", "pending", "running", "failed")
 CHECKS = ("unknown", "up", "down")
 """What a check may be: what is known after what is not, the worst last."""
 _PERIODIC = ("stopped", "waiting", "running")
 
-Report = dict[str, dict[str, Any]]
+Report = Mapping[str, Any]
+"""What is told of each job, or of each check, by its name."""
 
 
-def merged(reports: Sequence[dict[str, Report]]) -> dict[str, Report]:
-    """One report of at least one worker's."""
+def merged(reports: Sequence[Progress]) -> Progress:
+    """Return one report of at least one worker's."""
     return {
-        "startup_jobs": worst([each["startup_jobs"] for each in reports], _JOBS),
-        "checks": worst([each["checks"] for each in reports], CHECKS),
-        "periodic_jobs": summed([each["periodic_jobs"] for each in reports]),
+        "startup_jobs": worst([report["startup_jobs"] for report in reports], _JOBS),
+        "checks": worst([report["checks"] for report in reports], CHECKS),
+        "periodic_jobs": summed([report["periodic_jobs"] for report in reports]),
     }
 
 
-def worst(reports: Sequence[Report], order: Sequence[str]) -> Report:
+def worst(reports: Sequence[Report], order: Sequence[str]) -> dict[str, Any]:
     """Each by its name, of whoever is worst off, by what comes last in `order`; all reports have the same names."""
 
     def rank(each: dict[str, Any]) -> tuple[int, float]:
@@ -32,7 +35,7 @@ def worst(reports: Sequence[Report], order: Sequence[str]) -> Report:
     return {name: max((report[name] for report in reports), key=rank) for name in reports[0]}
 
 
-def summed(reports: Sequence[Report]) -> Report:
+def summed(reports: Sequence[Report]) -> dict[str, Any]:
     """How each periodic job goes: what it was last, by the worker that was last; how often, by all of them."""
     summed = {}
     for name in reports[0]:

@@ -20,7 +20,8 @@ from lmservice.lifecycle import State, StopCause
 from lmservice.runtime import gil
 from lmservice.runtime.profiling import ProfileRequest
 from lmservice.runtime.threads import run_in_thread
-from lmservice.server.instance import Handover, Instance, SharedListener
+from lmservice.server.entrance import Handover, SharedListener
+from lmservice.server.instance import Instance
 from lmservice.telemetry.logs import speaker
 from lmservice.workers import snapshot
 from lmservice.workers.channel import Channel, Message

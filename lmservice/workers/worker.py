@@ -9,15 +9,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lmservice.lifecycle import State, StopCause
 from lmservice.runtime.threads import run_in_thread
-from lmservice.server.instance import Handover
+from lmservice.server.entrance import Handover
 from lmservice.workers.channel import Channel, Message
 from lmservice.workers.connection_counts import ConnectionCounts
 from lmservice.workers.main import ORDERS, InheritedDescriptors
 from lmservice.workers.supervisor_link import INTERVAL
+
+if TYPE_CHECKING:
+    from lmservice.server.report import StopReport
+    from lmservice.workers.exchange import WorkerStatus
 
 PATIENCE = 5.0
 """How long an answer may take, in seconds."""
@@ -60,8 +64,8 @@ class Worker:
     ) -> None:
         self.number = number
         self.began = time.monotonic()
-        self.status: dict[str, Any] = {}
-        self.report: dict[str, Any] | None = None
+        self.status: WorkerStatus = {}
+        self.report: StopReport | None = None
         self.picture = b""
         self.code: int | None = None
         self._counted, self._met, self._counts = counted, met, counts
@@ -130,7 +134,7 @@ class Worker:
             case "hello":
                 self._met(self)
             case "status":
-                self.status = values
+                self.status = cast("WorkerStatus", values)
                 if self.state is State.DRAINING and not self._told:
                     self.tell("part", handover=Handover.LEAVE)  # it stops by itself, and the others go on
             case "counted":

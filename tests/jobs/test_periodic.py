@@ -18,7 +18,7 @@ from starlette.datastructures import State
 from lmservice import Service
 from lmservice.errors import ServiceDefinitionError
 from lmservice.jobs.periodic import Schedule, Timetable
-from lmservice.lifecycle import Lifecycle, StopCause
+from lmservice.lifecycle import CutOff, Lifecycle, StopCause
 from lmservice.telemetry import context
 from lmservice.telemetry.metrics import Metrics
 
@@ -83,7 +83,7 @@ class Jobs:
         self.tasks += [asyncio.create_task(each.run_forever(self.state)) for each in self.timetable.schedules]
 
     async def until_running(self) -> None:
-        while not self.timetable.running:  # noqa: ASYNC110 - it sets no event
+        while not self.timetable.holding():  # noqa: ASYNC110 - it sets no event
             await asyncio.sleep(0.25)
 
     def stop(self) -> None:
@@ -99,7 +99,8 @@ class Jobs:
 async def jobs() -> AsyncIterator[Jobs]:
     each = Jobs()
     yield each
-    for task in [*each.tasks, *each.timetable.cut_off()]:
+    await each.timetable.cut_off(0, "the test's end")
+    for task in each.tasks:
         task.cancel()
         await asyncio.wait([task])
 
@@ -330,8 +331,7 @@ async def cut_off(jobs: Jobs, patience: float = 1) -> list[str]:
     """Cuts off the run under way, as a drain does; gives what is told of it."""
     await jobs.until_running()
     jobs.stop()
-    await asyncio.wait(jobs.timetable.cut_off(), timeout=patience)
-    return jobs.timetable.problems("LM_DRAIN_TIMEOUT, 20 s")
+    return list((await jobs.timetable.cut_off(patience, "LM_DRAIN_TIMEOUT, 20 s")).problems)
 
 
 async def test_a_run_that_is_cut_off_is_cancelled_and_named(jobs: Jobs, caplog: pytest.LogCaptureFixture) -> None:
@@ -385,15 +385,14 @@ async def test_a_plain_functions_thread_is_left_behind_and_that_is_told(jobs: Jo
     assert "'thread'" in problem
     assert problem.endswith("; its thread did not end and is left behind")
     assert jobs.schedule.runs["cancelled"] == 1
-    assert not jobs.timetable.running
+    assert not jobs.timetable.holding()
 
 
 async def test_where_nothing_runs_nothing_is_cut_off_nor_told(jobs: Jobs) -> None:
     jobs.job(every=RARELY)
     jobs.start()
     await asyncio.sleep(1)
-    assert jobs.timetable.cut_off() == set()
-    assert jobs.timetable.problems("LM_DRAIN_TIMEOUT, 20 s") == []
+    assert await jobs.timetable.cut_off(1, "LM_DRAIN_TIMEOUT, 20 s") == CutOff()
 
 
 async def test_the_metrics_follow_the_runs(jobs: Jobs) -> None:

@@ -1,0 +1,30 @@
+"""Both sockets, the service's and the management listener's, bound first thing."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+
+from lmservice.errors import BindError
+from lmservice.settings.model import Settings
+from lmservice.web import sockets
+
+
+@contextlib.contextmanager
+def bound(settings: Settings) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Bind the service's socket and the management listener's, which are closed at the end.
+
+    Raises:
+        BindError: naming the address that cannot be had, and the setting to change.
+    """
+    with contextlib.ExitStack() as undo:
+        pair: list[socket.socket] = []
+        for name, host, port in (
+            ("LM_", settings.host, settings.port),
+            ("LM_MANAGEMENT_", settings.management_host, settings.management_port),
+        ):
+            if pair and port and port == settings.port and host in ("::", "0.0.0.0", settings.host):
+                raise BindError(f"LM_PORT and LM_MANAGEMENT_PORT are both {port}: set one of them to another port")
+            sock = sockets.bind(host, port, name=name)
+            undo.callback(sock.close)
+            pair.append(sock)
+        yield pair[0], pair[1]

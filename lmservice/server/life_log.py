@@ -1,0 +1,67 @@
+"""The events that tell a service's life: failed to start, ready, draining, stopped.
+
+A worker's have names of their own (`lmservice.worker_ready`), as the service's are its supervisor's to tell.
+"""
+
+import logging
+import os
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from lmservice.errors import LmserviceError, StartError
+from lmservice.jobs.startup import Startup
+from lmservice.lifecycle import StopCause
+from lmservice.server.report import StopReport
+
+_log = logging.getLogger("lmservice.instance")
+
+
+class LifeLog:
+    """Logs the life of one process that serves, alone or as a worker."""
+
+    def __init__(self, *, of_worker: bool) -> None:
+        self._of_worker = of_worker
+
+    def start_failed(self, error: StartError) -> None:
+        """Log why the start failed, with a traceback unless the cause was written for people."""
+        cause = error.__cause__
+        trace = {} if cause is None or isinstance(cause, LmserviceError) else {"exception": _trace(cause)}
+        self._step("start_failed", {"error": str(error), **trace}, logging.ERROR)
+
+    def ready(self, url: str, seconds: float, startup: Startup) -> None:
+        """Log where requests may come to, and what the start took."""
+        jobs = {name: round(run.seconds, 3) for name, run in startup.runs.items()}
+        values = {"url": url, "seconds": round(seconds, 3), "startup_jobs": jobs}
+        self._step("ready", {**values, "critical_path": startup.critical_path()})
+
+    def draining(self, cause: StopCause, in_flight: int) -> None:
+        """Log who asked for the stop, and how many requests are under way."""
+        failure = {"failure": cause.failure} if cause.failure else {}
+        self._step("draining", {"reason": cause.reason, "in_flight": in_flight, **failure})
+        if not self._of_worker:
+            warn_of_missing_hook(cause)
+
+    def stopped(self, report: StopReport) -> None:
+        """Log how the stop went."""
+        self._step("stopped", report)
+
+    def _step(self, step: str, values: Mapping[str, Any], level: int = logging.INFO) -> None:
+        of_worker = "worker_" if self._of_worker else ""
+        _log.log(level, f"lmservice.{of_worker}{step}", extra=dict(values))
+
+
+def _trace(cause: BaseException) -> str:
+    return "".join(traceback.format_exception(cause)).rstrip()
+
+
+def warn_of_missing_hook(cause: StopCause) -> None:
+    """Log it where Kubernetes has ended a pod without the hook that stops the service before."""
+    if cause.reason == "SIGTERM" and "KUBERNETES_SERVICE_HOST" in os.environ:
+        _log.warning(
+            "lmservice.no_pre_stop",
+            extra={
+                "hint": "SIGTERM came without /stop before it: the pod's preStop hook is probably missing, so that"
+                " requests may still be sent here; let it run stop_helper.sh or 'lmservice stop'"
+            },
+        )

@@ -1,0 +1,54 @@
+"""Signals: SIGTERM and SIGINT come through the lifecycle's door, SIGUSR1 has the stacks logged."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from types import FrameType
+from typing import Protocol
+
+from lmservice.errors import ExitCode
+from lmservice.lifecycle import Lifecycle, StopCause
+
+
+class Served(Protocol):
+    """What runs to its end on an event loop, stopped by signals.
+
+    Attributes:
+        leaving: whether its end is decided, so that no signal changes it any longer.
+    """
+
+    lifecycle: Lifecycle
+    leaving: bool
+
+    async def serve(self) -> ExitCode:
+        """Live its whole life."""
+
+    def log_stacks(self) -> None:
+        """Log where every task and thread is."""
+
+
+@contextlib.contextmanager
+def signals(instance: Served) -> Iterator[None]:
+    """Heed signals until the clean-up begins; ignore them from there on, to the process's end."""
+    interrupts = 0
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        nonlocal interrupts
+        if instance.leaving:
+            return
+        if number == signal.SIGTERM:
+            instance.lifecycle.stop(StopCause("SIGTERM"))
+            return
+        interrupts += 1
+        if interrupts > 1:
+            instance.lifecycle.force()
+        elif not instance.lifecycle.stop(StopCause("SIGINT", hurried=True)):
+            instance.lifecycle.hurry()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+    signal.signal(signal.SIGUSR1, lambda *_: instance.log_stacks())
+    yield
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGINT):  # restored handlers would let a late one change the exit code
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,44 @@
+"""What workers said at their end, made one report's: what was not clean, how long it took, what was served."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from lmservice.workers.worker import Worker, ended
+
+
+class LastWords:
+    """The reports of the workers that ended in a stop, and those that could say nothing."""
+
+    def __init__(self, workers: Sequence[Worker]) -> None:
+        self._workers = workers
+        self._reports = [worker.report for worker in workers if worker.report]
+
+    @property
+    def unclean(self) -> bool:
+        """Return whether any of them ended with another code than 0."""
+        return any(report["exit_code"] for report in self._reports)
+
+    def problems(self) -> Iterator[str]:
+        """Yield what was not clean, a line each, and who had not drained."""
+        for worker in self._workers:
+            if worker.report is not None:
+                yield from (f"worker {worker.number}: {problem}" for problem in worker.report.get("problems", ()))
+            elif worker.status:
+                yield f"worker {worker.number} had not drained: {reason(worker)}"
+
+    def longest(self, phase: Literal["drain", "cleanup"]) -> float:
+        """Return how long a phase took the slowest of them, in seconds."""
+        return max((report["phases"][phase] for report in self._reports), default=0.0)
+
+    def routes(self, which: Literal["served_by_route", "cancelled_by_route"]) -> Counter[str]:
+        """Return how many requests all of them completed, or cut off, by route."""
+        return sum((Counter(report[which]) for report in self._reports), Counter[str]())
+
+
+def reason(worker: Worker) -> str:
+    """Return why a worker ended, in its own words where it had any."""
+    if worker.report and worker.report.get("problems"):
+        return "; ".join(worker.report["problems"])
+    how = ended(worker.code or 0)
+    return f"it was ended by {how['signal']}" if "signal" in how else f"it ended with exit code {how['exit_code']}"

@@ -1,0 +1,36 @@
+"""Run a service in several processes: the sockets first, then the supervisor, which starts the workers."""
+
+import asyncio
+from functools import partial
+
+from lmservice.errors import ExitCode
+from lmservice.server import process
+from lmservice.server.binding import bound
+from lmservice.service import Service
+from lmservice.settings.model import Settings
+from lmservice.telemetry import logs
+from lmservice.workers.connection_counts import ConnectionCounts
+from lmservice.workers.supervisor import Supervisor
+from lmservice.workers.worker import Worker
+
+
+def run(service: Service, settings: Settings, target: str) -> ExitCode:
+    """Run a service in several processes to its end, in the main thread.
+
+    Args:
+        service: what the workers run.
+        settings: theirs too.
+        target: where they find it, `MODULE:SERVICE`.
+
+    Raises:
+        BindError: an address cannot be had; nothing has been started.
+    """
+    with (
+        logs.configured(settings, service.name, service.version) as stream,
+        bound(settings) as (sock, management_sock),
+    ):
+        counts = ConnectionCounts.create(settings.workers)
+        logs.share_output(counts.descriptor)
+        start = partial(Worker, target, listener=sock, counts=counts)
+        supervisor = Supervisor(service, settings, stream, sock, start)
+        return process.serve(supervisor, sock, management_sock, asyncio.new_event_loop)
