@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 
-from lmservice.client.client import Client
 from lmservice.errors import StartError
 from lmservice.jobs.startup import Startup
 from lmservice.telemetry import context
@@ -15,7 +15,7 @@ async def prepare(
     startup: Startup,
     lifespan: Lifespan,
     *,
-    clients: Iterable[Client],
+    clients: Iterable[AbstractAsyncContextManager[object]],
     opened: contextlib.AsyncExitStack,
     limit: float,
 ) -> None:

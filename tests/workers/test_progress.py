@@ -4,9 +4,10 @@ from itertools import permutations
 
 import pytest
 
-from lmservice.workers.merge_progress import Report, merged
+from lmservice.workers.exchange import Progress
+from lmservice.workers.merge_progress import merged
 
-NOTHING: dict[str, Report] = {"startup_jobs": {}, "checks": {}, "periodic_jobs": {}}
+NOTHING: Progress = {"startup_jobs": {}, "checks": {}, "periodic_jobs": {}}
 
 
 @pytest.mark.parametrize(
