@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, StringConstraints
 
+from lmservice.settings.forwarding import agreeing
+
 _DAY = 86_400
 """The longest time that a setting takes, in seconds."""
 
@@ -68,6 +70,12 @@ def _graphite_prefix(prefix: str) -> str:
     return prefix
 
 
+def _root_path(path: str) -> str:
+    if path and not re.fullmatch(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*/?", path):
+        raise ValueError("a root path begins with '/' and is made of what a path has: /shop")
+    return path.rstrip("/")
+
+
 Seconds = Annotated[float, Field(ge=0, le=_DAY, allow_inf_nan=False)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=_DAY, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=0, le=_LARGEST_PORT)]
@@ -77,6 +85,12 @@ Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 Size = Annotated[ByteSize, BeforeValidator(_size)]
 GraphiteUrl = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_graphite_url)]
 GraphitePrefix = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_graphite_prefix)]
+RootPath = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_root_path)]
+ForwardedHeader = Annotated[
+    Literal["for", "proto", "host", "port", "prefix", "forwarded"],
+    BeforeValidator(lambda name: name.lower() if isinstance(name, str) else name),
+]
+ForwardedHeaders = Annotated[tuple[ForwardedHeader, ...], AfterValidator(agreeing)]
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
     BeforeValidator(lambda level: level.upper() if isinstance(level, str) else level),

@@ -6,6 +6,7 @@ highest first: the environment; `.env` in the current directory (in the `dev` en
 """
 
 import contextlib
+import os
 import socket
 from collections.abc import Mapping
 from ipaddress import ip_network
@@ -17,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from lmservice.errors import SettingsError
 from lmservice.settings.fields import (
     DnsLabel,
+    ForwardedHeaders,
     GraphitePrefix,
     GraphiteUrl,
     Host,
@@ -24,9 +26,11 @@ from lmservice.settings.fields import (
     Network,
     Port,
     PositiveSeconds,
+    RootPath,
     Seconds,
     Size,
 )
+from lmservice.settings.forwarding import UVICORNS_VARIABLE, read_uvicorns
 from lmservice.settings.problems import Problems
 from lmservice.settings.sources import read, read_variables, sources
 from lmservice.settings.stop_budget import contradictions
@@ -69,6 +73,7 @@ class Settings(BaseSettings):
     log_level: LogLevel = Field("INFO", description="the root level")
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal, else json")
     access_log: bool = Field(default=True, description="one line for each request")
+    log_client: bool = Field(default=True, description="whether that line has the client's address")
 
     startup_timeout: PositiveSeconds = Field(60, description="bounds all start-up jobs together")
     drain_delay: Seconds = Field(5, description="keeps accepting at least this long after a stop began")
@@ -90,6 +95,17 @@ class Settings(BaseSettings):
     max_body_size: Size = Field(ByteSize(1_048_576), description="the largest request body, in bytes")
     max_concurrency: int = Field(1000, ge=1, description="requests in flight at once")
     head_timeout: PositiveSeconds = Field(10, description="until a request's head is complete")
+
+    forwarded_allow: tuple[Network, ...] = Field(
+        (ip_network("127.0.0.0/8"), ip_network("::1/128")),
+        description="the networks of the proxies whose forwarding headers are believed",
+    )
+    forwarded_headers: ForwardedHeaders = Field(
+        ("for", "proto"),
+        description="which of X-Forwarded-* they set themselves: for, proto, host, port, prefix;"
+        " or forwarded, RFC 7239's, alone",
+    )
+    root_path: RootPath = Field("", description="the prefix of every path that a proxy takes away: /shop")
 
     graphite_url: GraphiteUrl = Field("", description="graphite://host:2003; empty is off")
     graphite_interval: PositiveSeconds = Field(60, description="between two pushes to Graphite")
@@ -119,7 +135,7 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: with a line for each problem found, none of which shows a secret.
         """
-        return cls._validated({"argument": given, **read(cls)})
+        return cls._validated({"argument": given, **read(cls), UVICORNS_VARIABLE: read_uvicorns(os.environ)})
 
     @classmethod
     def load_from(cls, variables: Mapping[str, str], **given: Any) -> Self:
@@ -128,7 +144,8 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: as `load`.
         """
-        return cls._validated({"argument": given, "environment": read_variables(cls, variables)})
+        environment, proxies = read_variables(cls, variables), read_uvicorns(variables)
+        return cls._validated({"argument": given, "environment": environment, UVICORNS_VARIABLE: proxies})
 
     @classmethod
     def _validated(cls, by_source: dict[str, dict[str, Any]]) -> Self:
@@ -152,6 +169,7 @@ def load_leniently(cls: type[Settings], variables: Mapping[str, str]) -> Setting
     """Read lmservice's own settings as a service would from these variables, bad ones at their defaults."""
     fields = field_names(cls)
     given = {fields.get(name.lower(), name): value for name, value in read_variables(cls, variables).items()}
+    given = {**read_uvicorns(variables), **given}
     chosen: dict[str, Any] = {}
     for name in Settings.model_fields:
         field = cls.model_fields[name]
@@ -163,5 +181,8 @@ def load_leniently(cls: type[Settings], variables: Mapping[str, str]) -> Setting
 
 
 def origin(settings: Settings, name: str) -> str:
-    """Return where a setting's value came from: `argument`, `environment`, `.env`, `secrets` or `default`."""
+    """Return where a setting's value came from: `argument`, `environment`, `.env`, `secrets` or `default`.
+
+    uvicorn's `FORWARDED_ALLOW_IPS` is a source of its own, under its name.
+    """
     return settings._origins.get(name, "default")  # noqa: SLF001 - as a method it would take a name from settings

@@ -77,6 +77,9 @@ DEFAULTS = {
     "max_body_size": 1048576,
     "max_concurrency": 1000,
     "head_timeout": 10,
+    "log_client": True,
+    "forwarded_headers": ("for", "proto"),
+    "root_path": "",
     "graphite_url": "",
     "graphite_interval": 60,
     "graphite_tags": True,
@@ -91,10 +94,11 @@ def test_defaults_are_the_contracts(name: str) -> None:
 def test_further_defaults_are_the_contracts() -> None:
     settings = Settings.load()
     assert [str(network) for network in settings.management_allow] == ["127.0.0.0/8", "::1/128"]
+    assert settings.forwarded_allow == settings.management_allow
     assert settings.instance == os.uname().nodename
     assert set(Settings.model_fields) == {
         *DEFAULTS,
-        *("service_name", "version", "revision", "instance", "management_allow", "graphite_prefix"),
+        *("service_name", "version", "revision", "instance", "management_allow", "graphite_prefix", "forwarded_allow"),
     }
 
 
