@@ -1,33 +1,17 @@
 """The commands: what each takes, and which module does it."""
 
 import argparse
-import os
-import signal
-import sys
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from lmservice.errors import ExitCode, LmserviceError
+from lmservice.cli.outcome import exit_code
 from lmservice.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; the exit codes are the contract's, and errors are a line each on stderr."""
+    """Run one command, by default the process's own arguments; the exit codes are the contract's."""
     options = _parsed(arguments)
-    try:
-        code = int(options.command(options))
-        if not sys.stdout.closed:
-            sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.FINDINGS)
-    except LmserviceError as error:
-        for line in str(error).splitlines():
-            print(f"lmservice: {line}", file=sys.stderr)  # noqa: T201 - the command line's voice
-        return int(error.exit_code)
-    except KeyboardInterrupt:
-        return int(ExitCode.FORCED)
-    return code
+    return exit_code(lambda: int(options.command(options)))
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -66,7 +50,6 @@ def _add_run(commands: "Commands") -> None:
     parser = commands.add_parser("run", help="run a service in the foreground")
     _add_target(parser)
     parser.add_argument("--reload", action="store_true", help="start anew whenever a source file changes")
-    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)  # as --reload runs it
     parser.set_defaults(command=_run)
 
 
@@ -141,7 +124,7 @@ def _add_deploy(commands: "Commands") -> None:
 def _add_worker(commands: "Commands") -> None:
     parser = commands.add_parser("worker")  # without help, which keeps it out of the list: it is not for people
     _add_target(parser)
-    parser.add_argument("given", nargs=4, type=int)
+    parser.add_argument("descriptors", nargs=4, type=int)
     parser.set_defaults(command=_worker)
 
 
@@ -157,30 +140,15 @@ def _run(options: argparse.Namespace) -> int:
         from lmservice.cli import reload  # noqa: PLC0415
 
         return reload.run(options.target)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os._exit(ExitCode.CLEAN))  # nothing has begun yet
-    signal.signal(signal.SIGUSR1, lambda *_: None)  # there is nothing to tell yet
-    from lmservice.cli import target  # noqa: PLC0415
-    from lmservice.server import process  # noqa: PLC0415
+    from lmservice.cli import run  # noqa: PLC0415
 
-    service = target.load(options.target)
-    settings = process.settings_of(service)
-    if options.alone and settings.workers > 1:
-        print(f"lmservice: --reload runs one process: LM_WORKERS={settings.workers} is not heeded", file=sys.stderr)  # noqa: T201
-    if options.alone or settings.workers == 1:
-        return int(process.run(service, settings))
-    from lmservice.workers import process as processes  # noqa: PLC0415
-
-    return int(processes.run(service, settings, options.target))
+    return int(run.run(options.target))
 
 
 def _worker(options: argparse.Namespace) -> int:
-    from lmservice.workers import main  # noqa: PLC0415
+    from lmservice.cli import run  # noqa: PLC0415
 
-    main.heed_no_signals()
-    from lmservice.cli import target  # noqa: PLC0415
-
-    return int(main.run(target.load(options.target), main.InheritedDescriptors(*options.given)))
+    return int(run.worker(options.target, options.descriptors))
 
 
 def _stop(options: argparse.Namespace) -> int:

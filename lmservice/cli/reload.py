@@ -12,21 +12,22 @@ from socket import socket
 import uvicorn
 from uvicorn.supervisors.statreload import StatReload
 
-from lmservice.cli.parser import main
+from lmservice.cli.outcome import exit_code
+from lmservice.cli.run import run as run_service
 
 
 def run(target: str) -> int:
-    """Supervises until it is interrupted."""
+    """Run the service, anew after each change, until it is interrupted."""
     config = uvicorn.Config(target, reload=True, reload_dirs=[str(Path.cwd())], log_config=None)
     _Reload(config, target=partial(_child, target), sockets=[]).run()
     return 0
 
 
 class _Reload(StatReload):
-    """Remembers over a restart what the files were when it began: a file saved meanwhile has changed."""
+    """A reloader that remembers over a restart what the files were when it began: one saved meanwhile has changed."""
 
     def restart(self) -> None:
-        """Starts the service anew."""
+        """Start the service anew."""
         begun = {}
         for file in self.iter_py_files():
             with contextlib.suppress(FileNotFoundError):
@@ -38,11 +39,11 @@ class _Reload(StatReload):
 def _child(target: str, sockets: list[socket] | None = None) -> None:
     del sockets
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-    raise SystemExit(main(["run", target, "--alone"]))
+    raise SystemExit(exit_code(lambda: run_service(target, one_process=True)))
 
 
 def _end_with_parent() -> None:
-    """Stops the service where its supervisor was killed, which leaves nobody else to."""
+    """Stop the service where its supervisor was killed, which leaves nobody else to."""
     if parent := parent_process():
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)

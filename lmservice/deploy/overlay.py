@@ -1,18 +1,16 @@
 """An environment's overlay, rendered by kustomize, and what a release makes of it."""
 
 import copy
-import os
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lmservice import kustomize
 from lmservice.deploy.errors import DeployUsageError
 from lmservice.deploy.git import without_credentials
 from lmservice.deploy.objects import CANARY, TRACK, Object, canary_name, container
 from lmservice.deploy.request import Artifact
 
-_RENDER_TIMEOUT = 60.0
 _OVERLAYS = ("overlays/{}", "{}", "environments/{}")
 
 
@@ -103,35 +101,24 @@ def render(folder: Path, environment: str, service: str) -> Manifests:
         raise DeployUsageError(
             f"there is no overlay of {environment!r} in {folder.name}: looked for {_relative(places)}"
         )
-    return Manifests(service, _loaded(_kustomize(place)))
+    return Manifests(service, _loaded(_rendered(place)))
 
 
 def _relative(places: Sequence[Path]) -> str:
     return " and ".join(f"{place.parent.name}/{place.name}" for place in places[:2])
 
 
-def _kustomize(place: Path) -> str:
+def _rendered(place: Path) -> bytes:
     try:
-        ran = subprocess.run(  # noqa: S603 - a folder, as a word of its own
-            ["kubectl", "kustomize", "--", str(place)],  # noqa: S607 - the kubectl on PATH
-            env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_RENDER_TIMEOUT,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise DeployUsageError("there is no kubectl on PATH, which renders the overlays") from None
-    except subprocess.TimeoutExpired:
-        raise DeployUsageError(f"kubectl kustomize took longer than {_RENDER_TIMEOUT:g} s") from None
-    if ran.returncode:
-        said = without_credentials(" ".join(ran.stderr.split()))
-        raise DeployUsageError(f"kustomize refuses the overlay: {said[:500]}")
-    return ran.stdout
+        return kustomize.render(place)
+    except kustomize.NoProgramError:
+        raise DeployUsageError("there is neither kubectl nor kustomize on PATH, which render the overlays") from None
+    except kustomize.RenderError as error:
+        said = without_credentials(str(error))
+        raise DeployUsageError(f"kustomize refuses the overlay: {said[:500]}") from None
 
 
-def _loaded(text: str) -> list[Object]:
+def _loaded(text: bytes) -> list[Object]:
     import yaml  # noqa: PLC0415 - of the extra
 
     return list(_flat(each for each in yaml.safe_load_all(text) if each))

@@ -1,81 +1,32 @@
 """What the management listener answers."""
 
 import asyncio
-import concurrent.futures
 import logging
 import platform
-import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
-from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from lmservice.errors import ProfileError
-from lmservice.lifecycle import Lifecycle, State, StopCause
+from lmservice.lifecycle import State, StopCause
 from lmservice.management.guard import OPEN, Guard
-from lmservice.runtime.profiling import Profile, ProfileRequest
-from lmservice.runtime.threads import run_in_thread
-from lmservice.settings.model import Settings
-from lmservice.telemetry.exposition import render
-from lmservice.telemetry.levels import Levels
-from lmservice.telemetry.logs import Stream
+from lmservice.management.managed import Managed
+from lmservice.management.responses import as_json, missing, refusal
+from lmservice.management.scrapes import Scrapes
+from lmservice.runtime.profiling import ProfileRequest
 from lmservice.timestamps import rfc3339
-from lmservice.web.problem import problem
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
-
-    from lmservice.console.stream import Drawing, Events
+    from lmservice.console.stream import Events
 
 _MOST_BODY = 65_536
 
 _log = logging.getLogger("lmservice.management")
-
-
-class Managed(Protocol):
-    """What the endpoints ask of the service that runs; read from another thread, so from memory alone."""
-
-    settings: Settings
-    lifecycle: Lifecycle
-    stream: Stream
-    report: concurrent.futures.Future[Mapping[str, Any]]
-    started_at: float
-    levels: Levels
-
-    @property
-    def well(self) -> bool:
-        """Whether the event loop turns."""
-
-    @property
-    def started(self) -> bool:
-        """Whether the start-up jobs are done."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether requests should come."""
-
-    def info(self) -> dict[str, str]:
-        """Name, version and so on of what runs."""
-
-    def progress(self) -> dict[str, Any]:
-        """The start-up jobs, the checks and the periodic jobs."""
-
-    async def registry(self) -> "CollectorRegistry":
-        """What `/metrics` tells."""
-
-    async def tasks(self) -> dict[str, Any]:
-        """The stacks of every task and thread."""
-
-    async def profile(self, request: ProfileRequest) -> Profile:
-        """Where the thread of the service's event loop spends its time."""
-
-    def observation(self) -> "Drawing":
-        """What draws the pictures that the console shows."""
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -89,8 +40,7 @@ class Endpoints:
         self._guard = Guard(instance.settings)
         self._events: Events | None = None
         self._closed = False
-        self._renderings: dict[tuple[str, bool], asyncio.Task[tuple[list[bytes], str]]] = {}
-        self._one_at_a_time = asyncio.Lock()
+        self._scrapes = Scrapes(instance)
         self.routes: dict[str, dict[str, Endpoint]] = {
             "/": {"GET": self._index},
             "/events": {"GET": self._watch},
@@ -137,16 +87,16 @@ class Endpoints:
         template = "/loggers/{name}" if path.startswith("/loggers/") else path
         methods = self.routes.get(template)
         if methods is None:
-            return _missing(path)
+            return missing(path)
         method = "GET" if request.method == "HEAD" and path != "/stop" else request.method
         if method not in methods:
             allow = ", ".join(methods)
-            return _problem(405, f"{path} takes {allow}", {"allow": allow})
+            return refusal(405, f"{path} takes {allow}", {"allow": allow})
         try:
             return await methods[method](request)
         except Exception:  # noqa: BLE001 - one endpoint must not take the listener down
             _log.exception("%s %s failed", request.method, path)
-            return _problem(500, f"{path} failed; the log says how")
+            return refusal(500, f"{path} failed; the log says how")
 
     def _restricted(self, endpoint: Endpoint) -> Endpoint:
         @wraps(endpoint)
@@ -163,7 +113,7 @@ class Endpoints:
             "lmservice.management_refused",
             extra={"method": request.method, "path": request.scope["path"], "peer": peer, "reason": objection},
         )
-        return _problem(403, objection)
+        return refusal(403, objection)
 
     async def _livez(self, _request: Request) -> Response:
         """200 while the process is well, draining included; 503 once the loop stands still for `LM_LIVENESS_STALL`."""
@@ -180,32 +130,15 @@ class Endpoints:
     def _probe(self, *, well: bool) -> Response:
         state = self._instance.lifecycle.state.value
         body = {"status": "up" if well else "down", "state": state, **self._instance.progress()}
-        return _json(body, 200 if well else 503)
+        return as_json(body, 200 if well else 503)
 
     async def _metrics(self, request: Request) -> Response:
         """The metrics, as Prometheus' text, or OpenMetrics where that is asked for; gzip where that is accepted."""
-        accept, packed = request.headers.get("accept", ""), _accepts_gzip(request.headers.get("accept-encoding", ""))
-        chunks, kind = await asyncio.shield(self._rendering(accept, packed=packed))
-        headers = {"vary": "accept, accept-encoding", "content-type": kind}
-        return _Chunks(chunks, headers | ({"content-encoding": "gzip"} if packed else {}))
-
-    def _rendering(self, accept: str, *, packed: bool) -> asyncio.Task[tuple[list[bytes], str]]:
-        """The rendering that is under way, which those who come meanwhile share, or a new one."""
-        task = self._renderings.get((accept, packed))
-        if task is None:
-            task = asyncio.create_task(self._render(accept, packed=packed), name="exposition")
-            self._renderings[accept, packed] = task
-            task.add_done_callback(lambda _: self._renderings.pop((accept, packed)))
-        return task
-
-    async def _render(self, accept: str, *, packed: bool) -> tuple[list[bytes], str]:
-        async with self._one_at_a_time:
-            registry = await self._instance.registry()
-            return await run_in_thread(partial(render, registry, accept, packed=packed), name="exposition")
+        return await self._scrapes.answer(request)
 
     async def _info(self, _request: Request) -> Response:
         """Name, version, environment, instance and revision, and since when it runs."""
-        return _json(self._introduction())
+        return as_json(self._introduction())
 
     def _introduction(self) -> dict[str, Any]:
         return {
@@ -227,12 +160,12 @@ class Endpoints:
         if stream is not None:
             return stream
         said = f"{MOST} observers watch, as many as there may be: close one, or try again later"
-        return _problem(503, said, {"retry-after": "5"})
+        return refusal(503, said, {"retry-after": "5"})
 
     def _asset(self, path: str) -> Response:
         from lmservice.console.page import ASSETS, asset  # noqa: PLC0415 - as in _config
 
-        return asset(path.removeprefix("/")) if path in ASSETS else _missing(path)
+        return asset(path.removeprefix("/")) if path in ASSETS else missing(path)
 
     async def _config(self, _request: Request) -> Response:
         """Every setting: its value, its default and where it came from; what may be secret is masked."""
@@ -243,7 +176,7 @@ class Endpoints:
 
     async def _loggers(self, _request: Request) -> Response:
         """The levels of all loggers."""
-        return _json({"loggers": await self._instance.levels.told()})
+        return as_json({"loggers": await self._instance.levels.told()})
 
     async def _change_logger(self, request: Request) -> Response:
         """Changes a level for a time: `{"level": "DEBUG", "duration": 600}`, in seconds."""
@@ -251,17 +184,17 @@ class Endpoints:
         async for part in request.stream():
             body += part
             if len(body) > _MOST_BODY:
-                return _problem(413, f"the body is larger than {_MOST_BODY} bytes", {"connection": "close"})
+                return refusal(413, f"the body is larger than {_MOST_BODY} bytes", {"connection": "close"})
         try:
             change = await self._instance.levels.order(request.scope["path"].removeprefix("/loggers/"), body)
         except ValueError as error:
-            return _problem(422, str(error))
+            return refusal(422, str(error))
         _log.warning("lmservice.log_level_changed", extra={"changed": change})
-        return _json(change)
+        return as_json(change)
 
     async def _tasks(self, _request: Request) -> Response:
         """The stack of every asyncio task and every thread."""
-        return _json(await self._instance.tasks())
+        return as_json(await self._instance.tasks())
 
     async def _profile(self, request: Request) -> Response:
         """What the event loop's thread spends its time on: `?seconds=10&format=text`, or `html`, or `speedscope`.
@@ -271,13 +204,13 @@ class Endpoints:
         try:
             body, kind = await self._instance.profile(ProfileRequest.read(request.query_params))
         except ProfileError as error:
-            return _problem(error.status, str(error))
+            return refusal(error.status, str(error))
         return Response(body, headers={"content-type": kind})
 
     async def _stop(self, _request: Request) -> Response:
         """Stops the service; answers with the report once it has drained, after which the process ends."""
         self._instance.lifecycle.stop(StopCause("/stop"))
-        return _json(await asyncio.shield(asyncio.wrap_future(self._instance.report)))
+        return as_json(await asyncio.shield(asyncio.wrap_future(self._instance.report)))
 
     async def _index(self, request: Request) -> Response:
         """The console for a browser; for everything else, the list of endpoints."""
@@ -289,41 +222,3 @@ class Endpoints:
         lines = [f"{info['name']} {info['version']} is {self._instance.lifecycle.state.value}.", ""]
         lines += [f"{' '.join(methods):9} {path}" for path, methods in self.routes.items()]
         return PlainTextResponse("\n".join(lines) + "\n")
-
-
-class _Chunks(Response):
-    """A response whose body is sent as it was made, in chunks."""
-
-    def __init__(self, chunks: Sequence[bytes], headers: Mapping[str, str]) -> None:
-        length = str(sum(map(len, chunks)))
-        super().__init__(headers={**headers, "content-length": length})
-        self._chunks = chunks
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI has it
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        for chunk in self._chunks:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-
-
-def _missing(path: str) -> Response:
-    return _problem(404, f"there is no {path} here; GET / lists what there is")
-
-
-def _accepts_gzip(header: str) -> bool:
-    """Whether `gzip` is among what a client accepts, and not with a weight of 0 (RFC 9110 §12.5.3)."""
-    for each in header.lower().split(","):
-        coding, _, weight = each.replace(" ", "").partition(";")
-        if coding == "gzip":
-            return weight not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
-
-
-def _json(body: Any, status: int = 200) -> Response:
-    return Response(to_json(body, fallback=str, inf_nan_mode="strings"), status, media_type="application/json")
-
-
-def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    return Response(
-        problem(status, detail, f"{random.getrandbits(128):032x}"), status, headers, "application/problem+json"
-    )

@@ -6,7 +6,8 @@ import socket
 import threading
 from collections.abc import Callable
 
-from lmservice.management.endpoints import Endpoints, Managed
+from lmservice.management.endpoints import Endpoints
+from lmservice.management.managed import Managed
 from lmservice.telemetry.logs import speaker
 from lmservice.web.connections import Listener
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lmservice import kustomize
 from lmservice.errors import MissingExtraError, UsageError
-from lmservice.manifests import kustomize
 from lmservice.manifests.finding import Finding
 from lmservice.manifests.objects import Object
 
@@ -52,8 +52,8 @@ def _texts(source: str) -> list[Text]:
             raise UsageError("-: standard input is closed: pipe the rendered manifests in")
         return [Text(STDIN, sys.stdin.buffer.read())]
     path = Path(source)
-    if kustomize.is_source(path):
-        return [Text(f"{source} (rendered)", kustomize.render(path))]
+    if _must_be_rendered(path):
+        return [Text(f"{source} (rendered)", _rendered(path))]
     try:
         files = [path] if path.is_file() else sorted(_files(path))
         texts = [Text(str(file), file.read_bytes()) for file in files]
@@ -65,9 +65,30 @@ def _texts(source: str) -> list[Text]:
     return texts
 
 
+def _must_be_rendered(folder: Path) -> bool:
+    if (folder / "Chart.yaml").is_file():  # only its owner knows its values
+        raise UsageError(
+            f"{folder} is a Helm chart: render it and pipe it in: "
+            f"helm template {folder} | lmservice check MODULE:SERVICE --manifests -"
+        )
+    return kustomize.is_kustomization(folder)
+
+
+def _rendered(folder: Path) -> bytes:
+    try:
+        return kustomize.render(folder)
+    except kustomize.NoProgramError:
+        raise UsageError(
+            f"{folder} is a kustomization, and neither kubectl nor kustomize is on PATH: render it where one is: "
+            f"kubectl kustomize {folder} | lmservice check MODULE:SERVICE --manifests -"
+        ) from None
+    except kustomize.RenderError as error:
+        raise UsageError(str(error)) from None
+
+
 def _files(folder: Path) -> Iterator[Path]:
     for path in folder.rglob("*"):
-        if kustomize.is_source(path):
+        if _must_be_rendered(path):
             raise UsageError(f"{folder} holds a kustomization in {path}: name one of them, an overlay, by itself")
         if path.suffix in _SUFFIXES and path.is_file():
             yield path

@@ -14,7 +14,7 @@ from typing import Protocol
 import uvloop
 
 from lmservice.errors import BindError, ExitCode, UsageError
-from lmservice.management.endpoints import Managed
+from lmservice.management.managed import Managed
 from lmservice.management.thread import ManagementThread
 from lmservice.runtime.heartbeat import Heartbeat
 from lmservice.server.binding import bound

@@ -10,7 +10,7 @@ import importlib
 import inspect
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
@@ -19,9 +19,12 @@ from lmservice import names
 from lmservice.cli import deploy, parser
 from lmservice.deploy import DeploySettings
 from lmservice.errors import ExitCode
-from lmservice.management.endpoints import Endpoints, Managed
+from lmservice.management.endpoints import Endpoints
 from lmservice.settings.fields import type_name
 from lmservice.settings.model import Settings
+
+if TYPE_CHECKING:
+    from lmservice.management.managed import Managed
 
 MODULES = {
     "lmservice": None,
