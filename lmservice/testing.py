@@ -30,7 +30,7 @@ class Running:
         self._serving = asyncio.create_task(instance.serve(), name="lmservice")
 
     async def wait_ready(self) -> None:
-        """Returns once requests are accepted.
+        """Return once requests are accepted.
 
         Raises:
             StartError: the service did not get ready.
@@ -43,7 +43,7 @@ class Running:
             await asyncio.sleep(0.002)
 
     async def stop(self) -> dict[str, Any]:
-        """Stops the service as `/stop` does, and gives the same report; may be called again."""
+        """Stop the service as `/stop` does, and return the same report; may be called again."""
         self._instance.lifecycle.stop(StopCause("test"))
         await asyncio.shield(self._serving)
         return dict(self._instance.report.result())
@@ -51,7 +51,7 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def running(service: Service, **settings: Any) -> AsyncIterator[Running]:
-    """Runs `service` on free ports of the loopback, ready when entered, stopped when left.
+    """Run `service` on free ports of the loopback, ready when entered, stopped when left.
 
     `settings` stand above the environment: `running(service, drain_timeout=1)`.
 

@@ -38,12 +38,12 @@ class Registered:
         """How many threads run it now, those that nobody waits for any longer among them."""
 
     def generator(self, state: Any) -> AsyncGenerator[Any, None]:
-        """The async generator itself, not begun."""
+        """Return the async generator itself, not begun."""
         generator: AsyncGenerator[Any, None] = self.function(*self._arguments(state))
         return generator
 
     async def call(self, state: Any) -> Any:
-        """Calls a coroutine function here, a plain one in a thread of its own."""
+        """Call a coroutine function here, a plain one in a thread of its own."""
         if self.kind is Kind.COROUTINE:
             return await self.function(*self._arguments(state))
         self.threads += 1

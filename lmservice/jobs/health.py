@@ -55,7 +55,7 @@ class Check(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its name in the probes and in `lmservice_health_check_status{check}`."""
+        """Return its name in the probes and in `lmservice_health_check_status{check}`."""
         return self.registered.name
 
 
@@ -81,22 +81,22 @@ class CheckMonitor:
 
     @property
     def takes_down(self) -> bool:
-        """Whether it makes the service unready now."""
+        """Return whether it makes the service unready now."""
         return self.check.critical and self.status == "down"
 
     def report(self) -> dict[str, Any]:
-        """What the probes say of it; of an error only its kind, as probes answer anybody."""
+        """Return what the probes say of it; of an error only its kind, as probes answer anybody."""
         report = {"status": self.status, "critical": self.check.critical}
         return {**report, "error": self.error} if self.error else report
 
     async def poll_forever(self, state: State) -> None:
-        """Polls until it is cancelled."""
+        """Poll until it is cancelled."""
         while True:
             await self.poll(state)
             await asyncio.sleep(self.check.interval)
 
     async def poll(self, state: State) -> None:
-        """Polls once, and heeds the result; fails at once while an earlier poll still holds its thread."""
+        """Poll once, and heed the result; fail at once while an earlier poll still holds its thread."""
         self._began = time.monotonic()
         if self.check.registered.threads:
             self._heed(well=False, error="TimeoutError")

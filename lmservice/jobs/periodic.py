@@ -47,7 +47,7 @@ class PeriodicJob(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its name in the probes and in `lmservice_periodic_job_runs_total{job}`."""
+        """Return its name in the probes and in `lmservice_periodic_job_runs_total{job}`."""
         return self.registered.name
 
 
@@ -85,11 +85,11 @@ class Schedule:
 
     @property
     def running(self) -> bool:
-        """Whether a run is under way."""
+        """Return whether a run is under way."""
         return self.task is not None
 
     def report(self) -> dict[str, Any]:
-        """What the probes say of it; of an error only its kind, as probes answer anybody."""
+        """Return what the probes say of it; of an error only its kind, as probes answer anybody."""
         idle = "stopped" if self._lifecycle.draining else "waiting"
         return {
             "status": "running" if self.running else idle,
@@ -102,7 +102,7 @@ class Schedule:
         }
 
     async def run_forever(self, state: State) -> None:
-        """Runs the job when its time has come, until the service drains."""
+        """Run the job when its time has come, until the service drains."""
         begin = self._clock() + self.job.every * random.random()
         while not self._lifecycle.draining:
             await asyncio.sleep(begin - self._clock())
@@ -111,14 +111,14 @@ class Schedule:
             begin = self._after(begin)
 
     def _after(self, begin: float) -> float:
-        """When the next run begins; one that took less than `every` puts it off by no more than the jitter."""
+        """Return when the next run begins; one that took less than `every` puts it off by no more than the jitter."""
         every, now = self.job.every, self._clock()
         passed = max(0, int((now - begin) // every))  # an alarm may ring a little early
         self.skipped += passed
         return max(now, begin + every * (passed + random.uniform(1 - JITTER, 1 + JITTER)))
 
     async def _run(self, state: State) -> None:
-        """One run, in a task of its own."""
+        """Run the job once, in a task of its own."""
         if self._lifecycle.draining:  # asked as late as can be: the stop may have come since the alarm rang
             return
         self.task = asyncio.current_task()
@@ -134,7 +134,7 @@ class Schedule:
             self.task = None
 
     async def _outcome(self, state: State) -> BaseException | None:
-        """What the job raised, whatever its kind: SystemExit would otherwise end the loop."""
+        """Return what the job raised, whatever its kind: SystemExit would otherwise end the loop."""
         try:
             await self.job.registered.call(state)
         except BaseException as error:  # noqa: BLE001 - it is the job's
@@ -208,7 +208,7 @@ class Timetable:
         return [((each.job.name,), each.last_success) for each in self.schedules if each.last_success is not None]
 
     def report(self) -> dict[str, dict[str, Any]]:
-        """How each job goes; may be called from any thread."""
+        """Return how each job goes; may be called from any thread."""
         return {each.job.name: each.report() for each in self.schedules}
 
     def holding(self) -> bool:

@@ -30,7 +30,7 @@ _before = 0.0
 
 @contextmanager
 def frequent_switches() -> Iterator[None]:
-    """Waits for its turn; the lock is handed over every `INTERVAL` seconds until the last that asked leaves."""
+    """Wait for its turn; the lock is handed over every `INTERVAL` seconds until the last that asked leaves."""
     global _sharing, _before  # noqa: PLW0603 - as the interpreter's own interval is one for all
     with _lock:
         if _sharing == 0:
@@ -48,7 +48,7 @@ def frequent_switches() -> Iterator[None]:
 
 
 def yielding(items: Iterable[T]) -> Iterator[T]:
-    """Passes on what takes long to compute, and steps aside now and then.
+    """Pass on what takes long to compute, and step aside now and then.
 
     A kernel may let a thread that computes have its core until the next tick, 4 ms later, whoever waits for that core.
     """

@@ -32,13 +32,13 @@ class Heartbeat:
         """How late the last mark was, in seconds."""
 
     def start(self) -> None:
-        """Begins to mark the running loop, on its own thread."""
+        """Begin to mark the running loop, on its own thread."""
         self._thread = threading.get_ident()
         self._last = time.monotonic() - INTERVAL
         self._beat()
 
     def stop(self) -> None:
-        """Leaves no further mark."""
+        """Leave no further mark."""
         if self._handle is not None:
             self._handle.cancel()
 
@@ -49,16 +49,16 @@ class Heartbeat:
         self._handle = asyncio.get_running_loop().call_later(INTERVAL, self._beat)
 
     def still_for(self) -> float:
-        """How long the loop has stood still, in seconds; 0 as long as it turns."""
+        """Return how long the loop has stood still, in seconds; 0 as long as it turns."""
         return max(0.0, time.monotonic() - self._last - INTERVAL)
 
     @property
     def well(self) -> bool:
-        """Whether the loop has turned within the limit."""
+        """Return whether the loop has turned within the limit."""
         return self.still_for() < self._stall
 
     def watch(self) -> None:
-        """Logs, once for each stall, the stack of what holds the loop; to be called often, from another thread."""
+        """Log, once for each stall, the stack of what holds the loop; to be called often, from another thread."""
         still = self.still_for()
         if still >= min(NOTICED, self._stall) and not self._told:
             self._told = True

@@ -12,7 +12,7 @@ from typing import Any
 
 
 def defer(package: str, *, keep: tuple[str, str]) -> None:
-    """Puts off the execution of `package`'s root; nothing happens where it has been imported already.
+    """Put off the execution of `package`'s root; nothing happens where it has been imported already.
 
     Args:
         package: the package's name.

@@ -45,7 +45,7 @@ class ProfileRequest(NamedTuple):
 
     @classmethod
     def read(cls, query: Mapping[str, str]) -> "ProfileRequest":
-        """What the query of `GET /profile` asks for.
+        """Return what the query of `GET /profile` asks for.
 
         Raises:
             ProfileError: saying what of it is not as it must be.
@@ -85,7 +85,7 @@ class Profiling:
         self._busy = False
 
     async def take(self, loop: asyncio.AbstractEventLoop, request: ProfileRequest) -> Profile:
-        """Watches the thread of `loop` for as long as is wished.
+        """Watch the thread of `loop` for as long as is asked for.
 
         Raises:
             ProfileError: the extra is missing, another profile is being taken, or the loop does not turn.
@@ -114,7 +114,7 @@ def _profiler() -> "Profiler":
 
 
 async def _on(loop: asyncio.AbstractEventLoop, call: Callable[[], Any], patience: float) -> None:
-    """Calls it on another loop's thread, which is the one that pyinstrument then watches."""
+    """Call it on another loop's thread, which is the one that pyinstrument then watches."""
     done: concurrent.futures.Future[None] = concurrent.futures.Future()
 
     def called() -> None:

@@ -12,12 +12,12 @@ _log = logging.getLogger("lmservice.stacks")
 
 
 def snapshot(*loops: asyncio.AbstractEventLoop) -> dict[str, Any]:
-    """What every task of `loops` and every thread is at, innermost call last."""
+    """Return what every task of `loops` and every thread is at, innermost call last."""
     return {"tasks": [_task(task) for loop in loops for task in _tasks(loop)], "threads": _threads()}
 
 
 def log(*loops: asyncio.AbstractEventLoop) -> None:
-    """Logs the stack of every task and every thread, a line each, from a thread of its own.
+    """Log the stack of every task and every thread, a line each, from a thread of its own.
 
     A signal handler runs wherever it interrupts, in the middle of a write for instance, and must not write itself.
     """
@@ -48,7 +48,7 @@ def _task(task: asyncio.Task[Any]) -> dict[str, Any]:
 
 
 def _awaits(coroutine: Any) -> list[str]:
-    """The chain of awaits, from the task's own coroutine down to what it waits for."""
+    """Return the chain of awaits, from the task's own coroutine down to what it waits for."""
     lines: list[str] = []
     while coroutine is not None and len(lines) < 100:  # noqa: PLR2004 - a bound against chains that loop
         frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "ag_frame", None)
@@ -59,7 +59,7 @@ def _awaits(coroutine: Any) -> list[str]:
 
 
 def of_thread(ident: int) -> list[str]:
-    """Where a thread is, innermost call last; without source lines, which would have to be read."""
+    """Return where a thread is, innermost call last; without source lines, which would have to be read."""
     frame = sys._current_frames().get(ident)  # noqa: SLF001 - documented
     return [_line(each) for each, _ in traceback.walk_stack(frame)][::-1] if frame is not None else []
 

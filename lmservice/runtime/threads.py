@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 async def run_in_thread(function: Callable[..., T], *args: Any, name: str, timeout: float | None = None) -> T:
-    """Runs `function` in a new thread, in a copy of the caller's context; cancelling abandons the thread.
+    """Run `function` in a new thread, in a copy of the caller's context; cancelling abandons the thread.
 
     Raises:
         TimeoutError: it has not ended within `timeout` seconds; the thread goes on.

@@ -60,7 +60,7 @@ class Drain:
 
     @contextlib.contextmanager
     def timed(self, phase: Phase) -> Iterator[float]:
-        """Enter a phase, and note how long it took; give when it began, in seconds of the loop's clock."""
+        """Enter a phase, and note how long it took; yield when it began, in seconds of the loop's clock."""
         loop = asyncio.get_running_loop()
         self._lifecycle.enter(phase)
         began = loop.time()

@@ -24,15 +24,15 @@ class Measured(Protocol):
 
     @property
     def monitors(self) -> Sequence[CheckMonitor]:
-        """The health checks."""
+        """Return the health checks."""
 
     @property
     def startup(self) -> Startup | None:
-        """The start-up jobs; None before they begin."""
+        """Return the start-up jobs; None before they begin."""
 
     @property
     def ready(self) -> bool:
-        """Whether requests should come."""
+        """Return whether requests should come."""
 
     def info(self) -> dict[str, str]:
         """Return name, version and so on of what runs."""
@@ -88,7 +88,7 @@ class Stateful(Protocol):
 
     @property
     def ready(self) -> bool:
-        """Whether requests should come."""
+        """Return whether requests should come."""
 
 
 def add_state(metrics: Metrics, service: Stateful) -> None:

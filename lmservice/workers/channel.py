@@ -33,18 +33,18 @@ class Channel:
 
     @classmethod
     async def open(cls, sock: socket.socket) -> Self:
-        """Takes over one end's socket."""
+        """Take over one end's socket."""
         return cls(*await asyncio.open_unix_connection(sock=sock))
 
     def send(self, kind: str, payload: bytes = b"", **values: Any) -> None:
-        """Sends a message, soon; nothing happens where the other side has gone."""
+        """Send a message, soon; nothing happens where the other side has gone."""
         if self._writer.is_closing():
             return
         said = to_json([kind, values], fallback=str, inf_nan_mode="constants")
         self._writer.write(_LENGTHS.pack(len(said), len(payload)) + said + payload)
 
     async def receive(self) -> Message | None:
-        """The next message; None where the other side has gone."""
+        """Return the next message; None where the other side has gone."""
         try:
             said, more = _LENGTHS.unpack(await self._reader.readexactly(_LENGTHS.size))
             kind, values = from_json(await self._reader.readexactly(said))
@@ -53,12 +53,12 @@ class Channel:
             return None
 
     async def flush(self) -> None:
-        """Returns once there is room for more."""
+        """Return once there is room for more."""
         with contextlib.suppress(OSError):
             await self._writer.drain()
 
     async def close(self) -> None:
-        """Sends what has not been sent, then leaves."""
+        """Send what has not been sent, then leave."""
         self._writer.close()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()

@@ -23,7 +23,7 @@ class ConnectionCounts:
 
     @classmethod
     def create(cls, workers: int) -> "ConnectionCounts":
-        """New ones, of workers that take none so far."""
+        """Return new ones, of workers that take none so far."""
         descriptor = os.memfd_create("lmservice-workers")
         os.ftruncate(descriptor, workers * _SIZE)
         counts = cls(descriptor)
@@ -32,10 +32,10 @@ class ConnectionCounts:
         return counts
 
     def ahead(self, worker: int, connections: int) -> bool:
-        """Notes how many a worker has; whether it should let another take the next one."""
+        """Note how many a worker has; return whether it should let another take the next one."""
         self._numbers[worker - 1] = connections
         return connections > min(self._numbers) + AHEAD
 
     def leave(self, worker: int) -> None:
-        """Notes that a worker takes none any longer."""
+        """Note that a worker takes none any longer."""
         self._numbers[worker - 1] = NONE

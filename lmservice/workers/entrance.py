@@ -27,7 +27,7 @@ class Crowd(Protocol):
 
     @property
     def workers(self) -> Sequence[Worker]:
-        """Those that have not ended."""
+        """Return those that have not ended."""
 
 
 class WorkersEntrance:

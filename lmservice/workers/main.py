@@ -36,12 +36,12 @@ class InheritedDescriptors(NamedTuple):
 
     @property
     def words(self) -> list[str]:
-        """The same as words of a command."""
+        """Return the same as words of a command."""
         return [str(each) for each in self]
 
 
 def heed_no_signals() -> None:
-    """Leaves what stops a service to the supervisor, which a terminal or an init system may have told as well.
+    """Leave what stops a service to the supervisor, which a terminal or an init system may have told as well.
 
     By handlers, as a process started from here would inherit that they are ignored. They were blocked until now.
     """
@@ -51,7 +51,7 @@ def heed_no_signals() -> None:
 
 
 def run(service: Service, given: InheritedDescriptors) -> ExitCode:
-    """Runs a service to its end, as one of several."""
+    """Run a service to its end, as one of several."""
     for descriptor in given[1:]:
         os.set_inheritable(descriptor, False)  # noqa: FBT003 - as the standard library has it
     settings = settings_of(service)

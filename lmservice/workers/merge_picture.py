@@ -17,7 +17,7 @@ _PHASES = ("", "drain_delay", "drain", "cleanup")
 
 
 def traffic(parts: Sequence[Part]) -> Part:
-    """All workers' requests; each part's figures have their `counts`, as `Traffic.report` gives them.
+    """Return all workers' requests; each part's figures have their `counts`, as `Traffic.report` gives them.
 
     Rates and requests in flight are summed. Server errors and quantiles are as exact as of one worker, as they come
     from the sums of what each has counted by bucket in its last few seconds. A worker tells its `MOST_ROUTES` busiest
@@ -55,13 +55,13 @@ def _figures(parts: Sequence[Part]) -> Part:
 
 
 def silence(part: Part) -> None:
-    """Takes the rates out of the traffic of a worker that has said nothing for long."""
+    """Take the rates out of the traffic of a worker that has said nothing for long."""
     for each in (part["all"], *part["routes"]):
         each.update(rate=0.0, counts=NOTHING.counts)
 
 
 def of_ended(found: Counter[Answer]) -> Part:
-    """The traffic of workers that have ended: they have no rates, but what they have answered has been."""
+    """Return the traffic of workers that have ended: they have no rates, but what they have answered has been."""
     routes: dict[tuple[str, str], Part] = {}
     everything = _still()
     for (method, route, status), count in found.items():
@@ -76,24 +76,24 @@ def _still() -> Part:
     return {"rate": 0.0, "errors": 0.0, "counts": NOTHING.counts, "served": 0, "failed": 0, "in_flight": 0}
 
 
-def startup(charts: Sequence[Part]) -> Part:
-    """The chart of the worker whose start went worst, or took longest."""
+def startup(timelines: Sequence[Part]) -> Part:
+    """Return the timeline of the worker whose start went worst, or took longest."""
 
-    def rank(chart: Part) -> tuple[int, float]:
-        jobs = chart["jobs"]
+    def rank(timeline: Part) -> tuple[int, float]:
+        jobs = timeline["jobs"]
         status = max((_JOBS.index(job["status"]) for job in jobs), default=0)
         return status, max((job["began"] + job["seconds"] for job in jobs), default=0.0)
 
-    return max(charts, key=rank)
+    return max(timelines, key=rank)
 
 
 def checks(parts: Sequence[Sequence[Part]]) -> list[Part]:
-    """Each check as it is with the worker worst off."""
+    """Return each check as it is with the worker worst off."""
     return list(worst([_by_name(part) for part in parts], CHECKS).values()) if parts else []
 
 
 def periodic_jobs(parts: Sequence[Sequence[Part]]) -> list[Part]:
-    """Each job by the worker where it last succeeded, with the runs of all; the run under way that began first."""
+    """Return each job by the worker where it last succeeded, with all runs; the run under way that began first."""
     if not parts:
         return []
     found = summed([_by_name(part) for part in parts])
@@ -109,12 +109,12 @@ def _by_name(part: Iterable[Part]) -> dict[str, Part]:
 
 
 def slowest(parts: Sequence[Sequence[Part]]) -> list[Part]:
-    """The slowest of all, the slowest first."""
+    """Return the slowest of all, the slowest first."""
     return sorted((each for part in parts for each in part), key=lambda each: -each["seconds"])[:KEPT]
 
 
 def clients(parts: Sequence[Sequence[Part]]) -> list[Part]:
-    """Each host by the breaker that is worst; calls and rates are summed, what is relative is weighted by the rates."""
+    """Return each host by the breaker that is worst; calls and rates are summed, means weighted by the rates."""
     grouped: dict[tuple[str, str], list[Part]] = {}
     for each in (each for part in parts for each in part):
         grouped.setdefault((each["client"], each["host"]), []).append(each)
@@ -136,13 +136,13 @@ def _host(parts: Sequence[Part]) -> Part:
 
 
 def phase(drains: Sequence[Part]) -> tuple[str, float]:
-    """What the worker furthest behind is at, and the moment since when one is."""
+    """Return what the worker furthest behind is at, and the moment since when one is."""
     name = min((drain["phase"] for drain in drains), key=_PHASES.index)
     return name, min(drain["phase_since"] for drain in drains if drain["phase"] == name)
 
 
 def holding(drains: Sequence[Part]) -> Part:
-    """What still holds up a drain, of all workers that have not ended."""
+    """Return what still holds up a drain, of all workers that have not ended."""
     jobs = {name: None for drain in drains for name in drain["periodic_jobs"]}
     return {
         "periodic_jobs": list(jobs),

@@ -27,7 +27,7 @@ def merged(reports: Sequence[Progress]) -> Progress:
 
 
 def worst(reports: Sequence[Report], order: Sequence[str]) -> dict[str, Any]:
-    """Each by its name, of whoever is worst off, by what comes last in `order`; all reports have the same names."""
+    """Return each by its name, of whoever is worst off by `order`, the worst last; all reports have the same names."""
 
     def rank(each: dict[str, Any]) -> tuple[int, float]:
         return order.index(each["status"]), each.get("seconds", 0.0)
@@ -36,7 +36,7 @@ def worst(reports: Sequence[Report], order: Sequence[str]) -> dict[str, Any]:
 
 
 def summed(reports: Sequence[Report]) -> dict[str, Any]:
-    """How each periodic job goes: what it was last, by the worker that was last; how often, by all of them."""
+    """Return how each periodic job goes: what it was last, by the worker that was last; how often, by all of them."""
     summed = {}
     for name in reports[0]:
         each = [report[name] for report in reports]

@@ -43,22 +43,22 @@ class Supervised(Protocol):
 
     @property
     def workers(self) -> list[Worker]:
-        """Those that have not ended."""
+        """Return those that have not ended."""
 
     @property
     def failure(self) -> str:
-        """Why the start failed; '' where it has not."""
+        """Return why the start failed; '' where it has not."""
 
     @property
     def ready(self) -> bool:
-        """Whether requests should come."""
+        """Return whether requests should come."""
 
     @property
     def well(self) -> bool:
-        """Whether every event loop turns."""
+        """Return whether every event loop turns."""
 
     def watch(self, *, watched: bool) -> None:
-        """Has every worker send pictures, those that come later too; or cease to."""
+        """Have every worker send pictures, those that come later too; or cease to."""
 
 
 class WorkersObservation:
@@ -69,7 +69,7 @@ class WorkersObservation:
         self._phase: tuple[str, float] | None = None
 
     async def begin(self) -> None:
-        """Has every worker draw, and waits a moment for their first pictures."""
+        """Have every worker draw, and wait a moment for their first pictures."""
         self._supervisor.watch(watched=True)
         loop = asyncio.get_running_loop()
         due = loop.time() + FIRST
@@ -80,11 +80,11 @@ class WorkersObservation:
         return any(each.status and not each.picture for each in self._supervisor.workers)
 
     def end(self) -> None:
-        """Has none of them draw any longer."""
+        """Have none of them draw any longer."""
         self._supervisor.watch(watched=False)
 
     def picture(self) -> dict[str, Any]:
-        """What an `lmservice.console.picture.Observation` draws, of all workers, and a line of each of them.
+        """Return what an `lmservice.console.picture.Observation` draws, of all workers, and a line of each of them.
 
         Figures are of the workers that have not ended; what requests have been answered since the start is told of all.
         Once all have ended, their last words are shown.
@@ -110,7 +110,7 @@ class WorkersObservation:
         }
 
     def _lines(self, kept: Sequence[tuple[Slot, Worker]], drawn: dict[Worker, Part]) -> list[Part]:
-        """One of each worker; of a slot where one has died as well, while it is to be replaced."""
+        """Return one of each worker; of a slot where one has died as well, while it is to be replaced."""
         serves = self._supervisor.lifecycle.state is State.READY
         return [_line(slot, worker, drawn.get(worker)) for slot, worker in kept if worker.alive or serves]
 
@@ -127,20 +127,20 @@ class WorkersObservation:
             "unready_for": unready_for,
         }
 
-    def _startup(self, charts: Sequence[Part]) -> Part:
-        if charts:
-            return merge_picture.startup(charts)
+    def _startup(self, timelines: Sequence[Part]) -> Part:
+        if timelines:
+            return merge_picture.startup(timelines)
         jobs = Startup(self._supervisor.service.jobs, {}).timeline()
         return {"jobs": jobs, "critical_path": [], "limit": self._supervisor.settings.startup_timeout}
 
     def _lag(self, parts: Sequence[Part]) -> float:
-        """The worst, in seconds; that of the supervisor's own loop, which has the drain, counts as well."""
+        """Return the worst, in seconds; that of the supervisor's own loop, which has the drain, counts as well."""
         heartbeat = self._supervisor.heartbeat
         lags = [heartbeat.lag, heartbeat.still_for(), *(float(part["event_loop"]["lag"]) for part in parts)]
         return round(max(lags), 4)
 
     def _drain(self, known: Sequence[Part], parts: Sequence[Part]) -> Part | None:
-        """What the stop is at, which is what the worker furthest behind is at; the last one's, once all have ended."""
+        """Return what the stop is at: what the worker furthest behind is at, or was when all had ended."""
         lifecycle, settings = self._supervisor.lifecycle, self._supervisor.settings
         cause = lifecycle.cause
         if cause is None:
@@ -166,7 +166,7 @@ class WorkersObservation:
 
 
 def _read(worker: Worker, now: float) -> Part:
-    """A worker's last picture, under its number; the lag is as long as the worker is silent."""
+    """Return a worker's last picture, under its number; the lag is as long as the worker is silent."""
     part: Part = from_json(worker.picture)
     drain = part["drain"] or {}
     each = (drain.get("connections") or {}).get("each", [])
@@ -179,7 +179,7 @@ def _read(worker: Worker, now: float) -> Part:
 
 
 def _line(slot: Slot, worker: Worker, part: Part | None) -> Part:
-    """A worker, and how those before it in its slot died; one that has died, or sent no picture yet, does nothing."""
+    """Return a worker's line, and how those before it in its slot died; without a picture, it does nothing."""
     known = part if part is not None and worker.alive else _NOTHING
     everything = known["traffic"]["all"]
     return {

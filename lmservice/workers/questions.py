@@ -23,7 +23,7 @@ class Asked(Protocol):
 
     @property
     def workers(self) -> Sequence[Worker]:
-        """Those that have not ended."""
+        """Return those that have not ended."""
 
 
 class Questions:

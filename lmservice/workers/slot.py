@@ -43,16 +43,16 @@ class Slot:
 
     @property
     def steady(self) -> bool:
-        """Whether its worker can be relied on: in a crash loop, only once it has lasted."""
+        """Return whether its worker can be relied on: in a crash loop, only once it has lasted."""
         return self.in_a_row < LOOP or time.monotonic() - self.worker.began >= STEADY
 
     @property
     def serves(self) -> bool:
-        """Whether its worker takes requests, and can be relied on."""
+        """Return whether its worker takes requests, and can be relied on."""
         return self.worker.state is State.READY and self.steady
 
     async def keep(self) -> None:
-        """Lives with one worker after another, until no more are wanted."""
+        """Live with one worker after another, until no more are wanted."""
         while True:
             code = await self.worker.live()
             self._left(self.worker)
@@ -65,7 +65,7 @@ class Slot:
             _log.info("lmservice.worker_replaced", extra={"worker": self.worker.number, "pid": self.worker.pid})
 
     def _record_death(self, code: int) -> float:
-        """Logs a death, and gives how long to wait until the next one is started, in seconds."""
+        """Log a death, and return how long to wait until the next one is started, in seconds."""
         worker = self.worker
         lived = time.monotonic() - worker.began
         self.deaths += 1

@@ -37,24 +37,24 @@ class Family(NamedTuple):
 
 
 def taken(registry: "CollectorRegistry", *, without: Container[str] = ()) -> bytes:
-    """All that a registry tells now, `without` some families; to be called on a thread that may take its time."""
+    """Return all that a registry tells now, `without` some families; for a thread that may take its time."""
     return b"".join(gil.yielding(_lines(registry, _across(registry), without)))
 
 
 def lines(snapshot: bytes) -> Iterator[tuple[str, bytes]]:
-    """Each family's name, and what `read` takes."""
+    """Yield each family's name, and what `read` takes."""
     for line in snapshot.splitlines():
         name, _, rest = line.partition(b"\t")
         yield name.decode(), rest
 
 
 def read(line: bytes) -> Family:
-    """A family."""
+    """Return a family."""
     return Family(*from_json(line))
 
 
 def written(family: Family) -> bytes:
-    """A family as a line of a snapshot."""
+    """Return a family as a line of a snapshot."""
     return family.name.encode() + b"\t" + to_json(family, inf_nan_mode="constants") + b"\n"
 
 
@@ -86,7 +86,7 @@ def _parts(samples: "Iterator[tuple[str, dict[str, str], float, Exemplar | None]
 
 
 def _across(registry: "CollectorRegistry") -> dict[str, str]:
-    """What gauges say of themselves, by prometheus_client's own word for it."""
+    """Return what gauges say of themselves, by prometheus_client's own word for it."""
     modes = {}
     for collector, names in list(getattr(registry, "_collector_to_names", {}).items()):
         mode = str(getattr(collector, "_multiprocess_mode", "")).removeprefix("live")

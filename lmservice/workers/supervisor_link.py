@@ -64,11 +64,11 @@ class SupervisorLink:
         """When the last picture was drawn, and of which state."""
 
     def start(self) -> None:
-        """Begins, on a thread of its own."""
+        """Begin, on a thread of its own."""
         self._thread.start()
 
     def close(self) -> None:
-        """Tells how it has ended and what it has counted, then leaves."""
+        """Tell how it has ended and what it has counted, then leave."""
         with contextlib.suppress(RuntimeError):  # it has ended by itself
             self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join(timeout=GOODBYE)
@@ -143,7 +143,7 @@ class SupervisorLink:
                 task.add_done_callback(self._answering.discard)
 
     async def _observe(self, *, watched: bool) -> None:
-        """Begins to draw pictures, or ceases to: whoever does not watch costs nothing."""
+        """Begin to draw pictures, or cease to: whoever does not watch costs nothing."""
         if self._observation is not None:
             self._observation.end()
         self._observation = None
@@ -191,7 +191,7 @@ class SupervisorLink:
                 raise ValueError(f"{kind!r} is no question that a worker knows")
 
     async def _count(self) -> None:
-        """Tells what has been counted, now and then, for the supervisor to have when this process is killed."""
+        """Tell what has been counted, now and then, for the supervisor to have when this process is killed."""
         while True:
             began = time.monotonic()
             await self._tell_counts()

@@ -46,22 +46,22 @@ class Totals:
         self._folding = threading.Lock()
 
     def take(self, worker: int, told: bytes) -> None:
-        """Notes what a worker has counted by now."""
+        """Note what a worker has counted by now."""
         with self._lock:
             self._live[worker] = told
 
     def keep(self, worker: int) -> None:
-        """Keeps what a worker had counted that has ended; another may take its number."""
+        """Keep what a worker had counted that has ended; another may take its number."""
         with self._lock:
             if told := self._live.pop(worker, b""):
                 self._dead.append(told)
         self.answered = self.answered + answered(told)  # anew, as it is read on another thread
 
     def get_target_info(self) -> None:
-        """There is none."""
+        """Return none, as there is no target info."""
 
     def collect(self) -> "Iterator[Metric]":
-        """Every family of any worker, one after another; on a thread that may take its time."""
+        """Yield every family of any worker, one after another; on a thread that may take its time."""
         self._fold()
         own = snapshot.taken(self._own.registry)
         with self._lock:
@@ -72,7 +72,7 @@ class Totals:
                 yield _metric(merged(found))
 
     def _fold(self) -> None:
-        """Makes one of the snapshots of those that have died, so that they do not pile up."""
+        """Make one of the snapshots of those that have died, so that they do not pile up."""
         with self._folding:
             with self._lock:
                 dead = list(self._dead)
@@ -85,7 +85,7 @@ class Totals:
 
 
 def answered(told: bytes) -> Counter[Answer]:
-    """How many requests of each kind a worker had answered, by what it has counted."""
+    """Return how many requests of each kind a worker had answered, by what it has counted."""
     found: Counter[Answer] = Counter()
     for line in (line for name, line in snapshot.lines(told) if name == names.REQUEST_DURATION):
         for name, labels, value, _ in snapshot.read(line).samples:
@@ -104,7 +104,7 @@ def _by_name(snapshots: Iterable[bytes]) -> dict[str, list[bytes]]:
 
 
 def merged(families: list[Family]) -> Family:
-    """One family of several of one name and kind; those of another kind than the first are left out."""
+    """Return one family of several of one name and kind; those of another kind than the first are left out."""
     first = families[0]
     across = next((each.across for each in families if each.across), _OF_OTHERS.get(first.name, ""))
     found: dict[tuple[str, ...], list[Any]] = {}

@@ -80,36 +80,36 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """The process's id."""
+        """Return the process's id."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether it has not ended."""
+        """Return whether it has not ended."""
         return self.code is None
 
     @property
     def state(self) -> State:
-        """Where it is in its life."""
+        """Return where it is in its life."""
         if not self.alive:
             return State.STOPPED
         return State(self.status.get("state", State.STARTING))
 
     @property
     def ready(self) -> bool:
-        """Whether it serves, and no critical check says otherwise."""
+        """Return whether it serves, and no critical check says otherwise."""
         return self.alive and bool(self.status.get("ready"))
 
     @property
     def still_for(self) -> float:
-        """How long its event loop, or all of it, has stood still, in seconds; 0 as long as it turns."""
+        """Return how long its event loop, or all of it, has stood still, in seconds; 0 as long as it turns."""
         if not self.alive or not self.status:
             return 0.0
         silent: float = max(0.0, time.monotonic() - self.status["at"] - 2 * INTERVAL)
         return silent + float(self.status["still_for"])
 
     async def live(self) -> int:
-        """Listens to it until it has ended; gives its exit code, which is less than 0 where a signal ended it."""
+        """Listen to it until it has ended; return its exit code, which is less than 0 where a signal ended it."""
         self._channel = await Channel.open(self._sock)
         ending = asyncio.create_task(run_in_thread(self._process.wait, name=f"worker {self.number}"))
         listening = asyncio.create_task(self._listen(self._channel))
@@ -153,12 +153,12 @@ class Worker:
                     future.set_exception(UnansweredError(values["error"], values["status"]))
 
     def tell(self, kind: str, **values: Any) -> None:
-        """Tells it something that has no answer."""
+        """Tell it something that has no answer."""
         if self._channel is not None:
             self._channel.send(kind, **values)
 
     async def ask(self, what: str, *, patience: float = PATIENCE, **values: Any) -> bytes:
-        """Asks it for something.
+        """Ask it for something.
 
         Raises:
             UnansweredError: it has ended, could not answer, or took longer than `patience` seconds.
@@ -176,7 +176,7 @@ class Worker:
             self._asked.pop(number, None)
 
     def stop(self, cause: StopCause) -> None:
-        """Has it drain, with all others; one that has not come so far as to listen is ended, and nothing is lost."""
+        """Have it drain, with all others; one that has not come so far as to listen is ended, and nothing is lost."""
         self._told = True
         if self.status:
             self.tell("stop", **cause._asdict())
@@ -184,13 +184,13 @@ class Worker:
             self.kill()
 
     def kill(self) -> None:
-        """Ends it at once."""
+        """End it at once."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
 
 def _started(target: str, given: InheritedDescriptors) -> "subprocess.Popen[bytes]":
-    """The process, in which the signals that are not for it stay blocked until it can leave them alone."""
+    """Return the process, in which the signals that are not for it stay blocked until it can leave them alone."""
     command = [sys.executable, "-P", "-m", "lmservice", "worker", target, *given.words]
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ORDERS)
     try:
@@ -200,7 +200,7 @@ def _started(target: str, given: InheritedDescriptors) -> "subprocess.Popen[byte
 
 
 def ended(code: int) -> dict[str, Any]:
-    """How a process ended, for the log."""
+    """Return how a process ended, for the log."""
     if code >= 0:
         return {"exit_code": code}
     with contextlib.suppress(ValueError):
