@@ -1,13 +1,20 @@
-"""Running a service inside a test: real sockets on free ports, the whole life from start-up jobs to clean-up."""
+"""A service inside a test, what it logs, and time that passes at once.
+
+- `running`: real sockets on free ports, the whole life from start-up jobs to clean-up;
+- `captured_logs`: what is logged meanwhile, each event as a dictionary;
+- `virtual_time`: an hour's waiting takes no time.
+"""
 
 import asyncio
 import contextlib
+import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from lmservice.errors import StartError
 from lmservice.lifecycle import State, StopCause
+from lmservice.runtime.virtual_time import jumping
 from lmservice.server.binding import bound
 from lmservice.server.instance import Instance
 from lmservice.server.process import start_management
@@ -72,3 +79,47 @@ async def running(service: Service, **settings: Any) -> AsyncIterator[Running]:
         finally:
             await running_service.stop()
             await asyncio.to_thread(management.close)
+
+
+@contextlib.contextmanager
+def captured_logs() -> Iterator[list[dict[str, Any]]]:
+    """Collect what is logged, by services that run in this process and by code outside of them.
+
+    Gives a list that grows: each event as the dictionary that its line of JSON would be, with `event`, `level`,
+    `logger`, `timestamp`, the service's fields and the event's own; secrets are masked as in a line. structlog, the
+    standard library's `logging`, warnings and access lines are all there, from `LM_LOG_LEVEL` up (`INFO` where no
+    service runs). The lines are written to standard output all the same, as JSON.
+
+    Limits: what other processes log (workers, `multiprocessing`) is not collected. A service that was entered before on
+    a terminal, or with `log_format="console"`, writes for people, and its lines are left out: enter this first. An
+    access line comes at the end of the event loop's turn, so shortly after the response.
+    """
+    events: list[dict[str, Any]] = []
+
+    def collect(lines: bytes) -> None:
+        for line in lines.splitlines():
+            with contextlib.suppress(ValueError):  # it was written for people
+                events.append(json.loads(line))
+
+    with logs.observed(collect):
+        yield events
+
+
+@contextlib.asynccontextmanager
+async def virtual_time() -> AsyncIterator[None]:
+    """Let time pass at once: where nothing is ready, the clock jumps to the next timer.
+
+    The clock is that of the running event loop and `time.monotonic` on its thread, as lmservice and most code read it.
+    It stands still between two jumps, so that `await asyncio.sleep(3600)` takes exactly 3600 seconds of it, and none of
+    the test's.
+
+    Limits: asyncio's own event loop, not uvloop's. No real sockets inside, nor `running`, as the clock does not wait
+    for what comes over the network. Threads (plain functions as jobs or checks) are waited for 0.2 s before each jump.
+    `time.time`, `datetime` and code that keeps the function itself (`from time import monotonic`) go by the real clock.
+    A timer begun before, as of a test's own time-out, rings when the virtual clock gets there.
+
+    Raises:
+        UsageError: the loop is not asyncio's own, or lives in virtual time already.
+    """
+    with jumping(asyncio.get_running_loop()):
+        yield

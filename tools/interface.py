@@ -19,7 +19,7 @@ _MODULES = {
     "lmservice.errors": (),
     "lmservice.lifecycle": ("Lifecycle", "State"),
     "lmservice.telemetry.metrics": ("Metrics",),
-    "lmservice.testing": ("running", "Running"),
+    "lmservice.testing": ("running", "Running", "captured_logs", "virtual_time"),
     "lmservice.manifests": ("check", "Finding"),
     "lmservice.deploy": (),
 }

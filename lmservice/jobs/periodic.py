@@ -164,7 +164,7 @@ class Timetable:
         jobs: as they were registered, their names all different.
         lifecycle: no run begins once it drains.
         metrics: get the families of all periodic jobs, in the place of those of an instance before.
-        clock: seconds that only grow.
+        clock: seconds that only grow; default `time.monotonic`.
     """
 
     def __init__(
@@ -172,12 +172,12 @@ class Timetable:
         jobs: Sequence[PeriodicJob],
         lifecycle: Lifecycle,
         metrics: Metrics,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         durations = metrics.durations(
             names.PERIODIC_JOB_DURATION, "How long the runs of periodic jobs took, in seconds.", ("job",)
         )
-        self.schedules = [Schedule(job, lifecycle, durations, clock) for job in jobs]
+        self.schedules = [Schedule(job, lifecycle, durations, clock or time.monotonic) for job in jobs]
         metrics.observed(
             names.PERIODIC_JOB_RUNS,
             "Runs of periodic jobs that have ended: in success, in failure, or cancelled as the service stopped.",

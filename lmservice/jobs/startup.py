@@ -32,20 +32,18 @@ class Startup:
     Args:
         jobs: the jobs, whose graph has been checked.
         results: gets the result of each job by its name; jobs see it as their `state`.
-        clock: seconds that only grow.
+        clock: seconds that only grow; default `time.monotonic`.
     """
 
-    def __init__(
-        self, jobs: Sequence[Job], results: dict[str, Any], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, jobs: Sequence[Job], results: dict[str, Any], clock: Callable[[], float] | None = None) -> None:
         self.runs = {job.name: JobRun(job) for job in jobs}
         self.broken = asyncio.Event()
         """Set when a generator has ended by itself after it was started: something it held is gone."""
         self._results = results
         self._state = State(results)
         self._generators: list[_GeneratorTask] = []
-        self._clock = clock
-        self._began = clock()
+        self._clock = clock or time.monotonic
+        self._began = self._clock()
 
     def report(self) -> dict[str, JobReport]:
         """Return each job's status, attempts and seconds; may be called from any thread."""

@@ -200,14 +200,15 @@ class _Process:
         speaking = speaker.get()
         return speaking if speaking in self._streams else self._streams[-1]
 
-    def take(self, stream: Stream, level: str) -> None:
+    def take(self, stream: Stream, level: str, *, behind_others: bool = False) -> None:
         with self._lock:
-            self._streams.append(stream)
+            self._streams.insert(0 if behind_others else len(self._streams), stream)
             if len(self._streams) == 1:
                 _take_standard_logging(self._undo)
                 _take_structlog(self._undo)
                 _take_hooks(self._undo)
-            logging.getLogger().setLevel(level)
+            if not behind_others or len(self._streams) == 1:
+                logging.getLogger().setLevel(level)
 
     def put_back(self, stream: Stream) -> None:
         with self._lock:
@@ -242,12 +243,28 @@ def configured(settings: Settings, name: str, version: str, **more: str) -> Iter
         **more,
     }
     console = settings.log_format == "console" or (settings.log_format == "auto" and _on_a_terminal())
+    console = console and not _process.output.observers  # which understand JSON alone
     stream = Stream(fields, _process.output, console=console)
     _process.take(stream, settings.log_level)
     try:
         yield stream
     finally:
         _process.put_back(stream)
+
+
+@contextlib.contextmanager
+def observed(observe: Callable[[bytes], None]) -> Iterator[None]:
+    """Pass all lines of this process to `observe` as well, those of code outside of any service too."""
+    output = _process.output
+    output.observers.append(observe)
+    stream = Stream({}, output, console=False)
+    _process.take(stream, "INFO", behind_others=True)
+    try:
+        yield
+    finally:
+        _process.put_back(stream)
+        output.flush()
+        output.observers.remove(observe)
 
 
 def _on_a_terminal() -> bool:

@@ -13,7 +13,10 @@ import stat
 import sys
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PATIENCE = 1.0
 """How long a line may wait for its place, in seconds."""
@@ -27,6 +30,7 @@ class Output:
     Attributes:
         pending: lines that may wait for the next `flush` or `write`; to be appended to, from any thread.
         dropped: how many lines have found no place.
+        observers: get all lines as well, as they are written.
         lock: the descriptor of a file that all processes have which write to the same output; None for one alone.
     """
 
@@ -34,6 +38,7 @@ class Output:
         self.pending: list[str] = []
         self.dropped = 0
         self.lock: int | None = None
+        self.observers: list[Callable[[bytes], None]] = []
         self._lock = threading.RLock()
         self._out: object = None
         self._descriptor: int | None = None
@@ -66,6 +71,8 @@ class Output:
         if sys.stdout is not self._out:
             self._look_at(sys.stdout)
         lines = self._take_pending() + line
+        for observe in self.observers:
+            observe(lines)
         if self._descriptor is None:
             sys.stdout.buffer.write(lines)
         elif self._can_block:

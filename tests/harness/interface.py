@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MODULES = {
     "lmservice": None,
-    "lmservice.testing": ("Running", "running"),
+    "lmservice.testing": ("Running", "captured_logs", "running", "virtual_time"),
     "lmservice.deploy": None,
     "lmservice.manifests": None,
 }
