@@ -14,10 +14,11 @@ from lmservice.workers.totals import merged
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 NAMES = st.from_regex(r"[a-z_]{1,12}", fullmatch=True)
 NUMBERS = st.floats(allow_nan=False)
+EXEMPLARS = st.none() | st.just([{"trace_id": "1"}, 1.0, 2.0])
 SAMPLES = st.lists(
-    st.tuples(NAMES, st.dictionaries(NAMES, TEXT, max_size=3), NUMBERS, st.none() | st.just([{"trace_id": "1"}, 1.0, 2.0])),
+    st.tuples(NAMES, st.dictionaries(NAMES, TEXT, max_size=3), NUMBERS, EXEMPLARS),
     max_size=5,
-)  # fmt: skip
+)
 FAMILIES = st.builds(Family, NAMES, TEXT, st.sampled_from(["counter", "gauge"]), st.just(""), st.just(""), SAMPLES)
 
 
