@@ -15,115 +15,23 @@ from functools import wraps
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from tenacity import AsyncRetrying, AttemptManager, RetryCallState, Retrying, wait_random_exponential
+from tenacity import AsyncRetrying, AttemptManager, Retrying
 
 from lmservice import names
+from lmservice.backoff import INITIAL, LONGEST, Backoff, OnRetry, Predicate, Rules
 from lmservice.errors import RetryDefinitionError
 from lmservice.telemetry.labels import Label
-from lmservice.telemetry.metrics import current_registry, shared
+from lmservice.telemetry.metrics import current_registry, shared_collector
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric
 
-INITIAL = 0.1
-"""The wait before the second attempt is drawn from 0 to this, in seconds; the range doubles each time, …"""
-LONGEST = 5.0
-"""… up to this."""
 NAME = names.RETRIES.removesuffix("_total")
 
 F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T")
-Predicate = Callable[[Exception], bool]
-Told = Callable[[Exception, int, float], None]
-"""Told of an error, the number of attempts so far, and the wait before the next, in seconds."""
 
 _log = logging.getLogger("lmservice.retrying")
-
-
-class Backoff:
-    """Exponential waits with full jitter.
-
-    Args:
-        initial: the wait after the first attempt is drawn from 0 to this, in seconds; the range doubles each time.
-        longest: the range's end, in seconds.
-    """
-
-    def __init__(self, initial: float, longest: float) -> None:
-        self.tenacitys = wait_random_exponential(multiplier=initial, max=longest)
-
-    def wait(self, attempt: int) -> float:
-        """How long to wait after so many attempts, in seconds."""
-        call = RetryCallState(None, None, (), {})  # type: ignore[arg-type] # it reads the number alone
-        call.attempt_number = attempt
-        return self.tenacitys(call)
-
-
-class Rules:
-    """When another attempt follows, and after how long.
-
-    Args:
-        on: whether an error may pass.
-        attempts: how often at most.
-        timeout: no attempt begins later than so long after the first, in seconds; None sets no limit.
-        backoff: the waits in between.
-    """
-
-    def __init__(self, on: Predicate, attempts: int, timeout: float | None, backoff: Backoff) -> None:
-        self.on = on
-        self._attempts, self._timeout, self._backoff = attempts, timeout, backoff
-
-    async def resume(self, failed: Exception, began: float, work: Callable[[], Awaitable[T]], told: Told) -> T:
-        """Goes on after a first attempt that began then, on the loop's clock, and `failed`; gives what `work` gives.
-
-        Raises:
-            Exception: the last attempt's, as it is.
-        """
-        left = [failed]
-
-        async def attempt() -> T:
-            if left:
-                raise left.pop()
-            return await work()
-
-        retrying = AsyncRetrying(**self.arguments(began, asyncio.get_running_loop().time, told))
-        return await retrying(attempt)
-
-    def resume_plain(self, failed: Exception, began: float, work: Callable[[], T], told: Told) -> T:
-        """The same for a plain function, on `time.monotonic`."""
-        left = [failed]
-
-        def attempt() -> T:
-            if left:
-                raise left.pop()
-            return work()
-
-        return Retrying(**self.arguments(began, time.monotonic, told))(attempt)
-
-    def arguments(self, began: float, clock: Callable[[], float], told: Told) -> dict[str, Any]:
-        """What tenacity is given for what began then."""
-
-        def stop(call: RetryCallState) -> bool:
-            late = self._timeout is not None and clock() + call.upcoming_sleep > began + self._timeout
-            return call.attempt_number >= self._attempts or late
-
-        def before_sleep(call: RetryCallState) -> None:
-            error = _error(call)
-            if error is not None and call.next_action is not None:
-                told(error, call.attempt_number, call.next_action.sleep)
-
-        def again(call: RetryCallState) -> bool:
-            error = _error(call)
-            return error is not None and self.on(error)
-
-        kept = {"reraise": True, "wait": self._backoff.tenacitys}
-        return {**kept, "stop": stop, "retry": again, "before_sleep": before_sleep}
-
-
-def _error(call: RetryCallState) -> Exception | None:
-    """What an attempt failed with, where that is an `Exception`; a cancellation is none."""
-    error = call.outcome.exception() if call.outcome is not None else None
-    return error if isinstance(error, Exception) else None
 
 
 def retry(
@@ -136,7 +44,7 @@ def retry(
     name: str | None = None,
     registry: "CollectorRegistry | None" = None,
 ) -> "Retry":
-    """Repeats what fails in a way that may pass: a decorator, and an iterator of attempts.
+    """Repeat what fails in a way that may pass: a decorator, and an iterator of attempts.
 
     As a decorator it takes coroutine functions and plain ones. As an iterator, in coroutines with `async for` (plain
     functions and a plain `for` wait by sleeping, which is for threads):
@@ -174,7 +82,7 @@ class Retry:
         self._rules, self._name, self._registry = rules, name, registry
 
     def __call__(self, function: F) -> F:
-        """Decorates a coroutine function or a plain one.
+        """Decorate a coroutine function or a plain one.
 
         Raises:
             RetryDefinitionError: it is a generator, or nothing that can be called.
@@ -184,17 +92,17 @@ class Retry:
             raise RetryDefinitionError(f"retry decorates functions and coroutine functions, which {function!r} is not")
         module, name = (getattr(function, each, type(function).__name__) for each in ("__module__", "__qualname__"))
         decorate = self._coroutine if _is_coroutine_function(function) else self._plain
-        return cast("F", decorate(function, self._told(f"{module}.{name}")))
+        return cast("F", decorate(function, self._on_retry(f"{module}.{name}")))
 
     def __aiter__(self) -> AsyncIterator["Attempt"]:
-        told = self._told(_caller(sys._getframe(1)))  # noqa: SLF001 - names the metric
-        return _Attempts(self._rules, told, asyncio.get_running_loop().time)
+        on_retry = self._on_retry(_caller(sys._getframe(1)))  # noqa: SLF001 - names the metric
+        return _Attempts(self._rules, on_retry, asyncio.get_running_loop().time)
 
     def __iter__(self) -> Iterator["Attempt"]:
-        told = self._told(_caller(sys._getframe(1)))  # noqa: SLF001 - the same
-        return _Attempts(self._rules, told, time.monotonic)
+        on_retry = self._on_retry(_caller(sys._getframe(1)))  # noqa: SLF001 - the same
+        return _Attempts(self._rules, on_retry, time.monotonic)
 
-    def _coroutine(self, function: Callable[..., Awaitable[Any]], told: Told) -> Callable[..., Awaitable[Any]]:
+    def _coroutine(self, function: Callable[..., Awaitable[Any]], on_retry: OnRetry) -> Callable[..., Awaitable[Any]]:
         rules = self._rules
 
         @wraps(function)
@@ -204,11 +112,11 @@ class Retry:
                 return await function(*args, **kwargs)
             except Exception as error:  # noqa: BLE001 - comes through where it is not to be repeated
                 failed = error
-            return await rules.resume(failed, began, lambda: function(*args, **kwargs), told)
+            return await rules.resume(failed, began, lambda: function(*args, **kwargs), on_retry)
 
         return repeated
 
-    def _plain(self, function: Callable[..., Any], told: Told) -> Callable[..., Any]:
+    def _plain(self, function: Callable[..., Any], on_retry: OnRetry) -> Callable[..., Any]:
         rules = self._rules
 
         @wraps(function)
@@ -218,21 +126,21 @@ class Retry:
                 return function(*args, **kwargs)
             except Exception as error:  # noqa: BLE001 - comes through where it is not to be repeated
                 failed = error
-            return rules.resume_plain(failed, began, lambda: function(*args, **kwargs), told)
+            return rules.resume_plain(failed, began, lambda: function(*args, **kwargs), on_retry)
 
         return repeated
 
-    def _told(self, default: str) -> Told:
+    def _on_retry(self, default: str) -> OnRetry:
         name = self._name or default
 
-        def told(error: Exception, attempt: int, wait: float) -> None:
+        def on_retry(error: Exception, attempt: int, wait: float) -> None:
             registry = current_registry() if self._registry is None else self._registry
-            shared(registry, NAME, _Retries).count(name)
+            shared_collector(registry, NAME, _Retries).count(name)
             said = "".join(traceback.format_exception_only(error)).strip()
             values = {"retry": name, "attempt": attempt, "wait": round(wait, 3), "error": said}
             _log.warning("lmservice.retry", extra=values)
 
-        return told
+        return on_retry
 
 
 class Attempt:
@@ -264,8 +172,8 @@ class _Attempts:
         clock: of the loop where the waits are its, else of the process.
     """
 
-    def __init__(self, rules: Rules, told: Told, clock: Callable[[], float]) -> None:
-        self._rules, self._told, self._clock = rules, told, clock
+    def __init__(self, rules: Rules, on_retry: OnRetry, clock: Callable[[], float]) -> None:
+        self._rules, self._on_retry, self._clock = rules, on_retry, clock
         self._began = clock()
         self._last: Attempt | None = None
         self._tenacitys: Any = None
@@ -298,7 +206,11 @@ class _Attempts:
         return self._next()
 
     def _failed(self, stop: type[Exception]) -> Exception | None:
-        """What the last attempt ended with; None where there was none yet. Raises `stop` after one that succeeded."""
+        """Return what the last attempt ended with; None where there was none yet.
+
+        Raises:
+            stop: it succeeded.
+        """
         if self._last is None:
             return None
         if self._last.failed is None:
@@ -310,7 +222,7 @@ class _Attempts:
         return self._last
 
     def _arguments(self) -> dict[str, Any]:
-        return self._rules.arguments(self._began, self._clock, self._told)
+        return self._rules.arguments(self._began, self._clock, self._on_retry)
 
 
 class _Retries:
@@ -348,7 +260,7 @@ def _is_callable(function: object) -> bool:
 
 
 def _is_coroutine_function(function: Any) -> bool:
-    """Whether a call gives a coroutine; a callable object says so by its `__call__`."""
+    """Return whether a call gives a coroutine; a callable object says so by its `__call__`."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 
@@ -363,5 +275,5 @@ def _check_numbers(*, attempts: Any, **seconds: Any) -> None:
 
 
 def _caller(frame: FrameType) -> str:
-    """The name of the function that iterates: there are as many as there is code."""
+    """Return the name of the function that iterates: there are as many as there is code."""
     return f"{frame.f_globals.get('__name__', '')}.{frame.f_code.co_qualname}"

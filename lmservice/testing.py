@@ -19,7 +19,7 @@ from lmservice.server.binding import bound
 from lmservice.server.instance import Instance
 from lmservice.server.process import start_management
 from lmservice.service import Service
-from lmservice.telemetry import logs
+from lmservice.telemetry import takeover
 
 
 class Running:
@@ -69,7 +69,7 @@ async def running(service: Service, **settings: Any) -> AsyncIterator[Running]:
     given = {"host": "127.0.0.1", "port": 0, "management_host": "127.0.0.1", "management_port": 0, **settings}
     service.check()
     loaded = service.settings_class.load(**given)
-    with logs.configured(loaded, service.name, service.version) as stream, bound(loaded) as (sock, management_sock):
+    with takeover.configured(loaded, service.name, service.version) as stream, bound(loaded) as (sock, management_sock):
         instance = Instance(service, loaded, sock, stream)
         management = start_management(instance, management_sock)
         running_service = Running(instance, sock, management_sock)
@@ -101,7 +101,7 @@ def captured_logs() -> Iterator[list[dict[str, Any]]]:
             with contextlib.suppress(ValueError):  # it was written for people
                 events.append(json.loads(line))
 
-    with logs.observed(collect):
+    with takeover.observed(collect):
         yield events
 
 

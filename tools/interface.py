@@ -26,7 +26,7 @@ _MODULES = {
 """The modules that services import from, and what of each is for them; default what it exports."""
 _OWN = {
     "Lifecycle": {"attach", "advance", "stop", "hurry", "force"},
-    "Metrics": {"observed", "durations"},
+    "Metrics": {"on_scrape", "durations"},
 }
 """Methods that are lmservice's own to call."""
 _SECTION = re.compile(r"^(Args|Attributes|Raises|Returns|Yields):$")

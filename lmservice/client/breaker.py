@@ -12,10 +12,10 @@ from enum import StrEnum
 from lmservice.client.policy import ClientPolicy
 
 SLOTS = 20
-"""In so many parts the window slides on: what is older than the window never counts."""
+"""The number of parts in which the window slides on: what is older than the window never counts."""
 
 
-class State(StrEnum):
+class BreakerState(StrEnum):
     """What the breaker does with an attempt."""
 
     CLOSED = "closed"
@@ -31,8 +31,8 @@ class Breaker:
         changed: told each new state.
     """
 
-    def __init__(self, policy: ClientPolicy, changed: Callable[[State], None]) -> None:
-        self.state = State.CLOSED
+    def __init__(self, policy: ClientPolicy, changed: Callable[[BreakerState], None]) -> None:
+        self.state = BreakerState.CLOSED
         self._policy = policy
         self._changed = changed
         self._window = _Window(policy.breaker_window)
@@ -41,31 +41,31 @@ class Breaker:
         self._probing = False
 
     def enter(self, now: float) -> int | None:
-        """A permit for one attempt, which `leave` takes back; None where it may not be made."""
-        if self.state is State.CLOSED:
+        """Return a permit for one attempt, which `leave` takes back; None where it may not be made."""
+        if self.state is BreakerState.CLOSED:
             return self._turn
-        if self.state is State.OPEN and self.reopens_in(now) <= 0:
-            self._change(State.HALF_OPEN)
-        if self.state is State.OPEN or self._probing:
+        if self.state is BreakerState.OPEN and self.reopens_in(now) <= 0:
+            self._change(BreakerState.HALF_OPEN)
+        if self.state is BreakerState.OPEN or self._probing:
             return None
         self._probing = True
         return self._turn
 
     def leave(self, permit: int, now: float, *, failed: bool | None) -> None:
-        """Counts an attempt that has ended; `failed` is None where that says nothing of the host, as when cancelled."""
+        """Count an attempt that has ended; `failed` is None where that says nothing of the host, as when cancelled."""
         if permit != self._turn:
             return  # it began before the state last changed, and is no news any more
-        if self.state is State.HALF_OPEN:
+        if self.state is BreakerState.HALF_OPEN:
             self._probing = False
             if failed is not None:
-                self._change(State.OPEN if failed else State.CLOSED, now)
+                self._change(BreakerState.OPEN if failed else BreakerState.CLOSED, now)
         elif failed is not None:
             self._window.add(now, failed=failed)
             if self._window.failures and self._breaks(now):
-                self._change(State.OPEN, now)
+                self._change(BreakerState.OPEN, now)
 
     def reopens_in(self, now: float) -> float:
-        """How long an open breaker still lets nobody through, in seconds."""
+        """Return how long an open breaker still lets nobody through, in seconds."""
         return self._opened + self._policy.breaker_open - now
 
     def _breaks(self, now: float) -> bool:
@@ -74,7 +74,7 @@ class Breaker:
         enough = window.calls >= policy.breaker_minimum_calls
         return enough and window.failures >= policy.breaker_failure_ratio * window.calls
 
-    def _change(self, state: State, now: float = 0.0) -> None:
+    def _change(self, state: BreakerState, now: float = 0.0) -> None:
         self.state = state
         self._turn += 1
         self._probing = False
@@ -103,7 +103,7 @@ class _Window:
             slots[-1].failures += 1
 
     def forget(self, now: float) -> None:
-        """Drops what is older than the window."""
+        """Drop what is older than the window."""
         slots = self._slots
         while slots and slots[0].began <= now - self._seconds:
             slot = slots.popleft()

@@ -1,7 +1,7 @@
 """The retry budget of one host: what keeps retries from becoming a storm when everything fails."""
 
 RESERVE = 100.0
-"""How many retries the calls of better times may leave for worse ones."""
+"""The number of retries that the calls of better times may leave for worse ones."""
 
 
 class Budget:
@@ -23,11 +23,11 @@ class Budget:
         self._renewed = float("-inf")
 
     def earn(self) -> None:
-        """Counts a call, of which retries are no part."""
+        """Count a call, of which retries are no part."""
         self._earned = min(self._earned + self._ratio, RESERVE)
 
     def spend(self, now: float) -> bool:
-        """Whether one retry more is within the budget, from which it is taken; `now` is in seconds."""
+        """Return whether one retry more is within the budget, and take it from there; `now` is in seconds."""
         if now >= self._renewed + self._period:
             self._renewed, self._spent = now, 0
         if self._spent + 1 <= self._free:

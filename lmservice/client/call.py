@@ -8,12 +8,12 @@ from typing import Any
 
 import httpx
 
-from lmservice.client.breaker import State
+from lmservice.backoff import Backoff
+from lmservice.client.breaker import BreakerState
 from lmservice.client.errors import CircuitOpen, DeadlineExceeded
 from lmservice.client.hosts import Host
 from lmservice.client.policy import ClientPolicy
 from lmservice.client.retry_after import retry_after
-from lmservice.retrying import Backoff
 from lmservice.telemetry import context
 from lmservice.telemetry.labels import METHODS
 
@@ -21,15 +21,15 @@ TOO_MANY = 429
 CLIENT_ERROR = 400
 SERVER_ERROR = 500
 CLOCK = 0.001
-"""How coarse a loop's clock may be, in seconds."""
+"""The coarsest that a loop's clock may be, in seconds."""
 _OURS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
-"""What is wrong with the request, and not with the host."""
+"""The errors that are the request's fault, and not the host's."""
 
 _log = logging.getLogger("lmservice.client")
 
 
 @dataclass(frozen=True)
-class Way:
+class CallOptions:
     """How a client's calls are made: what they all have in common.
 
     Attributes:
@@ -47,25 +47,34 @@ class Call:
     """A request on its way to a host.
 
     Args:
-        way: what it has in common with the client's other calls.
+        options: what it has in common with the client's other calls.
         request: what is sent, the same at each attempt.
         host: what is known of where it goes.
         sending: further arguments of `httpx.AsyncClient.send`.
     """
 
     __slots__ = (
-        "_began", "_deadline", "_host", "_loop", "_method", "_number", "_request", "_sending", "_span_name",
-        "_traced", "_way",
+        "_began",
+        "_deadline",
+        "_host",
+        "_loop",
+        "_method",
+        "_number",
+        "_options",
+        "_request",
+        "_sending",
+        "_span_name",
+        "_traced",
     )  # fmt: skip
 
-    def __init__(self, way: Way, request: httpx.Request, host: Host, sending: dict[str, Any]) -> None:
-        self._way, self._request, self._host, self._sending = way, request, host, sending
+    def __init__(self, options: CallOptions, request: httpx.Request, host: Host, sending: dict[str, Any]) -> None:
+        self._options, self._request, self._host, self._sending = options, request, host, sending
         self._method = request.method
         self._span_name = self._method if self._method in METHODS else "HTTP"
         self._number = 0
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
-        self._deadline = self._began + way.policy.deadline
+        self._deadline = self._began + options.policy.deadline
         inherited = context.deadline()
         if inherited is not None:  # in seconds of another clock than the loop's may be
             self._deadline = min(self._deadline, self._began + inherited - time.monotonic())
@@ -75,7 +84,7 @@ class Call:
             request.headers["X-Request-ID"] = under_way.request_id
 
     async def answer(self) -> httpx.Response:
-        """The answer, of the last attempt where there are several.
+        """Return the answer, of the last attempt where there are several.
 
         Raises:
             DeadlineExceeded: there was none in time.
@@ -94,7 +103,7 @@ class Call:
                     raise
                 why = type(error).__name__
             else:
-                if response.status_code not in self._way.retried:
+                if response.status_code not in self._options.retried:
                     return response
                 wait = self._wait_after(response)
                 if wait is None:
@@ -139,48 +148,48 @@ class Call:
             host.observe(self._method, status, kind, time.perf_counter() - began)
 
     async def _send(self, now: float) -> httpx.Response:
-        """Sends the request once, which takes no longer than an attempt may, and not past the deadline."""
-        ends = now + self._way.policy.timeout
+        """Send the request once, which takes no longer than an attempt may, and not past the deadline."""
+        ends = now + self._options.policy.timeout
         limit = asyncio.timeout_at(min(ends, self._deadline))
         try:
             async with limit:
-                return await self._way.http.send(self._request, **self._sending)
+                return await self._options.http.send(self._request, **self._sending)
         except TimeoutError:
             if not limit.expired():
                 raise
         if self._deadline <= ends:
             raise self._deadline_exceeded()
+        limit_said = f"ClientPolicy.timeout, {self._options.policy.timeout:g} s"
         raise httpx.TimeoutException(
-            f"{self._method} {self._host.name}: no answer within ClientPolicy.timeout, {self._way.policy.timeout:g} s",
-            request=self._request,
+            f"{self._method} {self._host.name}: no answer within {limit_said}", request=self._request
         )
 
     def _failed(self, error: Exception, began: float) -> bool | None:
-        """Whether an error speaks against the host; None where it says nothing of it.
+        """Return whether an error speaks against the host; None where it says nothing of it.
 
         An attempt that a deadline ended before the policy would have, as the time of the request under way was nearly
         up or earlier attempts had used it, was given no chance.
         """
         if isinstance(error, DeadlineExceeded):
-            policy = self._way.policy
+            policy = self._options.policy
             given = self._deadline - began
             return True if given > min(policy.timeout, policy.deadline) - CLOCK else None
         return True if isinstance(error, httpx.TransportError) and not isinstance(error, _OURS) else None
 
     def _wait_after(self, response: httpx.Response) -> float | None:
-        """How long to wait before the request is sent again; None where the answer stands."""
+        """Return how long to wait before the request is sent again; None where the answer stands."""
         asked = retry_after(response)
         if response.status_code == TOO_MANY and asked is None:
             return None
         return self._wait_before_next(asked or 0.0)
 
     def _wait_before_next(self, least: float) -> float | None:
-        policy, host = self._way.policy, self._host
+        policy, host = self._options.policy, self._host
         if self._number >= policy.attempts or not self._may_be_repeated():
             return None
-        wait = max(self._way.backoff.wait(self._number), least)
+        wait = max(self._options.backoff.wait(self._number), least)
         now = self._loop.time()
-        if now + wait >= self._deadline or host.breaker.state is not State.CLOSED:
+        if now + wait >= self._deadline or host.breaker.state is not BreakerState.CLOSED:
             return None
         if not host.budget.spend(now):
             host.count_exhausted()
@@ -190,10 +199,10 @@ class Call:
 
     def _may_be_repeated(self) -> bool:
         replayable = isinstance(self._request.stream, httpx.ByteStream)
-        return replayable and self._method in self._way.policy.retry_methods
+        return replayable and self._method in self._options.policy.retry_methods
 
     def _attributes(self) -> dict[str, Any]:
-        """What is known of an attempt before it is made; without the query and credentials, which may be secret."""
+        """Return what is known of an attempt before it is made, without what may be secret: query, credentials."""
         path = self._request.url.raw_path.partition(b"?")[0].decode("ascii")
         known = {**self._host.attributes, "http.request.method": self._method, "url.full": self._host.origin + path}
         if self._number > 1:
@@ -205,7 +214,7 @@ class Call:
         _log.info("lmservice.client_retry", extra={**said, "reason": why, "wait": round(wait, 3)})
 
     def _deadline_exceeded(self) -> DeadlineExceeded:
-        own, given = self._way.policy.deadline, self._deadline - self._began
+        own, given = self._options.policy.deadline, self._deadline - self._began
         limit = f"ClientPolicy.deadline, {own:g} s"
         if given < own:
             limit = (
@@ -215,9 +224,10 @@ class Call:
         return DeadlineExceeded(said, request=self._request)
 
     def _circuit_open(self, now: float) -> CircuitOpen:
-        breaker, policy = self._host.breaker, self._way.policy
+        breaker, policy = self._host.breaker, self._options.policy
         left = max(0.0, breaker.reopens_in(now))
-        when = "half-open: one attempt probes it" if breaker.state is State.HALF_OPEN else f"open for {left:.3g} s more"
+        half_open = breaker.state is BreakerState.HALF_OPEN
+        when = "half-open: one attempt probes it" if half_open else f"open for {left:.3g} s more"
         said = f"{self._method} {self._host.name}: not called, as its circuit breaker is {when}"
         failed = f"ClientPolicy.breaker_failure_ratio, {policy.breaker_failure_ratio:g}, or more of its calls failed"
         waits = f"ClientPolicy.breaker_open is {policy.breaker_open:g} s"
@@ -225,5 +235,5 @@ class Call:
 
 
 def _kind(error: Exception) -> str:
-    """The label `error_type`."""
+    """Return the label `error_type`."""
     return "timeout" if isinstance(error, httpx.TimeoutException) else type(error).__name__

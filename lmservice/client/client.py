@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 import httpx
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from lmservice.client.call import TOO_MANY, Call, Way
+from lmservice.backoff import Backoff
+from lmservice.client.call import TOO_MANY, Call, CallOptions
 from lmservice.client.hosts import Hosts
 from lmservice.client.policy import ClientPolicy
 from lmservice.errors import ClientDefinitionError, UsageError
-from lmservice.retrying import Backoff
 
 if TYPE_CHECKING:
     from httpx._client import UseClientDefault
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     )
 
 
-class Sending(TypedDict, total=False):
+class SendOptions(TypedDict, total=False):
     """How a request is sent, in httpx's words."""
 
     auth: "AuthTypes | UseClientDefault | None"
     follow_redirects: "bool | UseClientDefault"
 
 
-class Options(Sending, total=False):
+class RequestOptions(SendOptions, total=False):
     """What a request is made of, in httpx's words. There is no `timeout`: that is the policy's."""
 
     content: "RequestContent | None"
@@ -49,7 +49,7 @@ class Options(Sending, total=False):
 
 
 _NEVER = httpx.Timeout(None)  # the policy's times are the clock's, whatever drips meanwhile
-_SENDING = frozenset(Sending.__annotations__)
+_SENDING = frozenset(SendOptions.__annotations__)
 
 
 class Client:
@@ -95,36 +95,36 @@ class Client:
         self._transport = transport
         self._name = name or self._host_name
         self._registry = REGISTRY if registry is None else registry
-        self._way: Way | None = None
+        self._options: CallOptions | None = None
         self._hosts: Hosts
 
     def __repr__(self) -> str:
         return f"<Client {self._name!r} of {self._host_name}>"
 
     def report(self) -> list[dict[str, Any]]:
-        """What is known of each host called so far: its breaker's state, and how attempts went; from any thread."""
-        return self._hosts.report() if self._way is not None else []
+        """Return what is known of each host called: its breaker's state, how attempts went; from any thread."""
+        return self._hosts.report() if self._options is not None else []
 
     async def __aenter__(self) -> Self:
-        if self._way is not None:
+        if self._options is not None:
             raise UsageError(f"{self!r} is open already")
         policy = self._policy
         http = httpx.AsyncClient(base_url=self._base_url, transport=self._transport, timeout=_NEVER)
         await http.__aenter__()
         self._hosts = Hosts(self._name, policy, self._registry)
         backoff = Backoff(policy.backoff_initial, policy.backoff_max)
-        self._way = Way(http, policy, frozenset((*policy.retry_statuses, TOO_MANY)), backoff)
+        self._options = CallOptions(http, policy, frozenset((*policy.retry_statuses, TOO_MANY)), backoff)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        way, self._way = self._way, None
-        if way is not None:
-            await way.http.__aexit__(kind, error, trace)
+        common, self._options = self._options, None
+        if common is not None:
+            await common.http.__aexit__(kind, error, trace)
 
-    async def request(self, method: str, url: httpx.URL | str, **options: Unpack[Options]) -> httpx.Response:
-        """Calls, and gives the answer with its body.
+    async def request(self, method: str, url: httpx.URL | str, **options: Unpack[RequestOptions]) -> httpx.Response:
+        """Call, and return the answer with its body.
 
         Args:
             method: of HTTP.
@@ -141,9 +141,9 @@ class Client:
 
     @asynccontextmanager
     async def stream(
-        self, method: str, url: httpx.URL | str, **options: Unpack[Options]
+        self, method: str, url: httpx.URL | str, **options: Unpack[RequestOptions]
     ) -> AsyncIterator[httpx.Response]:
-        """Calls, and gives the answer once its head has come; the body is the caller's to read, and closed after.
+        """Call, and yield the answer once its head has come; the body is the caller's to read, and closed after.
 
         Retries and the deadline end with the head. Between two pieces of the body no more than the policy's `timeout`
         may pass.
@@ -160,47 +160,49 @@ class Client:
         finally:
             await response.aclose()
 
-    async def get(self, url: httpx.URL | str, **options: Unpack[Options]) -> httpx.Response:
-        """`request` with GET."""
+    async def get(self, url: httpx.URL | str, **options: Unpack[RequestOptions]) -> httpx.Response:
+        """Call by GET, as `request` does."""
         return await self._call("GET", url, options, stream=False)
 
-    async def head(self, url: httpx.URL | str, **options: Unpack[Options]) -> httpx.Response:
-        """`request` with HEAD."""
+    async def head(self, url: httpx.URL | str, **options: Unpack[RequestOptions]) -> httpx.Response:
+        """Call by HEAD, as `request` does."""
         return await self._call("HEAD", url, options, stream=False)
 
-    async def options(self, url: httpx.URL | str, **options: Unpack[Options]) -> httpx.Response:
-        """`request` with OPTIONS."""
+    async def options(self, url: httpx.URL | str, **options: Unpack[RequestOptions]) -> httpx.Response:
+        """Call by OPTIONS, as `request` does."""
         return await self._call("OPTIONS", url, options, stream=False)
 
-    async def post(self, url: httpx.URL | str, **options: Unpack[Options]) -> httpx.Response:
-        """`request` with POST."""
+    async def post(self, url: httpx.URL | str, **options: Unpack[RequestOptions]) -> httpx.Response:
+        """Call by POST, as `request` does."""
         return await self._call("POST", url, options, stream=False)
 
-    async def put(self, url: httpx.URL | str, **options: Unpack[Options]) -> httpx.Response:
-        """`request` with PUT."""
+    async def put(self, url: httpx.URL | str, **options: Unpack[RequestOptions]) -> httpx.Response:
+        """Call by PUT, as `request` does."""
         return await self._call("PUT", url, options, stream=False)
 
-    async def patch(self, url: httpx.URL | str, **options: Unpack[Options]) -> httpx.Response:
-        """`request` with PATCH."""
+    async def patch(self, url: httpx.URL | str, **options: Unpack[RequestOptions]) -> httpx.Response:
+        """Call by PATCH, as `request` does."""
         return await self._call("PATCH", url, options, stream=False)
 
-    async def delete(self, url: httpx.URL | str, **options: Unpack[Options]) -> httpx.Response:
-        """`request` with DELETE."""
+    async def delete(self, url: httpx.URL | str, **options: Unpack[RequestOptions]) -> httpx.Response:
+        """Call by DELETE, as `request` does."""
         return await self._call("DELETE", url, options, stream=False)
 
-    async def _call(self, method: str, url: httpx.URL | str, options: Options, *, stream: bool) -> httpx.Response:
-        way = self._way
-        if way is None:
+    async def _call(
+        self, method: str, url: httpx.URL | str, options: RequestOptions, *, stream: bool
+    ) -> httpx.Response:
+        common = self._options
+        if common is None:
             raise UsageError(
                 f"{self!r} is not open: use it within 'async with', or, where it is a service's, while that runs"
             )
         if "timeout" in options:
             raise UsageError(f"a call of {self!r} takes no timeout=: set ClientPolicy.timeout, or have another client")
-        timeout = httpx.Timeout(None, read=way.policy.timeout) if stream else _NEVER
+        timeout = httpx.Timeout(None, read=common.policy.timeout) if stream else _NEVER
         made: dict[str, Any] = {name: value for name, value in options.items() if name not in _SENDING}
         sending: dict[str, Any] = {name: value for name, value in options.items() if name in _SENDING}
-        request = way.http.build_request(method, url, timeout=timeout, **made)
-        return await Call(way, request, self._hosts.of(request.url), {"stream": stream, **sending}).answer()
+        request = common.http.build_request(method, url, timeout=timeout, **made)
+        return await Call(common, request, self._hosts.of(request.url), {"stream": stream, **sending}).answer()
 
 
 def _checked(base_url: str | httpx.URL) -> httpx.URL:

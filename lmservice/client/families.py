@@ -40,11 +40,11 @@ class Families:
         self.hosts = Label("server_address", "hosts")
 
     def describe(self) -> Iterable[Metric]:
-        """Says the families' names, for the registry."""
+        """Give the families' names, for the registry."""
         return [metric for family in self._all() for metric in family.describe()]
 
     def collect(self) -> Iterable[Metric]:
-        """Gives what has been counted."""
+        """Give what has been counted."""
         return [metric for family in self._all() for metric in family.collect()]
 
     def _all(self) -> Iterator[Histogram | Counter | Gauge]:

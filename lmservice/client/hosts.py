@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from prometheus_client import CollectorRegistry
 
-from lmservice.client.breaker import Breaker, State
+from lmservice.client.breaker import Breaker, BreakerState
 from lmservice.client.budget import Budget
 from lmservice.client.families import NAME, Families
 from lmservice.client.policy import ClientPolicy
 from lmservice.telemetry.labels import LIMIT, METHODS, OTHER
-from lmservice.telemetry.metrics import shared
+from lmservice.telemetry.metrics import shared_collector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,13 +49,13 @@ class Host:
         self._observers: dict[tuple[str, int, str], Callable[[float], None]] = {}
         self.count_retry = families.retries.labels(client, label).inc
         self.count_exhausted = families.exhausted.labels(client, label).inc
-        self._states: dict[State, Any] = {}
+        self._states: dict[BreakerState, Any] = {}
         if label != OTHER:  # which would be the state of nobody in particular
-            self._states = {state: families.breaker.labels(client, label, state.value) for state in State}
-        self._show(State.CLOSED)
+            self._states = {state: families.breaker.labels(client, label, state.value) for state in BreakerState}
+        self._show(BreakerState.CLOSED)
 
     def observe(self, method: str, status: int, error: str, seconds: float) -> None:
-        """Counts one attempt; `status` is 0 and `error` says why where there was no answer."""
+        """Count one attempt; `status` is 0 and `error` says why where there was no answer."""
         self._calls += 1
         self._seconds += seconds
         if error or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -71,17 +71,17 @@ class Host:
         observe(seconds)
 
     def report(self) -> dict[str, Any]:
-        """The breaker's state, and all attempts so far: how many, how many failed or with a 5xx, how long."""
+        """Return the breaker's state, and all attempts so far: how many, how many failed or with a 5xx, how long."""
         known = {"client": self.client, "host": self.name, "breaker": self.breaker.state.value}
         return {**known, "calls": self._calls, "failed": self._failed, "seconds": self._seconds}
 
-    def _breaker_changed(self, state: State) -> None:
+    def _breaker_changed(self, state: BreakerState) -> None:
         self._show(state)
-        level = logging.WARNING if state is State.OPEN else logging.INFO
+        level = logging.WARNING if state is BreakerState.OPEN else logging.INFO
         said = {"client": self.client, "host": self.name, "state": state.value}
         _log.log(level, "lmservice.client_breaker", extra=said)
 
-    def _show(self, now: State) -> None:
+    def _show(self, now: BreakerState) -> None:
         for state, gauge in self._states.items():
             gauge.set(float(state is now))
 
@@ -97,15 +97,15 @@ class Hosts:
 
     def __init__(self, client: str, policy: ClientPolicy, registry: CollectorRegistry) -> None:
         self._client, self._policy = client, policy
-        self._families = shared(registry, NAME, Families)
+        self._families = shared_collector(registry, NAME, Families)
         self._known: OrderedDict[tuple[str, bytes], Host] = OrderedDict()
 
     def report(self) -> list[dict[str, Any]]:
-        """What is known of each; may be called from any thread."""
+        """Return what is known of each; may be called from any thread."""
         return [host.report() for host in list(self._known.values())]
 
     def of(self, url: httpx.URL) -> Host:
-        """The host that a URL names."""
+        """Return the host that a URL names."""
         key = url.scheme, url.netloc
         host = self._known.get(key)
         if host is None:

@@ -9,7 +9,7 @@ import httpx
 
 
 def retry_after(response: httpx.Response, clock: Callable[[], float] = time.time) -> float | None:
-    """How long the server asks to be left alone, in seconds; None where it does not say, or says what nobody can read.
+    """Return how long the server asks to be left alone, in seconds; None where it says nothing readable.
 
     Args:
         response: the answer.

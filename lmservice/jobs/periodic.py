@@ -178,21 +178,21 @@ class Timetable:
             names.PERIODIC_JOB_DURATION, "How long the runs of periodic jobs took, in seconds.", ("job",)
         )
         self.schedules = [Schedule(job, lifecycle, durations, clock or time.monotonic) for job in jobs]
-        metrics.observed(
+        metrics.on_scrape(
             names.PERIODIC_JOB_RUNS,
             "Runs of periodic jobs that have ended: in success, in failure, or cancelled as the service stopped.",
             ("job", "outcome"),
             self._outcomes,
             kind="counter",
         )
-        metrics.observed(
+        metrics.on_scrape(
             names.PERIODIC_JOB_LAST_SUCCESS,
             "When a run of each periodic job last succeeded, in seconds since the epoch.",
             ("job",),
             self._last_successes,
             multiprocess_mode="max",
         )
-        metrics.observed(
+        metrics.on_scrape(
             names.PERIODIC_JOB_RUNNING,
             "1 for a periodic job that runs now, else 0.",
             ("job",),

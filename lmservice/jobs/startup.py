@@ -140,7 +140,7 @@ class Startup:
             if run.job.attempts == 1:
                 raise
             first = error
-        from lmservice.retrying import INITIAL, LONGEST, Backoff, Rules  # noqa: PLC0415 - costs every start what few need
+        from lmservice.backoff import INITIAL, LONGEST, Backoff, Rules  # noqa: PLC0415 - costs every start what few need
 
         rules = Rules(lambda _error: True, run.job.attempts, None, Backoff(INITIAL, LONGEST))
         return await rules.resume(first, began, partial(self._attempt, run), partial(_log_retry, run))

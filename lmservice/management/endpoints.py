@@ -176,7 +176,7 @@ class Endpoints:
 
     async def _loggers(self, _request: Request) -> Response:
         """The levels of all loggers."""
-        return as_json({"loggers": await self._instance.levels.told()})
+        return as_json({"loggers": await self._instance.levels.report_of_all()})
 
     async def _change_logger(self, request: Request) -> Response:
         """Changes a level for a time: `{"level": "DEBUG", "duration": 600}`, in seconds."""
@@ -186,7 +186,7 @@ class Endpoints:
             if len(body) > _MOST_BODY:
                 return refusal(413, f"the body is larger than {_MOST_BODY} bytes", {"connection": "close"})
         try:
-            change = await self._instance.levels.order(request.scope["path"].removeprefix("/loggers/"), body)
+            change = await self._instance.levels.set_everywhere(request.scope["path"].removeprefix("/loggers/"), body)
         except ValueError as error:
             return refusal(422, str(error))
         _log.warning("lmservice.log_level_changed", extra={"changed": change})

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from lmservice.management.endpoints import Endpoints
 from lmservice.management.managed import Managed
-from lmservice.telemetry.logs import speaker
+from lmservice.telemetry.logs import current_stream
 from lmservice.web.connections import Listener
 
 WATCH_INTERVAL = 0.5
@@ -52,7 +52,7 @@ class ManagementThread:
         self._thread.join(timeout=2 * GOODBYE)
 
     def _run(self) -> None:
-        speaker.set(self._instance.stream)
+        current_stream.set(self._instance.stream)
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_until_complete(self._serve())

@@ -43,21 +43,21 @@ def add_families(instance: Measured) -> None:
     add_build_info(instance)
     add_state(instance.metrics, instance)
     metrics, heartbeat = instance.metrics, instance.heartbeat
-    metrics.observed(
+    metrics.on_scrape(
         names.STARTUP_JOB_DURATION,
         "How long each start-up job took.",
         ("job",),
         lambda: _job_seconds(instance.startup),
         multiprocess_mode="max",
     )
-    metrics.observed(
+    metrics.on_scrape(
         names.HEALTH_CHECK_STATUS,
         "1 for a check that is up, 0 for one that is down.",
         ("check",),
         lambda: _check_statuses(instance.monitors),
         multiprocess_mode="min",
     )
-    metrics.observed(
+    metrics.on_scrape(
         names.EVENT_LOOP_LAG,
         "How late the event loop was at its last mark, or is by now.",
         (),
@@ -71,7 +71,7 @@ def add_build_info(instance: Measured) -> None:
     labels = {**instance.info(), "python": platform.python_version()}
     labels["service"] = labels.pop("name")
     del labels["instance"]  # Prometheus has its own
-    instance.metrics.observed(
+    instance.metrics.on_scrape(
         names.BUILD_INFO,
         "What runs, in the labels.",
         list(labels),
@@ -93,17 +93,17 @@ class Stateful(Protocol):
 
 def add_state(metrics: Metrics, service: Stateful) -> None:
     """Add the families of the state, of readiness and of lines that found no reader."""
-    metrics.observed(
+    metrics.on_scrape(
         names.LOG_LINES_DROPPED,
         "Log lines dropped as nobody read standard output.",
         (),
         lambda: [((), float(service.stream.output.dropped))],
         kind="counter",
     )
-    metrics.observed(
+    metrics.on_scrape(
         names.STATE, "1 for the state that the service is in.", ("state",), lambda: _states(service.lifecycle)
     )
-    metrics.observed(
+    metrics.on_scrape(
         names.READY,
         "1 while requests should come, as /readyz says it, else 0.",
         (),

@@ -31,7 +31,7 @@ from lmservice.settings.model import Settings
 from lmservice.telemetry import context, metrics
 from lmservice.telemetry.graphite import Graphite
 from lmservice.telemetry.levels import Levels
-from lmservice.telemetry.logs import Stream, speaker
+from lmservice.telemetry.logs import Stream, current_stream
 from lmservice.tracing import tracer
 from lmservice.web import sockets
 from lmservice.web.connections import Listener
@@ -179,7 +179,7 @@ class Instance:
 
     async def serve(self) -> ExitCode:
         """Start, serve until it is stopped, drain, clean up; return the code that says how that went."""
-        speaker.set(self.stream)
+        current_stream.set(self.stream)
         metrics.current.set(self.metrics)
         context.tracer.set(self._tracer)
         self.loop = asyncio.get_running_loop()

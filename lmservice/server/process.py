@@ -23,7 +23,7 @@ from lmservice.server.signals import Served, signals
 from lmservice.service import Service
 from lmservice.settings.model import Settings
 from lmservice.settings.variables import misspelt
-from lmservice.telemetry import logs
+from lmservice.telemetry import takeover
 from lmservice.web import sockets
 
 LEFTOVER_PATIENCE = 2.0
@@ -44,7 +44,10 @@ def run(service: Service, settings: Settings) -> ExitCode:
     Raises:
         BindError: an address cannot be had; nothing has been started.
     """
-    with logs.configured(settings, service.name, service.version) as stream, bound(settings) as (sock, management_sock):
+    with (
+        takeover.configured(settings, service.name, service.version) as stream,
+        bound(settings) as (sock, management_sock),
+    ):
         return serve(Instance(service, settings, sock, stream), sock, management_sock, loop_factory(settings))
 
 

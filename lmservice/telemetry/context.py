@@ -18,27 +18,27 @@ class UnderWay(Protocol):
 
     @property
     def request_id(self) -> str:
-        """The request's own id; '' outside a request."""
+        """Return the request's own id; '' outside a request."""
 
     @property
     def trace_id(self) -> str:
-        """32 hexadecimal digits."""
+        """Return the trace's id, 32 hexadecimal digits."""
 
     @property
     def span_id(self) -> str:
-        """16 hexadecimal digits, of the innermost span."""
+        """Return the innermost span's id, 16 hexadecimal digits."""
 
     @property
     def trace_flags(self) -> str:
-        """Two hexadecimal digits; `01` is sampled."""
+        """Return two hexadecimal digits; `01` is sampled."""
 
     @property
     def trace_state(self) -> str:
-        """The header `tracestate` as it came, or ''."""
+        """Return the header `tracestate` as it came, or ''."""
 
     @property
     def deadline(self) -> float | None:
-        """By when an answer must have begun, in seconds of `time.monotonic`; None where nothing bounds it."""
+        """Return when an answer must have begun, in seconds of `time.monotonic`; None where nothing bounds it."""
 
 
 class Span(Protocol):

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from lmservice.runtime import gil
-from lmservice.telemetry.samples import Family, Series, families, like
+from lmservice.telemetry.samples import LazyFamily, Series, families, like
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from prometheus_client.samples import Sample
 
 PART = 30
-"""How many samples are made at once."""
+"""The number of samples that are made at once."""
 CHUNK = 65_536
-"""What is sent at once, before compression, in bytes."""
+"""The size of what is sent at once, before compression, in bytes."""
 
 _GZIP = 31
 _APART = ("_created", "_gcount", "_gsum")
 """Samples of OpenMetrics that Prometheus' text has in gauges of their own, behind the family, in this order."""
 _MARK = "\x00"
-"""Stands for a label's value in a line that others are made like."""
+"""The stand-in for a label's value in a line that others are made like."""
 _PLAIN = [None, None, None]
 """The timestamp, exemplar and native histogram of a sample that has none."""
 _SHORT = 1e6
@@ -38,7 +38,7 @@ Encode = Callable[[Any], bytes]
 
 
 def render(registry: "CollectorRegistry", accept: str, *, packed: bool) -> tuple[list[bytes], str]:
-    """The body, in chunks, and its content type; to be called on a thread that may take its time.
+    """Return the body, in chunks, and its content type; to be called on a thread that may take its time.
 
     Args:
         registry: what to render.
@@ -54,13 +54,13 @@ def render(registry: "CollectorRegistry", accept: str, *, packed: bool) -> tuple
 
 
 def _rendered(registry: "CollectorRegistry", encode: Encode) -> Iterator[bytes]:
-    end = encode(Only())  # OpenMetrics has one
+    end = encode(SingleFamily())  # OpenMetrics has one
     for family in families(registry):
         yield from _family(family, encode, end)
     yield end
 
 
-def _family(family: Family, encode: Encode, end: bytes) -> Iterator[bytes]:
+def _family(family: LazyFamily, encode: Encode, end: bytes) -> Iterator[bytes]:
     here = _Text(family.metric, encode, end)
     names = [] if end else [f"{family.metric.name}{suffix}" for suffix in _APART]
     apart = {name: _Text(like(family.metric, name=name, type="gauge"), encode, end) for name in names}
@@ -76,8 +76,8 @@ def _family(family: Family, encode: Encode, end: bytes) -> Iterator[bytes]:
             yield from parts
 
 
-def _lines(family: Family, texts: "dict[str, _Text]") -> Iterator[tuple[str, bytes]]:
-    """Some lines, and the name of the family that they go to where it is another one."""
+def _lines(family: LazyFamily, texts: "dict[str, _Text]") -> Iterator[tuple[str, bytes]]:
+    """Yield some lines, and the name of the family that they go to where it is another one."""
     whole = iter(family.samples)
     while part := list(islice(whole, PART)):
         for name, text in texts.items():
@@ -94,23 +94,23 @@ class _Text:
 
     def __init__(self, metric: "Metric", encode: Encode, end: bytes) -> None:
         self._metric, self._encode, self._end = metric, encode, end
-        self.head = encode(Only(metric)).removesuffix(end)
+        self.head = encode(SingleFamily(metric)).removesuffix(end)
 
     def lines(self, samples: "list[Sample]") -> bytes:
-        text = self._encode(Only(like(self._metric, samples=samples)))
+        text = self._encode(SingleFamily(like(self._metric, samples=samples)))
         return text.removeprefix(self.head).removesuffix(self._end)
 
 
 class _Series:
     """The lines of a family's series, whose labels are the same but for their values."""
 
-    def __init__(self, family: Family, texts: dict[str, _Text]) -> None:
+    def __init__(self, family: LazyFamily, texts: dict[str, _Text]) -> None:
         self._name, self._labels, self._texts = family.metric.name, family.labels, texts
         self._order = sorted(range(len(self._labels)), key=self._labels.__getitem__)  # in which they are written
         self._patterns: dict[tuple[Any, ...], str] = {}
 
     def lines(self, series: Iterator[Series]) -> dict[str, bytes]:
-        """The lines of the next few series, by the family that they go to; none of them at the end."""
+        """Return the lines of the next few series, by the family that they go to; none of them at the end."""
         lines: dict[str, list[str]] = {}
         count = 0
         for values, samples in series:
@@ -139,7 +139,7 @@ class _Series:
         return line.removesuffix("0.0\n").replace("%", "%%").replace(_MARK, "%s") + "%s\n"
 
     def _written(self, sample: "Sample", values: Sequence[str]) -> str:
-        """The line as the encoder writes it."""
+        """Return the line as the encoder writes it."""
         name = f"{self._name}{sample.name}"
         labels = {**dict(zip(self._labels, values, strict=True)), **sample.labels}
         text = self._texts.get(name, self._texts[""])
@@ -158,14 +158,14 @@ def _number(value: float) -> str:
     return str(floatToGoString(value))  # type: ignore[no-untyped-call]
 
 
-class Only:
+class SingleFamily:
     """What an encoder takes for a registry: one family, or none."""
 
     def __init__(self, *families: "Metric") -> None:
         self._families = families
 
     def collect(self) -> "Iterable[Metric]":
-        """Gives what it was made with."""
+        """Give what it was made with."""
         return self._families
 
 

@@ -21,7 +21,7 @@ from lmservice.runtime import gil
 from lmservice.runtime.threads import run_in_thread
 from lmservice.settings.fields import graphite_address
 from lmservice.settings.model import Settings
-from lmservice.telemetry.exposition import Only
+from lmservice.telemetry.exposition import SingleFamily
 from lmservice.telemetry.metrics import Metrics
 from lmservice.telemetry.samples import families
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from prometheus_client.samples import Sample
 
 TIMEOUT = 5.0
-"""What connecting has, and then sending, in seconds."""
+"""The time that connecting has, and then sending, in seconds."""
 BATCH = 10_000
-"""Lines that are sent at once: joining a hundred thousand keeps the interpreter's lock for 10 ms."""
+"""The number of lines sent at once: joining a hundred thousand keeps the interpreter's lock for 10 ms."""
 
 _log = logging.getLogger("lmservice.graphite")
 
@@ -65,7 +65,7 @@ class Graphite:
         self._task: asyncio.Task[None] | None = None
         self._failing = False
         self._pushes = {"sent": 0, "failed": 0}
-        metrics.observed(
+        metrics.on_scrape(
             names.GRAPHITE_PUSHES,
             "Pushes to Graphite, by how they ended.",
             ("outcome",),
@@ -74,11 +74,11 @@ class Graphite:
         )
 
     def start(self) -> None:
-        """Begins to push, from a thread of its own."""
+        """Start pushing, from a thread of its own."""
         self._task = asyncio.create_task(run_in_thread(self.run, name="graphite"), name="graphite")
 
     async def finish(self, seconds: float) -> None:
-        """Pushes once more, and leaves a Graphite that takes longer than `seconds`."""
+        """Push once more, and leave a Graphite that takes longer than `seconds`."""
         self._stopping.set()
         if self._task is None:
             return
@@ -88,7 +88,7 @@ class Graphite:
             self._failed(f"the last push took longer than {seconds:g} s")
 
     def run(self) -> None:
-        """Pushes until told to stop, then once more; pushes that are overdue are left out."""
+        """Push until told to stop, then once more; pushes that are overdue are left out."""
         due = self._clock() + self._interval * self._spread()
         while not self._stopping.wait(max(0.0, due - self._clock())):
             self._push_once()
@@ -125,21 +125,21 @@ class _Push:
     def __call__(self) -> None:
         from prometheus_client.bridge.graphite import GraphiteBridge  # noqa: PLC0415 - costs every start what few need
 
-        samples = told(self._metrics.registry, tags=self._tags)
+        samples = samples_for(self._metrics.registry, tags=self._tags)
         for first in samples:
             with closing(_computed(chain([first], islice(samples, BATCH - 1)))) as batch:
                 family = cast("Metric", SimpleNamespace(samples=batch))  # all that the bridge looks at
-                GraphiteBridge(self._address, Only(family), TIMEOUT, tags=self._tags).push(self._prefix)
+                GraphiteBridge(self._address, SingleFamily(family), TIMEOUT, tags=self._tags).push(self._prefix)
 
 
 def _computed(samples: "Iterator[Sample]") -> "Generator[Sample]":
-    """The samples, which are made one by one as the bridge writes its lines; Graphite is waited for after the last."""
+    """Yield the samples, made one by one as the bridge writes its lines; Graphite is waited for after the last."""
     with gil.frequent_switches():
         yield from gil.yielding(samples)
 
 
-def told(registry: "CollectorRegistry", *, tags: bool) -> "Iterator[Sample]":
-    """The samples of a registry that Graphite can be told: finite numbers, and no label that is empty.
+def samples_for(registry: "CollectorRegistry", *, tags: bool) -> "Iterator[Sample]":
+    """Return the samples of a registry that Graphite can be told: finite numbers, and no label that is empty.
 
     Args:
         registry: what to tell of.
@@ -167,5 +167,5 @@ def _finite(value: object) -> bool:
 
 
 def _labels(labels: dict[str, str], *, tags: bool) -> dict[str, str]:
-    """Those with a value, which is text; among tags `name` is Graphite's own, and renamed."""
+    """Return the labels that have a value, as text; among tags `name` is Graphite's own, and renamed."""
     return {"name_" if tags and name == "name" else name: str(value) for name, value in labels.items() if value != ""}

@@ -24,7 +24,7 @@ class Label:
         self._values: set[str] = set()
 
     def value(self, given: str) -> str:
-        """The value under which `given` is counted."""
+        """Return the value under which `given` is counted."""
         if given in self._values or len(self._values) < LIMIT:
             self._values.add(given)
             return given

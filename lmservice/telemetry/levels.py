@@ -7,8 +7,6 @@ import re
 import time
 from typing import Any
 
-from lmservice.telemetry import logs
-
 _NAME = r"[A-Za-z0-9_.\-]{1,200}"
 
 
@@ -18,7 +16,7 @@ LONGEST_DURATION = 86_400.0
 
 
 def read_change(body: bytes) -> tuple[str, float]:
-    """The level, and for how long, in seconds, that the body of `PUT /loggers/{name}` asks for.
+    """Return the level, and for how long, in seconds, that the body of `PUT /loggers/{name}` asks for.
 
     Raises:
         ValueError: saying all that is not as it must be.
@@ -48,19 +46,19 @@ class Levels:
         self._changes: dict[str, tuple[int, asyncio.TimerHandle]] = {}
 
     def report(self) -> dict[str, dict[str, Any]]:
-        """Every logger with its level, and when a change of it ends, in seconds from now."""
+        """Return every logger with its level, and when a change of it ends, in seconds from now."""
         now = asyncio.get_running_loop().time()
-        report: dict[str, dict[str, Any]] = {name: dict(levels) for name, levels in logs.levels().items()}
+        report: dict[str, dict[str, Any]] = {name: dict(found) for name, found in levels().items()}
         for name, (_, handle) in self._changes.items():
             report.setdefault(name, {})["reverts_in"] = round(max(0.0, handle.when() - now), 3)
         return report
 
-    async def told(self) -> dict[str, dict[str, Any]]:
-        """What `/loggers` answers: the report, of all workers where there are several."""
+    async def report_of_all(self) -> dict[str, dict[str, Any]]:
+        """Return the report for `/loggers`: of all workers where there are several."""
         return self.report()
 
-    async def order(self, name: str, body: bytes) -> dict[str, Any]:
-        """What `PUT /loggers/{name}` does: the change, in all workers where there are several.
+    async def set_everywhere(self, name: str, body: bytes) -> dict[str, Any]:
+        """Change a logger's level for a while, in all workers where there are several.
 
         Raises:
             ValueError: as `change` does.
@@ -68,7 +66,7 @@ class Levels:
         return self.change(name, body)
 
     def change(self, name: str, body: bytes) -> dict[str, Any]:
-        """Changes a logger's level for a while; a further change keeps the level to which it reverts.
+        """Change a logger's level for a while; a further change keeps the level to which it reverts.
 
         Raises:
             ValueError: saying what of the name or the body is not as it must be.
@@ -85,8 +83,8 @@ class Levels:
         logger.setLevel(level)
         return {"name": name, "level": level, "duration": duration}
 
-    def in_force(self) -> dict[str, dict[str, Any]]:
-        """What would have to be ordered to have another process's levels the same."""
+    def active_changes(self) -> dict[str, dict[str, Any]]:
+        """Return the changes that would make another process's levels the same."""
         now = time.monotonic()
         return {
             name: {"level": logging.getLevelName(_logger(name).level), "duration": max(0.001, handle.when() - now)}
@@ -94,16 +92,29 @@ class Levels:
         }
 
     def revert(self, name: str) -> None:
-        """Gives a logger back the level that it had before it was changed."""
+        """Give a logger back the level that it had before it was changed."""
         before, handle = self._changes.pop(name)
         handle.cancel()
         _logger(name).setLevel(before)
 
     def revert_all(self) -> None:
-        """Ends every change."""
+        """End every change."""
         for name in list(self._changes):
             self.revert(name)
 
 
 def _logger(name: str) -> logging.Logger:
     return logging.getLogger(None if name == "root" else name)
+
+
+def levels() -> dict[str, dict[str, str | None]]:
+    """Return each logger's own level (None: its parent's) and the one in effect."""
+    known = sorted(logging.root.manager.loggerDict.items())
+    loggers = {name: logger for name, logger in known if isinstance(logger, logging.Logger)}
+    return {
+        name: {
+            "level": logging.getLevelName(logger.level) if logger.level else None,
+            "effective": logging.getLevelName(logger.getEffectiveLevel()),
+        }
+        for name, logger in {"root": logging.getLogger(), **loggers}.items()
+    }

@@ -26,9 +26,9 @@ C = TypeVar("C", bound="Collector")
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Histogram buckets, in seconds."""
 
-Across = Literal["sum", "min", "max", "mostrecent"]
-"""How the gauges of several workers become one, by prometheus_client's words for it."""
-ACROSS: dict[str, Callable[[tuple[float, float]], float]] = {
+MultiprocessMode = Literal["sum", "min", "max", "mostrecent"]
+"""The ways in which the gauges of several workers become one, in prometheus_client's words."""
+MERGES: dict[str, Callable[[tuple[float, float]], float]] = {
     "sum": sum,
     "min": min,
     "max": max,
@@ -38,11 +38,11 @@ Samples = Iterable[tuple[Sequence[str], float]]
 
 
 current: "ContextVar[Metrics | None]" = ContextVar("lmservice_metrics", default=None)
-"""The metrics of the service that the code runs in; None outside of one."""
+"""The metrics of the service running in this context; None outside of one."""
 
 
 def current_registry() -> "CollectorRegistry":
-    """The registry of the service that the code runs in, else prometheus_client's own."""
+    """Return the registry of the service that the code runs in, else prometheus_client's own."""
     here = current.get()
     if here is not None:
         return here.registry
@@ -51,8 +51,8 @@ def current_registry() -> "CollectorRegistry":
     return REGISTRY
 
 
-def shared(registry: "CollectorRegistry", name: str, kind: type[C]) -> C:
-    """The collector of one kind in a registry, made and registered when it is first asked for.
+def shared_collector(registry: "CollectorRegistry", name: str, kind: type[C]) -> C:
+    """Return the collector of one kind in a registry, made and registered when it is first asked for.
 
     Args:
         registry: of a service, or prometheus_client's own.
@@ -81,7 +81,7 @@ class Metrics:
     """A service's registry; `counter`, `gauge` and `histogram` add families of the service's own."""
 
     def __init__(self) -> None:
-        self._families: dict[str, _Observed | Durations] = {}
+        self._families: dict[str, _ScrapedFamily | Durations] = {}
         self.request_duration = Durations(
             names.REQUEST_DURATION,
             "Duration of HTTP requests, from the head's arrival to the end of the response, in seconds.",
@@ -91,7 +91,7 @@ class Metrics:
 
     @cached_property
     def registry(self) -> "CollectorRegistry":
-        """The registry, with the process's and the interpreter's own families."""
+        """Return the registry, with the process's and the interpreter's own families."""
         from prometheus_client import CollectorRegistry  # noqa: PLC0415 - costs every start what only a scrape needs
         from prometheus_client.gc_collector import GCCollector  # noqa: PLC0415
         from prometheus_client.platform_collector import PlatformCollector  # noqa: PLC0415
@@ -106,15 +106,15 @@ class Metrics:
         return registry
 
     def counter(self, name: str, documentation: str, labels: Sequence[str] = ()) -> "Counter":
-        """Adds a counter; its exposed name ends in `_total`."""
+        """Add a counter; its exposed name ends in `_total`."""
         from prometheus_client import Counter  # noqa: PLC0415
 
         return Counter(name, documentation, labels, registry=self.registry)
 
     def gauge(
-        self, name: str, documentation: str, labels: Sequence[str] = (), *, multiprocess_mode: Across = "sum"
+        self, name: str, documentation: str, labels: Sequence[str] = (), *, multiprocess_mode: MultiprocessMode = "sum"
     ) -> "Gauge":
-        """Adds a gauge; `multiprocess_mode` says what becomes of it where there are several workers."""
+        """Add a gauge; `multiprocess_mode` says what becomes of it where there are several workers."""
         from prometheus_client import Gauge  # noqa: PLC0415
 
         return Gauge(name, documentation, labels, registry=self.registry, multiprocess_mode=multiprocess_mode)
@@ -122,12 +122,12 @@ class Metrics:
     def histogram(
         self, name: str, documentation: str, labels: Sequence[str] = (), *, buckets: Sequence[float] = BUCKETS
     ) -> "Histogram":
-        """Adds a histogram, of seconds by default."""
+        """Add a histogram, of seconds by default."""
         from prometheus_client import Histogram  # noqa: PLC0415
 
         return Histogram(name, documentation, labels, registry=self.registry, buckets=buckets)
 
-    def observed(
+    def on_scrape(
         self,
         name: str,
         documentation: str,
@@ -135,21 +135,21 @@ class Metrics:
         read: Callable[[], Samples],
         *,
         kind: Literal["gauge", "counter"] = "gauge",
-        multiprocess_mode: Across = "sum",
+        multiprocess_mode: MultiprocessMode = "sum",
     ) -> None:
-        """Adds a family that is read when it is scraped: `read` gives label values and the number of each.
+        """Add a family that is read when it is scraped: `read` gives label values and the number of each.
 
         One of the same name takes the place of the one before, as when a service is run again in one process.
         """
-        self._add(name, _Observed(name, documentation, labels, read, kind, multiprocess_mode))
+        self._add(name, _ScrapedFamily(name, documentation, labels, read, kind, multiprocess_mode))
 
     def durations(self, name: str, documentation: str, labels: Sequence[str]) -> "Durations":
-        """Adds a histogram of seconds that lmservice itself observes; replaces one of the same name, as `observed`."""
+        """Add a histogram of seconds that lmservice itself observes; replace one of the same name, as `on_scrape`."""
         family = Durations(name, documentation, labels)
         self._add(name, family)
         return family
 
-    def _add(self, name: str, family: "_Observed | Durations") -> None:
+    def _add(self, name: str, family: "_ScrapedFamily | Durations") -> None:
         before = self._families.get(name)
         self._families[name] = family
         if "registry" in vars(self):
@@ -158,8 +158,8 @@ class Metrics:
             self.registry.register(family)
 
 
-class _Observed:
-    """A collector that asks when it is asked."""
+class _ScrapedFamily:
+    """A family whose samples are read at scrape time."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class _Observed:
         labels: Sequence[str],
         read: Callable[[], Samples],
         kind: str,
-        multiprocess_mode: Across,
+        multiprocess_mode: MultiprocessMode,
     ) -> None:
         self._name, self._documentation, self._labels, self._read, self._kind = name, documentation, labels, read, kind
         self._multiprocess_mode = multiprocess_mode
@@ -200,22 +200,22 @@ class Durations:
         self._children: dict[tuple[str, ...], Child] = {}
 
     def child(self, *values: str) -> "Child":
-        """The histogram of one set of label values, to be kept by whoever observes."""
+        """Return the histogram of one set of label values, to be kept by whoever observes."""
         return self._children.setdefault(values, Child())
 
     def describe(self) -> "Iterable[Metric]":
-        """Says its name, for the registry."""
+        """Give its name, for the registry."""
         return [self._family()]
 
     def collect(self) -> "Iterable[Metric]":
-        """Gives what has been observed."""
+        """Give what has been observed."""
         family = self._family()
         for values, child in list(self._children.items()):
             family.add_metric(values, child.buckets(), child.sum)
         return [family]
 
     def counts(self) -> "list[tuple[tuple[str, ...], tuple[int, ...]]]":
-        """How many fell into each bucket, by label values; may be called from any thread."""
+        """Return how many fell into each bucket, by label values; may be called from any thread."""
         return [(values, child.counts()) for values, child in list(self._children.items())]
 
     def _family(self) -> Any:
@@ -238,7 +238,7 @@ class Child:
         self.sum = 0.0
 
     def observe(self, seconds: float, trace_id: str = "") -> None:
-        """Counts one duration, in seconds, and remembers its trace."""
+        """Count one duration, in seconds, and remember its trace."""
         bucket = bisect_left(BUCKETS, seconds)
         self._counts[bucket] += 1
         self.sum += seconds
@@ -246,11 +246,11 @@ class Child:
             self._exemplars[bucket] = trace_id, seconds, time()
 
     def counts(self) -> tuple[int, ...]:
-        """How many fell into each bucket."""
+        """Return how many fell into each bucket."""
         return tuple(self._counts)
 
     def buckets(self) -> list[Any]:
-        """Upper bounds, cumulated counts and exemplars, as prometheus_client takes them."""
+        """Return upper bounds, cumulated counts and exemplars, as prometheus_client takes them."""
         from prometheus_client.samples import Exemplar  # noqa: PLC0415
 
         def exemplar(found: tuple[str, float, float] | None) -> Any:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PATIENCE = 1.0
-"""How long a line may wait for its place, in seconds."""
+"""The longest that a line waits for its place, in seconds."""
 LOCK_STEP = 0.00005
-"""Between two looks at a lock that another process has, in seconds."""
+"""The pause between two looks at a lock that another process has, in seconds."""
 
 
 class Output:
@@ -48,15 +48,15 @@ class Output:
 
     @property
     def behind(self) -> bool:
-        """Whether something waits to be written: lines that are pending, or the end of one that has begun."""
+        """Return whether something waits to be written: lines that are pending, or the end of one that has begun."""
         return bool(self.pending or self._rest)
 
     def flush(self) -> None:
-        """Writes the lines that are pending."""
+        """Write the lines that are pending."""
         self.write(b"")
 
     def write(self, line: bytes) -> None:
-        """Writes what is pending, then one line, each line whole or not at all; never raises."""
+        """Write what is pending, then one line, each line whole or not at all; never raises."""
         self._stuck = not self._lock.acquire(timeout=0 if self._stuck else PATIENCE)
         if self._stuck:
             self.dropped += bool(line)
@@ -101,7 +101,7 @@ class Output:
             _let_prints_be_whole(sys.stdout)
 
     def _put_between_others(self, lock: int, descriptor: int, lines: bytes) -> None:
-        """Writes while no other process does: it could take the room that has been seen, or come between two pages."""
+        """Write while no other process does: it could take the room that has been seen, or come between two pages."""
         if not _locked(lock, 0 if self._blocked else PATIENCE):
             self._blocked = True
             self.dropped += lines.count(b"\n")
@@ -113,7 +113,7 @@ class Output:
                 fcntl.lockf(lock, fcntl.LOCK_UN)
 
     def _put(self, descriptor: int, lines: bytes) -> None:
-        """Ends the line that has begun before, then writes these as far as there is room; drops the others whole."""
+        """End the line that has begun before, then write these as far as there is room; drop the others whole."""
         patience = 0 if self._blocked else PATIENCE
         self._rest = _fill(descriptor, self._rest, patience)
         left = lines if self._rest else _fill(descriptor, lines, patience)
@@ -126,13 +126,13 @@ class Output:
 
 
 def _let_prints_be_whole(out: Any) -> None:
-    """Under `PYTHONUNBUFFERED` a print is written before its line end, and another line could come between the two."""
+    """Keep prints whole: under `PYTHONUNBUFFERED` another line could come between one and its line end."""
     if out.write_through and not out.isatty():
         out.reconfigure(line_buffering=True, write_through=False)
 
 
 def _fill(descriptor: int, data: bytes, patience: float) -> bytes:
-    """Writes a page at a time, which a pipe that polls as writable takes without blocking; gives what is left."""
+    """Write a page at a time, which a pipe that polls as writable takes without blocking; return what is left."""
     while data and _has_room(descriptor, patience):
         page = data[: select.PIPE_BUF]
         data = data[os.write(descriptor, page[: page.rfind(b"\n") + 1] or page) :]  # a line, unless longer, at once
@@ -140,7 +140,7 @@ def _fill(descriptor: int, data: bytes, patience: float) -> bytes:
 
 
 def _locked(lock: int, patience: float) -> bool:
-    """Locks for this process; false where another has kept the lock for `patience` seconds."""
+    """Lock for this process; false where another has kept the lock for `patience` seconds."""
     due = time.monotonic() + patience
     while True:
         try:
@@ -154,7 +154,7 @@ def _locked(lock: int, patience: float) -> bool:
 
 
 def _has_room(descriptor: int, patience: float) -> bool:
-    """Whether a page can be written without blocking, within `patience` seconds."""
+    """Return whether a page can be written without blocking, within `patience` seconds."""
     poller = select.poll()
     poller.register(descriptor, select.POLLOUT)
     return bool(poller.poll(patience * 1000))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Series: TypeAlias = "tuple[Sequence[str], Iterable[Sample]]"
 
 
-class Family(NamedTuple):
+class LazyFamily(NamedTuple):
     """A family of metrics that makes its samples as they are asked for.
 
     Attributes:
@@ -37,32 +37,32 @@ class Family(NamedTuple):
     series: Iterable[Series] = ()
 
 
-def families(registry: "CollectorRegistry") -> Iterator[Family]:
-    """Every family, in the order in which the registry collects them."""
+def families(registry: "CollectorRegistry") -> Iterator[LazyFamily]:
+    """Yield every family, in the order in which the registry collects them."""
     for collector in _collectors(registry):
         yield from _families(collector)
 
 
 def _collectors(registry: "CollectorRegistry") -> "list[Collector]":
-    """The registry's, or itself where it has more to tell than they, or does not show them."""
+    """Return the registry's collectors, or itself where it has more to tell than they, or does not show them."""
     if registry.get_target_info():
         return [registry]
     return list(getattr(registry, "_collector_to_names", [registry]))
 
 
-def _families(collector: "Collector") -> Iterator[Family]:
+def _families(collector: "Collector") -> Iterator[LazyFamily]:
     from prometheus_client.metrics import MetricWrapperBase  # noqa: PLC0415 - costs every start what only a scrape needs
 
     if isinstance(collector, MetricWrapperBase) and type(collector).collect is MetricWrapperBase.collect:
         (metric,) = collector.describe()
-        yield Family(metric, (), _labels(collector), _series(collector))
+        yield LazyFamily(metric, (), _labels(collector), _series(collector))
         return
     for metric in collector.collect():
-        yield Family(like(metric), metric.samples)
+        yield LazyFamily(like(metric), metric.samples)
 
 
 def _labels(collector: "MetricWrapperBase") -> tuple[str, ...]:
-    """Those of its series; it is the one series itself where it has values for them, or no labels."""
+    """Return the labels of its series; it is the one series itself where it has values for them, or no labels."""
     return () if collector._labelvalues else tuple(collector._labelnames)  # noqa: SLF001 - told with all samples at once
 
 
@@ -77,7 +77,7 @@ def _series(collector: "MetricWrapperBase") -> Iterator[Series]:
 
 
 def like(metric: "Metric", **changes: object) -> "Metric":
-    """A copy of what is said of a family, without samples unless they are among the changes."""
+    """Return a copy of what is said of a family, without samples unless they are among the changes."""
     other = copy.copy(metric)
     vars(other).update({"samples": [], **changes})
     return other

@@ -54,7 +54,7 @@ class OtelTracer:
         self._tracer = (self._own or found).get_tracer("lmservice", __version__)
 
     def begin(self, request: RequestContext) -> None:
-        """Begins the span of a request or handshake, whose ids become the span's; current until its task ends."""
+        """Begin the span of a request or handshake, whose ids become the span's; current until its task ends."""
         attributes = _of_request(request.scope)
         name = _name(attributes["http.request.method"])
         span = self._tracer.start_span(name, _remote(request), SpanKind.SERVER, attributes=attributes)
@@ -62,11 +62,11 @@ class OtelTracer:
         request.take_span(_ServerSpan(span))
 
     def span(self, name: str, kind: Kind, attributes: Mapping[str, Any]) -> "_Scoped":
-        """A span below the one that is under way, to be used in a `with`."""
+        """Return a span below the one that is under way, to be used in a `with`."""
         return _Scoped(self._tracer, name, _KINDS[kind], attributes)
 
     async def close(self, timeout: float) -> None:
-        """Exports what has been collected, and ends; gives up after `timeout` seconds."""
+        """Export what has been collected, and end; give up after `timeout` seconds."""
         if self._own is None:
             return
         try:
@@ -95,7 +95,7 @@ def _resource(fields: Mapping[str, str]) -> Resource:
 
 
 def _remote(request: RequestContext) -> otel_context.Context | None:
-    """The caller's span, where the request names one."""
+    """Return the caller's span, where the request names one."""
     if request.parent is None:
         return otel_context.Context()
     state = OtelTraceState.from_header([request.trace_state]) if request.trace_state else None
@@ -140,7 +140,7 @@ class _ServerSpan:
         self.trace_id, self.span_id, self.flags = _ids(span)
 
     def fail(self, error: BaseException) -> None:
-        """Notes the exception that ended the request; one that comes after its end is no part of it."""
+        """Note the exception that ended the request; one that comes after its end is no part of it."""
         if self._span.is_recording():
             self._failed = True
             self._span.record_exception(error)
@@ -148,7 +148,7 @@ class _ServerSpan:
             self._span.set_status(Status(StatusCode.ERROR))
 
     def end(self, method: str, route: str, status: int) -> None:
-        """Ends it, by what the request was answered with."""
+        """End it, by what the request was answered with."""
         span = self._span
         if route != NONE:
             span.update_name(f"{_name(method)} {route}")
@@ -187,11 +187,11 @@ class _Scoped:
         self._span.end()
 
     def set(self, name: str, value: str | float) -> None:
-        """Adds an attribute."""
+        """Add an attribute."""
         self._span.set_attribute(name, value)
 
     def fail(self, kind: str) -> None:
-        """Marks the work as failed."""
+        """Mark the work as failed."""
         self._span.set_attribute("error.type", kind)
         self._span.set_status(Status(StatusCode.ERROR))
 
@@ -206,17 +206,17 @@ class _Below:
 
     @property
     def request_id(self) -> str:
-        """The request's own; '' outside a request."""
+        """Return the request's own; '' outside a request."""
         return self._above.request_id if self._above else ""
 
     @property
     def trace_state(self) -> str:
-        """The span's, which has its parent's."""
+        """Return the span's, which has its parent's."""
         return self._span.get_span_context().trace_state.to_header()
 
     @property
     def deadline(self) -> float | None:
-        """The request's."""
+        """Return the request's."""
         return self._above.deadline if self._above else None
 
 

@@ -17,7 +17,7 @@ _log = logging.getLogger("lmservice.tracing")
 
 
 def tracer(fields: Mapping[str, str]) -> "OtelTracer | None":
-    """What makes and exports spans; None where no endpoint is set, tracing is turned off, or the extra is missing.
+    """Return what makes and exports spans; None where no endpoint is set, tracing is off, or the extra is missing.
 
     Args:
         fields: what every log line says of the service; the spans' resource says the same.

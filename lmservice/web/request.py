@@ -72,14 +72,14 @@ class RequestLayer:
         self.slowest: AnsweredRequests | None = None
         """Gets each request, while somebody watches."""
         self.rejected = Counter(dict.fromkeys(("concurrency", "body_size", "timeout"), 0))
-        metrics.observed(
+        metrics.on_scrape(
             names.REQUESTS_REJECTED,
             "Requests refused by a limit, by its name.",
             ("reason",),
             lambda: [((reason,), float(count)) for reason, count in self.rejected.items()],
             kind="counter",
         )
-        metrics.observed(names.ACTIVE_REQUESTS, "Requests in flight.", ("http_request_method",), self._active_requests)
+        metrics.on_scrape(names.ACTIVE_REQUESTS, "Requests in flight.", ("http_request_method",), self._active_requests)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, connection: Connection | None = None) -> None:
         """Serve one request, with everything that every request gets."""

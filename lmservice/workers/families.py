@@ -20,10 +20,10 @@ class Slotted(Stateful, Protocol):
 def add_families(metrics: Metrics, supervisor: Slotted) -> None:
     """Add them to the supervisor's own registry."""
     add_state(metrics, supervisor)
-    metrics.observed(
+    metrics.on_scrape(
         names.WORKERS, "Workers, by the state that they are in.", ("state",), lambda: _states(supervisor.slots)
     )
-    metrics.observed(
+    metrics.on_scrape(
         names.WORKER_DEATHS,
         "Workers that ended without having been told to.",
         (),

@@ -11,7 +11,7 @@ from lmservice.server.entrance import SharedListener
 from lmservice.server.instance import Instance
 from lmservice.server.process import leave_without_leftovers, loop_factory, run_loop, settings_of
 from lmservice.service import Service
-from lmservice.telemetry import logs
+from lmservice.telemetry import takeover
 from lmservice.workers.connection_counts import ConnectionCounts
 from lmservice.workers.supervisor_link import SupervisorLink
 
@@ -55,10 +55,10 @@ def run(service: Service, given: InheritedDescriptors) -> ExitCode:
     for descriptor in given[1:]:
         os.set_inheritable(descriptor, False)  # noqa: FBT003 - as the standard library has it
     settings = settings_of(service)
-    logs.share_output(given.counts)
+    takeover.share_output(given.counts)
     sock = socket.socket(fileno=given.listener)
     shared = SharedListener(given.worker, partial(ConnectionCounts(given.counts).ahead, given.worker))
-    with logs.configured(settings, service.name, service.version, worker=str(given.worker)) as stream:
+    with takeover.configured(settings, service.name, service.version, worker=str(given.worker)) as stream:
         instance = Instance(service, settings, sock, stream, shared)
         link = SupervisorLink(instance, shared, socket.socket(fileno=given.channel))
         signal.signal(signal.SIGUSR1, lambda *_: instance.log_stacks())

@@ -8,7 +8,7 @@ from lmservice.server import process
 from lmservice.server.binding import bound
 from lmservice.service import Service
 from lmservice.settings.model import Settings
-from lmservice.telemetry import logs
+from lmservice.telemetry import takeover
 from lmservice.workers.connection_counts import ConnectionCounts
 from lmservice.workers.supervisor import Supervisor
 from lmservice.workers.worker import Worker
@@ -26,11 +26,11 @@ def run(service: Service, settings: Settings, target: str) -> ExitCode:
         BindError: an address cannot be had; nothing has been started.
     """
     with (
-        logs.configured(settings, service.name, service.version) as stream,
+        takeover.configured(settings, service.name, service.version) as stream,
         bound(settings) as (sock, management_sock),
     ):
         counts = ConnectionCounts.create(settings.workers)
-        logs.share_output(counts.descriptor)
+        takeover.share_output(counts.descriptor)
         start = partial(Worker, target, listener=sock, counts=counts)
         supervisor = Supervisor(service, settings, stream, sock, start)
         return process.serve(supervisor, sock, management_sock, asyncio.new_event_loop)

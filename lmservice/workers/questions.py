@@ -98,14 +98,14 @@ class LevelsOfAll(Levels):
         super().__init__()
         self._answers = answers
 
-    async def told(self) -> dict[str, dict[str, Any]]:
+    async def report_of_all(self) -> dict[str, dict[str, Any]]:
         """Return what the first worker says that answers, as its loggers are the service's."""
         for answer in await self._answers("loggers"):
             levels: dict[str, dict[str, Any]] = from_json(answer)
             return levels
         return self.report()
 
-    async def order(self, name: str, body: bytes) -> dict[str, Any]:
+    async def set_everywhere(self, name: str, body: bytes) -> dict[str, Any]:
         """Change a level here, then in all workers."""
         change = self.change(name, body)
         wanted = {key: change[key] for key in ("level", "duration")}

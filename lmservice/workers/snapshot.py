@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic_core import from_json, to_json
 
 from lmservice.runtime import gil
-from lmservice.telemetry.metrics import ACROSS
+from lmservice.telemetry.metrics import MERGES
 from lmservice.telemetry.samples import families
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.samples import Exemplar
 
-    from lmservice.telemetry.samples import Family as Told
+    from lmservice.telemetry.samples import LazyFamily
 
 PART = 30
 """How many samples are written at once."""
@@ -24,7 +24,7 @@ class Family(NamedTuple):
     """One family of one worker.
 
     Attributes:
-        across: how the workers' gauges become one, a key of `ACROSS`; '' where nobody has said.
+        across: how the workers' gauges become one, a key of `MERGES`; '' where nobody has said.
         samples: each one's name, labels, value and exemplar (its labels, value and timestamp).
     """
 
@@ -69,7 +69,7 @@ def _lines(registry: "CollectorRegistry", across: dict[str, str], without: Conta
         yield b"]]\n"
 
 
-def _samples(family: "Told") -> "Iterator[tuple[str, dict[str, str], float, Exemplar | None]]":
+def _samples(family: "LazyFamily") -> "Iterator[tuple[str, dict[str, str], float, Exemplar | None]]":
     for each in family.samples:
         yield each.name, each.labels, each.value, each.exemplar
     for values, samples in family.series:
@@ -90,6 +90,6 @@ def _across(registry: "CollectorRegistry") -> dict[str, str]:
     modes = {}
     for collector, names in list(getattr(registry, "_collector_to_names", {}).items()):
         mode = str(getattr(collector, "_multiprocess_mode", "")).removeprefix("live")
-        if mode in ACROSS:
+        if mode in MERGES:
             modes.update(dict.fromkeys(names, mode))
     return modes

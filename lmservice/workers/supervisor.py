@@ -90,7 +90,7 @@ class Supervisor:
         self.levels: Levels = LevelsOfAll(self._questions.answers)
         self._metrics = Metrics()
         self.totals = Totals(self._metrics)
-        sums = cast("Metrics", SimpleNamespace(registry=self.totals, observed=self._metrics.observed))
+        sums = cast("Metrics", SimpleNamespace(registry=self.totals, on_scrape=self._metrics.on_scrape))
         self._graphite = Graphite(self.settings, sums) if self.settings.graphite_url else None
         add_families(self._metrics, self)
 
@@ -212,7 +212,7 @@ class Supervisor:
         """Have a new worker log, and show itself, as the others do."""
         if self._watched:
             worker.tell("observe", watched=True)
-        for name, change in self.levels.in_force().items():
+        for name, change in self.levels.active_changes().items():
             worker.tell("level", question=-1, name=name, change=change)
 
     async def _live(self, keepers: list[asyncio.Task[None]]) -> None:

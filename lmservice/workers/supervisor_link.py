@@ -22,7 +22,7 @@ from lmservice.runtime.profiling import ProfileRequest
 from lmservice.runtime.threads import run_in_thread
 from lmservice.server.entrance import Handover, SharedListener
 from lmservice.server.instance import Instance
-from lmservice.telemetry.logs import speaker
+from lmservice.telemetry.logs import current_stream
 from lmservice.workers import snapshot
 from lmservice.workers.channel import Channel, Message
 
@@ -74,7 +74,7 @@ class SupervisorLink:
         self._thread.join(timeout=GOODBYE)
 
     def _run(self) -> None:
-        speaker.set(self._instance.stream)
+        current_stream.set(self._instance.stream)
         asyncio.set_event_loop(self._loop)
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._serve())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lmservice import names
 from lmservice.runtime import gil
-from lmservice.telemetry.metrics import ACROSS, Metrics
+from lmservice.telemetry.metrics import MERGES, Metrics
 from lmservice.workers import snapshot
 from lmservice.workers.snapshot import Family
 
@@ -129,7 +129,7 @@ def _combine(kind: str, name: str, labels: Mapping[str, str], across: str) -> An
         return max if "quantile" in labels and kind == "summary" else sum
     if kind in ("info", "stateset"):
         return max
-    return ACROSS[across or "sum"]
+    return MERGES[across or "sum"]
 
 
 def _moment(exemplar: list[Any] | None) -> float:

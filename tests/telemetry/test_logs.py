@@ -25,7 +25,7 @@ from strict_client import AsyncConnection, Connection, request_bytes
 
 from lmservice import Service, Settings
 from lmservice.settings.masking import MASK
-from lmservice.telemetry.logs import configured
+from lmservice.telemetry.takeover import configured
 
 pytestmark = pytest.mark.anyio
 FIELDS = {"timestamp", "level", "logger", "event", "service", "version", "environment", "instance"}

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from strict_client import request_bytes
 
 from lmservice import Service
-from lmservice.telemetry.metrics import shared
+from lmservice.telemetry.metrics import shared_collector
 
 pytestmark = pytest.mark.anyio
 
@@ -244,13 +244,13 @@ async def test_threads_that_ask_at_once_for_what_a_registry_has_not_yet_get_the_
         meeting = threading.Barrier(3, timeout=10)
 
     registry = CollectorRegistry()
-    found = await asyncio.gather(*(asyncio.to_thread(shared, registry, "shared", Meeting) for _ in range(3)))
+    found = await asyncio.gather(*(asyncio.to_thread(shared_collector, registry, "shared", Meeting) for _ in range(3)))
     assert len(set(found)) == 1
-    assert shared(registry, "shared", Meeting) is found[0]
+    assert shared_collector(registry, "shared", Meeting) is found[0]
 
 
 async def test_a_family_of_somebody_elses_is_not_taken_for_the_shared_one() -> None:
     registry = CollectorRegistry()
     Gauge("shared", "Somebody else's.", registry=registry)
     with pytest.raises(ValueError, match="shared"):
-        shared(registry, "shared", Shared)
+        shared_collector(registry, "shared", Shared)

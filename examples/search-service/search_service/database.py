@@ -169,19 +169,19 @@ class Database:
     def observed(self, metrics: Metrics) -> None:
         """Lets the pool be seen, by the names of OpenTelemetry's semantic conventions."""
         pool: Any = self.engine.pool
-        metrics.observed(
+        metrics.on_scrape(
             "db_client_connection_count",
             "Connections of the database pool.",
             ("state",),
             lambda: [(("idle",), pool.checkedin()), (("used",), pool.checkedout())],
         )
-        metrics.observed(
+        metrics.on_scrape(
             "db_client_connection_max", "Connections that the pool may have.", (), lambda: [((), self._connections)]
         )
-        metrics.observed(
+        metrics.on_scrape(
             "db_client_connection_pending_requests", "Who waits for a connection.", (), lambda: [((), self._waiting)]
         )
-        metrics.observed(
+        metrics.on_scrape(
             "search_database_pool_waits_total",
             "How often a connection had to be waited for.",
             (),

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.core import GaugeMetricFamily
 
 from lmservice.settings.model import Settings
-from lmservice.telemetry.graphite import Graphite, told
+from lmservice.telemetry.graphite import Graphite, samples_for
 from lmservice.telemetry.metrics import Metrics
 
 
@@ -145,7 +145,7 @@ def test_a_sample_that_cannot_be_told_is_left_out_and_the_others_are_not() -> No
         family.add_metric([str(number)], value)
     registry.register(Collecting(family))
     for _ in range(2):
-        found = {sample.labels["which"]: sample.value for sample in told(registry, tags=True)}
+        found = {sample.labels["which"]: sample.value for sample in samples_for(registry, tags=True)}
         assert found == {"0": 1, "7": 3}
 
 
@@ -161,7 +161,7 @@ def test_labels_that_are_empty_are_left_out_and_name_is_renamed_as_a_tag(tags: b
     gauge = Gauge("g", "G.", ["name", "kind"], registry=registry)
     for labels in (("a", "x"), ("", "x"), ("", "")):
         gauge.labels(*labels).set(1)
-    assert [sample.labels for sample in told(registry, tags=tags)] == expected
+    assert [sample.labels for sample in samples_for(registry, tags=tags)] == expected
 
 
 def test_a_label_of_a_collectors_own_need_not_be_text() -> None:
@@ -169,7 +169,7 @@ def test_a_label_of_a_collectors_own_need_not_be_text() -> None:
     family = GaugeMetricFamily("g", "G.")
     family.add_sample("g", {"port": 80, "name": ""}, 1)  # type: ignore[dict-item]
     registry.register(Collecting(family))
-    assert [sample.labels for sample in told(registry, tags=True)] == [{"port": "80"}]
+    assert [sample.labels for sample in samples_for(registry, tags=True)] == [{"port": "80"}]
 
 
 def test_prometheus_client_is_not_loaded_before_the_first_push() -> None:

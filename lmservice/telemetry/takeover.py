@@ -1,0 +1,245 @@
+"""The takeover of the process's logging, as long as any service has it: all of it ends in `logs.Stream.write`.
+
+structlog, the standard library's `logging`, warnings and uncaught exceptions are one stream. Levels are the standard
+library's, by logger name, so that `PUT /loggers/{name}` rules every kind of logger alike.
+"""
+
+import contextlib
+import importlib.util
+import logging
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, MutableMapping
+from importlib.machinery import ModuleSpec
+from types import ModuleType, TracebackType
+from typing import Any
+
+from lmservice.settings.model import Settings
+from lmservice.telemetry.logs import Stream, current_stream, on_a_terminal, printable
+from lmservice.telemetry.output import Output
+
+_STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+
+
+def bound() -> dict[str, Any]:
+    """Return what structlog's `bind_contextvars` has bound where the code runs."""
+    loaded = sys.modules.get("structlog.contextvars")
+    return loaded.get_contextvars() if loaded else {}
+
+
+class _Handler(logging.Handler):
+    """Brings the standard library's records into the stream of the service that speaks."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            event = record.getMessage()
+        except Exception:  # noqa: BLE001 - a wrong format string must not cost the line
+            event = f"{printable(record.msg)} {printable(record.args)}"
+        values = bound() | {key: value for key, value in vars(record).items() if key not in _STANDARD_ATTRIBUTES}
+        if record.exc_info and record.exc_info[0]:
+            values["exception"] = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+        if record.stack_info:
+            values["stack"] = record.stack_info
+        _process.stream.write_masked(record.levelname.lower(), record.name, event, values)
+
+
+class _Process:
+    """The process's logging, as long as any service has it: taken by the first, put back after the last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._streams: list[Stream] = []
+        self._undo = contextlib.ExitStack()
+        self.output = Output()
+
+    @property
+    def stream(self) -> Stream:
+        """Return the stream of the service running in this context, else that of the one that came last."""
+        speaking = current_stream.get()
+        return speaking if speaking in self._streams else self._streams[-1]
+
+    def take(self, stream: Stream, level: str, *, behind_others: bool = False) -> None:
+        with self._lock:
+            self._streams.insert(0 if behind_others else len(self._streams), stream)
+            if len(self._streams) == 1:
+                _take_standard_logging(self._undo)
+                _take_structlog(self._undo)
+                _take_hooks(self._undo)
+            if not behind_others or len(self._streams) == 1:
+                logging.getLogger().setLevel(level)
+
+    def put_back(self, stream: Stream) -> None:
+        with self._lock:
+            if self._streams == [stream]:
+                self._undo.close()
+            self._streams.remove(stream)
+
+
+def share_output(lock: int) -> None:
+    """Let this process's lines be whole where other processes write to the same output.
+
+    Args:
+        lock: the descriptor of a file that those processes have in common.
+    """
+    _process.output.lock = lock
+
+
+_process = _Process()  # logging itself is the process's, and standard output too
+
+
+@contextlib.contextmanager
+def configured(settings: Settings, name: str, version: str, **more: str) -> Iterator[Stream]:
+    """Take over the process's logging; once every service has left, it is as it was.
+
+    `more` is what every line says beside the usual fields.
+    """
+    fields = {
+        "service": settings.service_name or name,
+        "version": settings.version or version,
+        "environment": settings.environment,
+        "instance": settings.instance,
+        **more,
+    }
+    console = settings.log_format == "console" or (settings.log_format == "auto" and on_a_terminal())
+    console = console and not _process.output.observers  # which understand JSON alone
+    stream = Stream(fields, _process.output, console=console)
+    _process.take(stream, settings.log_level)
+    try:
+        yield stream
+    finally:
+        _process.put_back(stream)
+
+
+@contextlib.contextmanager
+def observed(observe: Callable[[bytes], None]) -> Iterator[None]:
+    """Pass all lines of this process to `observe` as well, those of code outside of any service too."""
+    output = _process.output
+    output.observers.append(observe)
+    stream = Stream({}, output, console=False)
+    _process.take(stream, "INFO", behind_others=True)
+    try:
+        yield
+    finally:
+        _process.put_back(stream)
+        output.flush()
+        output.observers.remove(observe)
+
+
+def _take_standard_logging(undo: contextlib.ExitStack) -> None:
+    root = logging.getLogger()
+    before, before_level = root.handlers[:], root.level
+    root.handlers[:] = [_Handler()]
+    logging.captureWarnings(capture=True)
+    for noisy in ("uvicorn.error", "asyncio", "httpx"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    uvicorn = logging.getLogger("uvicorn.error")
+    uvicorn.addFilter(_told_better)
+    undo.callback(uvicorn.removeFilter, _told_better)
+
+    def put_back() -> None:
+        root.handlers[:] = before
+        root.setLevel(before_level)
+        logging.captureWarnings(capture=False)
+
+    undo.callback(put_back)
+
+
+def _told_better(record: logging.LogRecord) -> bool:
+    """Leave out what uvicorn says of an app that failed in mid-answer: its exception has been logged."""
+    return not str(record.msg).startswith("ASGI callable returned without completing")
+
+
+def _take_structlog(undo: contextlib.ExitStack) -> None:
+    """Configure structlog, at once where it has been imported, else when it is: it costs every start a twentieth."""
+    if "structlog" in sys.modules:
+        _configure_structlog(undo)
+        return
+    hook = _ImportHook("structlog", lambda: _configure_structlog(undo))
+    sys.meta_path.insert(0, hook)
+    undo.callback(hook.remove)
+
+
+def _configure_structlog(undo: contextlib.ExitStack) -> None:
+    import structlog  # noqa: PLC0415 - see _take_structlog
+
+    def end(logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
+        level = {"exception": "error", "warn": "warning"}.get(method, method)
+        name = str(event.pop("logger", getattr(logger, "name", "root")))
+        _process.stream.write_masked(level, name, printable(event.pop("event", "")), event)
+        raise structlog.DropEvent
+
+    positional = structlog.stdlib.PositionalArgumentsFormatter()
+
+    def formatted(logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
+        try:
+            return positional(logger, method, event)
+        except Exception:  # noqa: BLE001 - a wrong format string must not cost the line
+            return {**event, "event": f"{printable(event['event'])} {printable(event.pop('positional_args', ()))}"}
+
+    undo.callback(structlog.configure, **structlog.get_config())
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            formatted,
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,
+            end,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        context_class=dict,
+        cache_logger_on_first_use=False,
+    )
+
+
+class _ImportHook:
+    """Calls `then` once, right after the module `name` has been imported for the first time."""
+
+    def __init__(self, name: str, then: Callable[[], None]) -> None:
+        self._name = name
+        self._then = then
+
+    def find_spec(self, name: str, *_path_and_target: object) -> ModuleSpec | None:
+        if name != self._name:
+            return None
+        self.remove()
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_then(module: ModuleType) -> None:
+                execute(module)
+                self._then()
+
+            spec.loader.exec_module = execute_then  # type: ignore[method-assign]
+        return spec
+
+    def remove(self) -> None:
+        with contextlib.suppress(ValueError):
+            sys.meta_path.remove(self)
+
+
+def _take_hooks(undo: contextlib.ExitStack) -> None:
+    log = logging.getLogger("lmservice.uncaught")
+    before = sys.excepthook, threading.excepthook, sys.unraisablehook
+
+    def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        log.critical("uncaught exception", exc_info=(kind, error, trace))
+
+    def uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+        where = args.thread.name if args.thread else "?"
+        error = args.exc_value or args.exc_type()
+        log.error("uncaught exception in thread %s", where, exc_info=(args.exc_type, error, args.exc_traceback))
+
+    def unraisable(args: "sys.UnraisableHookArgs") -> None:
+        error = args.exc_value or args.exc_type()
+        log.error("%s: %r", args.err_msg or "ignored", args.object, exc_info=(args.exc_type, error, args.exc_traceback))
+
+    sys.excepthook, threading.excepthook, sys.unraisablehook = uncaught, uncaught_in_thread, unraisable
+
+    def put_back() -> None:
+        sys.excepthook, threading.excepthook, sys.unraisablehook = before
+
+    undo.callback(put_back)
