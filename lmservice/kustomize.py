@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 TIMEOUT = 60
-"""What rendering may take, in seconds."""
+"""The time that rendering may take, in seconds."""
 _NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _PROGRAMS = (("kubectl", "kustomize"), ("kustomize", "build"))
 

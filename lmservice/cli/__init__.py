@@ -4,7 +4,7 @@ import gc
 
 
 def main() -> int:
-    """The entry point of the `lmservice` command."""
+    """Run the `lmservice` command."""
     gc.disable()  # nothing that an import makes is garbage; on again when the service begins to start
     from lmservice.cli import parser  # noqa: PLC0415 - after that
 

@@ -11,7 +11,7 @@ from lmservice.settings.variables import misspelt
 
 
 def check(name: str, manifests: str | None = None, form: str = "table") -> ExitCode:
-    """Looks at the settings and the job graph, and at manifests where they are given; prints each finding on a line.
+    """Check the settings and the job graph, and manifests where they are given; print each finding on a line.
 
     Args:
         name: MODULE:SERVICE.

@@ -8,13 +8,13 @@ from lmservice.errors import ExitCode
 from lmservice.service import Service
 from lmservice.settings import report
 from lmservice.settings.masking import MASK
-from lmservice.settings.report import Variable
+from lmservice.settings.report import DescribedSetting
 
 _HEADINGS = ("variable", "type", "default", "value", "source")
 
 
 def show(service: Service, form: str) -> ExitCode:
-    """Prints the settings in one of the forms `table`, `env`, `markdown`, `json`; secrets are masked in each.
+    """Print the settings in one of the forms `table`, `env`, `markdown`, `json`; secrets are masked in each.
 
     Raises:
         SettingsError: the settings cannot be used.
@@ -27,7 +27,7 @@ def show(service: Service, form: str) -> ExitCode:
     return ExitCode.CLEAN
 
 
-def _rows(variables: Sequence[Variable]) -> list[tuple[str, ...]]:
+def _rows(variables: Sequence[DescribedSetting]) -> list[tuple[str, ...]]:
     return [(each.variable, each.type, _text(each.default), _text(each.value), each.source) for each in variables]
 
 
@@ -39,7 +39,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _table(variables: Sequence[Variable]) -> str:
+def _table(variables: Sequence[DescribedSetting]) -> str:
     rows = [tuple(heading.upper() for heading in _HEADINGS), *_rows(variables)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     return "\n".join(
@@ -47,14 +47,14 @@ def _table(variables: Sequence[Variable]) -> str:
     )
 
 
-def _env(variables: Sequence[Variable]) -> str:
-    """A file for `.env.example`: what differs from the default is set, the rest is there to be uncommented."""
+def _env(variables: Sequence[DescribedSetting]) -> str:
+    """Write a file for `.env.example`: what differs from the default is set, the rest is there to be uncommented."""
     return "\n".join(
         f"# {each.description or each.name} ({each.type})\n{_assignment(each)}\n" for each in variables
     ).rstrip()
 
 
-def _assignment(each: Variable) -> str:
+def _assignment(each: DescribedSetting) -> str:
     given = each.source != "default"
     value = _text(each.value if given else each.default)
     if MASK in value or (each.computed and not given):  # nobody's secret, and no machine's name
@@ -63,7 +63,7 @@ def _assignment(each: Variable) -> str:
 
 
 def _quoted(value: str) -> str:
-    """As both a shell and dotenv read it."""
+    """Quote a value as both a shell and dotenv read it."""
     if all(character.isalnum() or character in "_-.:/," for character in value):
         return value
     if "'" not in value:
@@ -72,7 +72,7 @@ def _quoted(value: str) -> str:
     return f'"{escaped}"'
 
 
-def _markdown(variables: Sequence[Variable]) -> str:
+def _markdown(variables: Sequence[DescribedSetting]) -> str:
     lines = ["| variable | type | default | value | source | |", "| --- | --- | --- | --- | --- | --- |"]
     for each, row in zip(variables, _rows(variables), strict=True):
         cells = [f"`{cell}`" if cell else "" for cell in row[:4]] + [row[4], each.description]
@@ -80,4 +80,4 @@ def _markdown(variables: Sequence[Variable]) -> str:
     return "\n".join(lines)
 
 
-_FORMS: dict[str, Callable[[Sequence[Variable]], str]] = {"table": _table, "env": _env, "markdown": _markdown}
+_FORMS: dict[str, Callable[[Sequence[DescribedSetting]], str]] = {"table": _table, "env": _env, "markdown": _markdown}

@@ -29,7 +29,7 @@ _SHARES = {
 
 
 def deploy(words: list[str]) -> ExitCode:
-    """Runs one of its commands.
+    """Run one of its commands.
 
     Raises:
         LmserviceError: it failed; the exit code is the error's.
@@ -46,7 +46,7 @@ def deploy(words: list[str]) -> ExitCode:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Gives the parser of `lmservice deploy`; the reference in docs/ is made from it."""
+    """Return the parser of `lmservice deploy`; the reference in docs/ is made from it."""
     root = argparse.ArgumentParser(prog="lmservice deploy", description="Release a service to an environment.")
     commands = root.add_subparsers(required=True, metavar="COMMAND")
     run = _add(commands, "run", _run, "release a version; a failure, Ctrl-C or SIGTERM rolls back")

@@ -20,7 +20,7 @@ HIDDEN = ("repository", "service_port", "management_port")
 
 
 def new(words: Sequence[str], *, no_input: bool = False, replay: bool = False) -> ExitCode:
-    """Makes a service in a new folder, and says what to do next.
+    """Make a service in a new folder, and say what to do next.
 
     Args:
         words: `NAME=VALUE` answers, and the folder in which the service's own is made; default the current one.
@@ -50,7 +50,7 @@ def new(words: Sequence[str], *, no_input: bool = False, replay: bool = False) -
 
 
 def template() -> Path:
-    """Where the template is: inside the package, or beside it in a tree of the source."""
+    """Find the template: inside the package, or beside it in a tree of the source."""
     package = Path(__file__).parents[1]
     for place in (package, package.parent):
         if (place / "templates" / "cookiecutter").is_dir():
@@ -116,7 +116,7 @@ def _pair(word: str) -> tuple[str, str]:
 
 
 def _rules() -> Callable[[Mapping[str, str]], list[str]]:
-    """What the template's own hook says of answers: one set of rules, whoever asks."""
+    """Load what the template's own hook says of answers: one set of rules, whoever asks."""
     hook = template() / "hooks" / "pre_gen_project.py"
     spec = importlib.util.spec_from_file_location("lmservice_template_rules", hook)
     if spec is None or spec.loader is None:

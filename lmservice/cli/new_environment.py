@@ -17,7 +17,7 @@ LONGEST_NAME = 20
 
 
 def new_environment(name: str, source: str) -> ExitCode:
-    """Adds an environment to the service in the current folder: the overlay, the host, the stage of the pipeline.
+    """Add an environment to the service in the current folder: the overlay, the host, the stage of the pipeline.
 
     Args:
         name: the environment's; its host is in the domain of that name.
@@ -77,7 +77,7 @@ class _Overlay:
         return cls(environment, text, _host(text).split(".")[1])
 
     def renamed(self, name: str) -> str:
-        """The overlay of another environment."""
+        """Return the overlay of another environment."""
         text = self.text
         for what, pattern in self._names().items():
             text, times = re.subn(pattern, rf"\g<1>{name}\g<2>", text, flags=re.MULTILINE)
@@ -107,7 +107,7 @@ def _host(text: str) -> str:
 
 
 def _with_stage(name: str, source: str) -> tuple[str, str]:
-    """The pipeline with one more stage, behind `source` and before the last; and which stage it comes before."""
+    """Return the pipeline with one more stage, behind `source` and before the last; and which stage it comes before."""
     text = PIPELINE.read_text()
     found = re.search(r"^ENVIRONMENTS = \(\n(?P<stages>(?:    \"[a-z0-9-]+\",\n)+)\)$", text, re.MULTILINE)
     if found is None:
@@ -124,7 +124,7 @@ def _with_stage(name: str, source: str) -> tuple[str, str]:
 
 
 def _with_row(name: str, overlay: _Overlay, host: str) -> str:
-    """README.md with the environment in its table, where there is one."""
+    """Return README.md with the environment in its table, where there is one."""
     if not README.is_file():
         raise UsageError(f"{Path.cwd()} has no {README}: run this in the service's folder")
     old = re.escape(overlay.environment)

@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The options of a command; words may stand before and after them, which argparse itself leaves over."""
+    """Parse a command's options; words may stand before and after them, which argparse itself leaves over."""
     root = parser()
     options, left = root.parse_known_args(arguments)
     if left and ("words" not in options or any(word.startswith("-") for word in left)):
@@ -26,7 +26,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Gives the parser of every command; the reference in docs/ is made from it."""
+    """Return the parser of every command; the reference in docs/ is made from it."""
     root = argparse.ArgumentParser(prog="lmservice", description="Run and look after lmservice services.")
     root.add_argument("--version", action="version", version=f"lmservice {__version__}")
     commands = root.add_subparsers(required=True, metavar="COMMAND")
@@ -192,7 +192,7 @@ def _verify_drain(options: argparse.Namespace) -> int:
     from lmservice.cli.verify_drain import command  # noqa: PLC0415
 
     settings = target.load(options.target).settings_class.load()
-    asked = command.Options(options.target, options.path, options.clients, options.seconds, options.signal)
+    asked = command.TrialOptions(options.target, options.path, options.clients, options.seconds, options.signal)
     return int(command.verify(asked, settings))
 
 

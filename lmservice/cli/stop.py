@@ -13,7 +13,7 @@ DEFAULT_PORT = "8002"
 
 
 def stop(url: str | None, timeout: float | None) -> ExitCode:
-    """Asks the service at `url` to stop, waits for the end of its drain, and prints the report.
+    """Ask the service at `url` to stop, wait for the end of its drain, and print the report.
 
     Args:
         url: the management listener's base, default `http://localhost:$LM_MANAGEMENT_PORT`; no proxy is used.

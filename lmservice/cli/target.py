@@ -11,7 +11,7 @@ from lmservice.service import Service
 
 
 def load(target: str) -> Service:
-    """Imports the service, from the current directory or from what is installed.
+    """Import the service, from the current directory or from what is installed.
 
     Raises:
         UsageError: in one line, what of the target is wrong.
@@ -62,7 +62,7 @@ def _said(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Where in the user's own code, the innermost frame outside of the import system."""
+    """Return where in the user's own code it was: the innermost frame outside of the import system."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

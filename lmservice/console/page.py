@@ -15,7 +15,7 @@ ASSETS = ("/console.css", "/console.js")
 
 
 def asset(name: str) -> Response:
-    """One of the files, as it is shipped."""
+    """Answer with one of the files, as it is shipped."""
     body = (files("lmservice.console") / "page" / name).read_bytes()
     headers = {
         "content-security-policy": POLICY,

@@ -1,4 +1,4 @@
-"""What a person is shown of an instance: one picture of all that can be read from memory, drawn while somebody watches.
+"""The picture of an instance that people are shown: all that can be read from memory, drawn while somebody watches.
 
 It is drawn on the management listener's thread. The service's own thread gives nothing for it but the few instructions
 by which the slowest requests are kept, and those only while somebody watches.
@@ -24,9 +24,9 @@ from lmservice.web.connections import Listener
 from lmservice.web.request import RequestLayer
 
 MOST_WAITING = 30
-"""How many requests in flight are told apart, the oldest first, and how many connections."""
+"""The number of requests in flight that are told apart, the oldest first, and of connections."""
 PRIVATE = frozenset(("path", "request_id", "peer", "failure", "problems"))
-"""What comes from clients, and the messages of errors, which may name anything: for those who may look inside."""
+"""The members that come from clients, and errors' messages, which may name anything: for those who may look inside."""
 
 
 class Observed(Protocol):
@@ -42,15 +42,15 @@ class Observed(Protocol):
 
     @property
     def startup(self) -> Startup | None:
-        """The start-up jobs; None before they begin."""
+        """Return the start-up jobs; None before they begin."""
 
     @property
     def listener(self) -> Listener | None:
-        """The service's listener; None before it is open."""
+        """Return the service's listener; None before it is open."""
 
     @property
     def ready(self) -> bool:
-        """Whether requests should come."""
+        """Return whether requests should come."""
 
 
 class Observation:
@@ -68,17 +68,17 @@ class Observation:
         self._slowest: Slowest | None = None
 
     async def begin(self) -> None:
-        """Begins to collect what is collected for observers alone."""
+        """Begin to collect what is collected for observers alone."""
         self._traffic.begin()
         self._calls.clear()
         self._layer.slowest = self._slowest = Slowest()
 
     def end(self) -> None:
-        """Ceases to."""
+        """Cease to."""
         self._layer.slowest = self._slowest = None
 
     def picture(self, *, counts: bool = False) -> dict[str, Any]:
-        """Everything, now; times are seconds, moments seconds since the epoch.
+        """Return everything, now; times are seconds, moments seconds since the epoch.
 
         Args:
             counts: leaves the `counts` in the traffic, from which those of several processes are made one.
@@ -140,7 +140,7 @@ class Observation:
         return [self._host(host) for client in self._instance.service.clients for host in client.report()]
 
     def _host(self, host: dict[str, Any]) -> dict[str, Any]:
-        """A host's attempts since it was last looked at, as rates."""
+        """Return a host's attempts since it was last looked at, as rates."""
         key = host["client"], host["host"]
         now = time.monotonic(), host["calls"], host["failed"], host.pop("seconds")
         before = self._calls.get(key, now)
@@ -154,7 +154,7 @@ class Observation:
         }
 
     def _drain(self) -> dict[str, Any] | None:
-        """What a stop is at, and what still holds it up; None where nobody has asked for one."""
+        """Return what a stop is at, and what still holds it up; None where nobody has asked for one."""
         cause, listener = self._instance.lifecycle.cause, self._instance.listener
         if cause is None:
             return None
@@ -185,7 +185,7 @@ class Observation:
 
 
 def without_private(found: Any) -> Any:
-    """The same without what is private: paths, request ids, addresses, the messages of errors."""
+    """Return the same without what is private: paths, request ids, addresses, the messages of errors."""
     if isinstance(found, dict):
         return {name: without_private(each) for name, each in found.items() if name not in PRIVATE}
     return [without_private(each) for each in found] if isinstance(found, list) else found

@@ -7,11 +7,11 @@ from itertools import count
 from typing import Any, Protocol
 
 KEPT = 12
-"""How many are shown."""
+"""The number of requests that are shown."""
 SLOT = 15.0
-"""The last requests are kept in slots of so many seconds, …"""
+"""The length of a slot, in which the slowest are kept, in seconds."""
 SLOTS = 20
-"""… of which there are so many."""
+"""The number of slots."""
 
 
 class Answered(Protocol):
@@ -32,7 +32,7 @@ class Slowest:
         self._order = count()
 
     def add(self, request: Answered, route: str, seconds: float) -> None:
-        """Notes a request, unless enough of the same few seconds were slower."""
+        """Note a request, unless enough of the same few seconds were slower."""
         now = time.monotonic()
         if now >= self._until:
             self._slots.append([])
@@ -47,7 +47,7 @@ class Slowest:
             heapq.heapreplace(slot, entry)
 
     def report(self) -> list[dict[str, Any]]:
-        """The slowest of the last five minutes, the slowest first."""
+        """Return the slowest of the last five minutes, the slowest first."""
         entries = [entry for slot in list(self._slots) for entry in list(slot)]
         return [told for _, _, told in heapq.nlargest(KEPT, entries)]
 

@@ -24,17 +24,17 @@ from lmservice.console.picture import without_private
 from lmservice.lifecycle import Lifecycle
 
 MOST = 16
-"""How many may watch at once."""
+"""The number of observers at once."""
 INTERVAL = 1.0
-"""Between two pictures, in seconds; a new state is shown at once, …"""
+"""The time between two pictures, in seconds; a new state is shown at once."""
 LOOK = 0.1
-"""… as it is looked for this often."""
+"""The time between two looks for a new state, in seconds."""
 HISTORY = 180
-"""How many pictures are remembered for those who come later, while somebody watches."""
+"""The number of pictures that are remembered for those who come later, while somebody watches."""
 MOST_REMEMBERED = 12
-"""Of how many routes."""
+"""The number of routes that are remembered."""
 PATIENCE = 10.0
-"""How long an observer may take to read one picture, in seconds."""
+"""The time that an observer may take to read one picture, in seconds."""
 
 _log = logging.getLogger("lmservice.management")
 
@@ -43,13 +43,13 @@ class Drawing(Protocol):
     """What draws the pictures."""
 
     async def begin(self) -> None:
-        """The first observer comes."""
+        """Begin, as the first observer comes."""
 
     def end(self) -> None:
-        """The last has left."""
+        """End, as the last has left."""
 
     def picture(self) -> dict[str, Any]:
-        """Everything, now, from memory."""
+        """Return everything, now, from memory."""
 
 
 class Events:
@@ -75,8 +75,8 @@ class Events:
     def _full(self) -> bool:
         return self._closed or len(self._observers) >= MOST
 
-    async def answer(self, *, allowed: bool) -> "Stream | None":
-        """The stream for one more observer; None where there can be no more."""
+    async def answer(self, *, allowed: bool) -> "EventStream | None":
+        """Return the stream for one more observer; None where there can be no more."""
         async with self._beginning:
             if self._drawing is None and not self._full:
                 await self._begin()
@@ -87,7 +87,7 @@ class Events:
         self._observers.add(observer)
         hello = {"info": self._introduce(), "allowed": allowed, "history": list(self._history)}
         observer.greet(_event("hello", hello), self._told("picture", self._last, allowed=allowed))
-        return Stream(observer, self._leave)
+        return EventStream(observer, self._leave)
 
     async def _begin(self) -> None:
         try:
@@ -103,7 +103,7 @@ class Events:
         self._rest()
 
     def _rest(self) -> None:
-        """Ceases to draw where nobody watches."""
+        """Cease to draw where nobody watches."""
         if not self._observers and self._drawing is not None:
             self._drawing.cancel()
             self._drawing = None
@@ -121,7 +121,7 @@ class Events:
                     observer.show(event)
 
     def _drawn(self) -> bool:
-        """Draws the next picture; one that fails must end neither the stream nor the process's own end."""
+        """Draw the next picture; one that fails must end neither the stream nor the process's own end."""
         try:
             self._draw()
         except Exception:  # noqa: BLE001 - whatever it reads may be the service's own
@@ -130,7 +130,7 @@ class Events:
         return True
 
     async def _moment(self) -> None:
-        """Waits for the next picture's time, or for a new state."""
+        """Wait for the next picture's time, or for a new state."""
         loop = asyncio.get_running_loop()
         due = loop.time() + INTERVAL
         while loop.time() < due and self._lifecycle.state.value == self._last["state"]:  # noqa: ASYNC110 - other thread
@@ -147,7 +147,7 @@ class Events:
         return _event(name, data if allowed else without_private(data))
 
     def close(self, report: Mapping[str, Any] | None) -> None:
-        """Tells every observer that the process ends, and ends their streams."""
+        """Tell every observer that the process ends, and end their streams."""
         self._closed = True
         if self._observers:
             self._drawn()
@@ -167,12 +167,12 @@ class Observer:
         self._something = asyncio.Event()
 
     def greet(self, hello: bytes, picture: bytes) -> None:
-        """Says who it is that is watched."""
+        """Say who it is that is watched."""
         self._waiting.append(b"retry: 1000\n\n" + hello + picture)
         self._something.set()
 
     def show(self, picture: bytes) -> None:
-        """Has the picture sent, in the place of one that was not."""
+        """Have the picture sent, in the place of one that was not."""
         if self._last:
             return
         self._waiting.clear()
@@ -180,13 +180,13 @@ class Observer:
         self._something.set()
 
     def finish(self, end: bytes) -> None:
-        """Has the last events sent."""
+        """Have the last events sent."""
         self._waiting.append(end)
         self._last = True
         self._something.set()
 
     async def events(self) -> AsyncIterator[bytes]:
-        """What to send, up to the end."""
+        """Yield what to send, up to the end."""
         while True:
             await self._something.wait()
             self._something.clear()
@@ -196,7 +196,7 @@ class Observer:
                 return
 
 
-class Stream(Response):
+class EventStream(Response):
     """The response that an observer reads until the process ends, or he leaves."""
 
     def __init__(self, observer: Observer, leave: Callable[[Observer], None]) -> None:
@@ -206,7 +206,7 @@ class Stream(Response):
         self._leave = leave
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI has it
-        """Sends events while the peer is there and reads them."""
+        """Send events while the peer is there and reads them."""
         sending = asyncio.create_task(self._send(send), name="observer")
         gone = asyncio.create_task(_gone(receive), name="observer's end")
         try:
@@ -226,7 +226,7 @@ class Stream(Response):
 
 
 async def _gone(receive: Receive) -> None:
-    """Returns once the peer has left."""
+    """Return once the peer has left."""
     while (await receive())["type"] != "http.disconnect":
         pass
 

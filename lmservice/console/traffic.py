@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, TypeAlias
 from lmservice.telemetry.metrics import BUCKETS, Durations
 
 WINDOW = 5.0
-"""What "now" is, in seconds."""
+"""The time that counts as now, in seconds."""
 MOST_ROUTES = 40
-"""How many routes are told apart, those with the most requests first."""
+"""The number of routes that are told apart, those with the most requests first."""
 _SERVER_ERROR = 500
 
 Counts: TypeAlias = tuple[int, ...]
@@ -27,11 +27,11 @@ class Tally(NamedTuple):
     failed: int
 
     def plus(self, other: "Tally") -> "Tally":
-        """Both together."""
+        """Return both together."""
         return Tally(tuple(a + b for a, b in zip(self.counts, other.counts, strict=True)), self.failed + other.failed)
 
     def minus(self, before: "Tally") -> "Tally":
-        """What has come since `before`."""
+        """Return what has come since `before`."""
         return Tally(tuple(a - b for a, b in zip(self.counts, before.counts, strict=True)), self.failed - before.failed)
 
 
@@ -53,12 +53,12 @@ class Traffic:
         self._looks: deque[tuple[float, dict[Route, Tally]]] = deque()
 
     def begin(self) -> None:
-        """Forgets what was seen before; the present is where differences begin."""
+        """Forget what was seen before; the present is where differences begin."""
         self._looks.clear()
         self._looks.append((self._clock(), self._tallies()))
 
     def report(self) -> dict[str, Any]:
-        """Requests per second, the share of 5xx, p50 and p99 in seconds: of all, and by route, the busiest first.
+        """Return requests a second, the share of 5xx, p50 and p99 in seconds: of all, and by route, the busiest first.
 
         What they are drawn from, the answers by bucket, is there as `counts`, for whoever makes one of several reports.
         """
@@ -105,7 +105,7 @@ def _figures(tally: Tally, seconds: float) -> dict[str, Any]:
 
 
 def quantile(counts: Sequence[int], share: float) -> float | None:
-    """The duration, in seconds, that `share` of those counted by bucket do not exceed; None where none was counted."""
+    """Return the seconds that `share` of those counted by bucket stay within; None where none was counted."""
     total = sum(counts)
     if not total:
         return None

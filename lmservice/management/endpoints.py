@@ -1,4 +1,4 @@
-"""What the management listener answers."""
+"""The endpoints of the management listener."""
 
 import asyncio
 import logging
@@ -58,7 +58,7 @@ class Endpoints:
         }
 
     def close(self) -> None:
-        """Ends what would not end by itself: changed levels, and the streams of those who watch."""
+        """End what would not end by itself: changed levels, and the streams of those who watch."""
         self._closed = True
         self._instance.levels.revert_all()
         report = self._instance.report
@@ -66,7 +66,7 @@ class Endpoints:
             self._events.close(report.result() if report.done() else None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, connection: object = None) -> None:
-        """Answers one request."""
+        """Answer one request."""
         del connection
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})

@@ -1,4 +1,4 @@
-"""Who may do what on the management listener.
+"""The guard of the management listener: who may do what.
 
 A page that a browser shows from elsewhere must not reach it through that browser, whatever the peer's address: neither
 by a request across sites (`Origin`, `Sec-Fetch-Site`), nor by a name rebound to this address (`Host`). What stops,
@@ -26,7 +26,7 @@ class Guard:
         self._hosts = {host.lower() for host in settings.management_hosts} | {"localhost"}
 
     def objection(self, request: Request) -> str:
-        """Why a request is refused whatever the peer; '' where it is not."""
+        """Return why a request is refused whatever the peer; '' where it is not."""
         if request.scope["path"] in OPEN:
             return ""
         hosts = request.headers.getlist("host")
@@ -42,7 +42,7 @@ class Guard:
         return ""
 
     def allows(self, request: Request) -> bool:
-        """Whether the peer may stop the service, change it or look inside."""
+        """Return whether the peer may stop the service, change it or look inside."""
         return request.client is not None and _within(request.client.host, self._networks)
 
     def _known_host(self, host: str) -> bool:
@@ -54,7 +54,7 @@ class Guard:
 
 
 def _authority(url: str) -> tuple[str, str, int] | None:
-    """Scheme, host and port of an origin; None for what is none (`null`), which equals no other."""
+    """Return scheme, host and port of an origin; None for what is none (`null`), which equals no other."""
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)

@@ -1,4 +1,4 @@
-"""What the management listener asks of the service that runs."""
+"""The protocol by which the management listener asks the service that runs."""
 
 import concurrent.futures
 from collections.abc import Mapping
@@ -28,30 +28,30 @@ class Managed(Protocol):
 
     @property
     def well(self) -> bool:
-        """Whether the event loop turns."""
+        """Return whether the event loop turns."""
 
     @property
     def started(self) -> bool:
-        """Whether the start-up jobs are done."""
+        """Return whether the start-up jobs are done."""
 
     @property
     def ready(self) -> bool:
-        """Whether requests should come."""
+        """Return whether requests should come."""
 
     def info(self) -> dict[str, str]:
-        """Name, version and so on of what runs."""
+        """Return name, version and so on of what runs."""
 
     def progress(self) -> dict[str, Any]:
-        """The start-up jobs, the checks and the periodic jobs."""
+        """Return the start-up jobs, the checks and the periodic jobs."""
 
     async def registry(self) -> "CollectorRegistry":
-        """What `/metrics` tells."""
+        """Return what `/metrics` tells."""
 
     async def tasks(self) -> dict[str, Any]:
-        """The stacks of every task and thread."""
+        """Return the stacks of every task and thread."""
 
     async def profile(self, request: ProfileRequest) -> Profile:
-        """Where the thread of the service's event loop spends its time."""
+        """Return where the thread of the service's event loop spends its time."""
 
     def observation(self) -> "Drawing":
-        """What draws the pictures that the console shows."""
+        """Return what draws the pictures that the console shows."""

@@ -12,9 +12,9 @@ from lmservice.telemetry.logs import current_stream
 from lmservice.web.connections import Listener
 
 WATCH_INTERVAL = 0.5
-"""Between two looks at the service's loop, in seconds."""
+"""The time between two looks at the service's loop, in seconds."""
 GOODBYE = 1.0
-"""What answers under way have, at the very end, in seconds."""
+"""The time that answers under way have at the very end, in seconds."""
 
 
 class ManagementThread:
@@ -35,7 +35,7 @@ class ManagementThread:
         self._error: BaseException | None = None
 
     def start(self) -> None:
-        """Returns once the listener accepts.
+        """Return once the listener accepts.
 
         Raises:
             OSError: another process has begun to listen on the same port.
@@ -46,7 +46,7 @@ class ManagementThread:
             raise self._error
 
     def close(self) -> None:
-        """Finishes the answers under way, then ends the thread."""
+        """Finish the answers under way, then end the thread."""
         with contextlib.suppress(RuntimeError):  # it has ended by itself
             self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join(timeout=2 * GOODBYE)
@@ -73,7 +73,7 @@ class ManagementThread:
         await self._say_goodbye(listener)
 
     def _look(self, listener: Listener) -> None:
-        """A timer of its own kind, not a task that waits: a hundred idle instances share a node."""
+        """Look after the listener, by a timer rather than a task that waits: a hundred idle instances share a node."""
         if self._closing.is_set():
             return
         self._loop.call_later(WATCH_INTERVAL, self._look, listener)

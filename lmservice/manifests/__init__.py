@@ -1,4 +1,4 @@
-"""Whether rendered Kubernetes manifests agree with a service: its ports, its probes, its stop, its settings.
+"""The check that rendered Kubernetes manifests agree with a service: its ports, its probes, its stop, its settings.
 
 `check` reads the manifests, finds the workloads that run the service, takes the environment of their container as
 the service's settings, and compares. Nothing here asks a cluster.
@@ -37,7 +37,7 @@ _RULES = (
 def check(
     source: str, *, name: str, settings: type[Settings] = Settings, image: Mapping[str, str] | None = None
 ) -> list[Finding]:
-    """Compares rendered manifests with a service; gives what disagrees, by file and line.
+    """Compare rendered manifests with a service; return what disagrees, by file and line.
 
     Args:
         source: a folder or a file of YAML, a kustomization, or `-` for standard input.
@@ -63,7 +63,7 @@ def check(
 
 
 def _judged(objects: Sequence[Object], mine: Sequence[Workload | Finding], *, whole: bool) -> Iterator[Finding]:
-    """What disagrees; where a file could not be read, nothing is said to be missing that may be in it."""
+    """Yield what disagrees; where a file could not be read, nothing is said to be missing that may be in it."""
     if whole:
         yield from selection.judge(objects)
     for each in mine:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 STDIN = "<stdin>"
 _SUFFIXES = (".yaml", ".yml", ".json")
 _GROUPS = ("", "apps", "autoscaling", "batch", "extensions", "policy")
-"""Kubernetes' own without a dot."""
+"""The groups of Kubernetes' own API that have no dot."""
 
 
 class Text(NamedTuple):
@@ -28,7 +28,7 @@ class Text(NamedTuple):
 
 
 def read(source: str) -> tuple[list[Object], list[Finding]]:
-    """Every object of a folder, of a file, or of standard input where `source` is `-`; and what is not readable.
+    """Read every object of a folder, a file, or standard input where `source` is `-`; and find what is not readable.
 
     A kustomization is rendered first. What is another program's is left alone.
 
@@ -112,7 +112,7 @@ def _objects(text: Text) -> Iterator[Object | Finding]:
 
 
 def _as_yaml(text: str) -> str:
-    """JSON as YAML takes it, on the same lines: without tabs, and parted where one object follows another."""
+    """Turn JSON into what YAML takes, on the same lines: without tabs, and parted where one object follows another."""
     rest, parts = text.lstrip("\ufeff"), []
     try:
         while stripped := rest.lstrip():
@@ -151,7 +151,7 @@ def _object(file: str, loader: Any, node: "yaml.Node | None") -> Iterator[Object
 
 
 def _foreign(file: str, content: Any, node: Any) -> bool:
-    """Whether it is another program's, such as Skaffold's or kind's, which may lie beside manifests.
+    """Return whether it is another program's, such as Skaffold's or kind's, which may lie beside manifests.
 
     A resource of anybody but Kubernetes itself has a group with a dot
     (https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/).
@@ -168,7 +168,7 @@ def _foreign(file: str, content: Any, node: Any) -> bool:
 
 
 def _named(file: str, content: Any, node: Any) -> Iterator[Object | Finding]:
-    """The object itself, or those that a `List` holds."""
+    """Yield the object itself, or those that a `List` holds."""
     line = node.start_mark.line + 1
     kind = content.get("kind") if isinstance(content, dict) else None
     if not isinstance(kind, str) or not isinstance(content.get("apiVersion"), str):
@@ -184,7 +184,7 @@ def _named(file: str, content: Any, node: Any) -> Iterator[Object | Finding]:
 
 
 def _doubled(file: str, node: Any, seen: set[int]) -> Iterator[Finding]:
-    """Keys that stand twice in one mapping, of which YAML keeps the last without a word."""
+    """Find keys that stand twice in one mapping, of which YAML keeps the last without a word."""
     if id(node) in seen or isinstance(node.value, str):
         return
     seen.add(id(node))

@@ -1,4 +1,4 @@
-"""What disagrees: where it stands, both values, and what mends it."""
+"""A finding: what disagrees, where it stands, both values, and what mends it."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -32,5 +32,5 @@ class Finding:
         return f"{where}: {field}{self.found}, but {self.expected}: {self.fix}"
 
     def report(self) -> dict[str, Any]:
-        """The same for a program."""
+        """Return the same for a program."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""Whether whatever scrapes metrics asks the management listener for them."""
+"""The rules for monitoring: whatever scrapes metrics asks the management listener for them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from lmservice.manifests.workload import Workload
 
 
 def judge(workload: Workload) -> Iterator[Finding]:
-    """PodMonitors, ServiceMonitors, and the annotations of the pods."""
+    """Judge PodMonitors, ServiceMonitors, and the annotations of the pods."""
     for monitor in workload.others("PodMonitor"):
         if workload.selected_by(monitor.value("spec", "selector")):
             yield from _monitor(workload, monitor)
@@ -36,7 +36,7 @@ def _path(monitor: Object, path: Path, endpoint: Mapping[str, Any]) -> Iterator[
 
 
 def _by_service(workload: Workload, monitor: Object) -> Iterator[Finding]:
-    """It asks by the name of a Service's port, which has to lead to management."""
+    """Judge a monitor that asks by the name of a Service's port, which has to lead to management."""
     selector, expected = monitor.value("spec", "selector"), workload.settings.management_port
     for service in workload.others("Service"):
         if not workload.selected_by({"matchLabels": service.mapping("spec", "selector")}) or not selects(
@@ -55,7 +55,7 @@ def _by_service(workload: Workload, monitor: Object) -> Iterator[Finding]:
 
 
 def _annotations(workload: Workload) -> Iterator[Finding]:
-    """Those by which a Prometheus without its operator finds what to scrape."""
+    """Judge the annotations by which a Prometheus without its operator finds what to scrape."""
     path = (*workload.template, "metadata", "annotations")
     given = workload.object.mapping(*path)
     if str(given.get("prometheus.io/scrape")).lower() != "true":

@@ -1,10 +1,10 @@
-"""Whether requests find the service, and nobody but the kubelet and the monitoring finds its management listener."""
+"""The rules for traffic: requests find the service, only the kubelet and the monitoring its management listener."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lmservice.manifests.finding import Finding
-from lmservice.manifests.objects import Object, Path, dig, mapping, selects, sequence, told
+from lmservice.manifests.objects import Object, Path, dig, format_labels, mapping, selects, sequence
 from lmservice.manifests.workload import Workload, labels, running_pods
 
 _EVERYWHERE = ("0.0.0.0/0", "::/0")
@@ -12,7 +12,7 @@ _INSIDE = "management is for the kubelet and the monitoring alone"
 
 
 def judge(workload: Workload) -> Iterator[Finding]:
-    """The container's ports, and the Services, Ingresses, routes and NetworkPolicies that lead to them."""
+    """Judge the container's ports, and the Services, Ingresses, routes and NetworkPolicies that lead to them."""
     yield from _ports(workload)
     for service in workload.others("Service"):
         if service.value("spec", "selector") and workload.selected_by(
@@ -88,7 +88,7 @@ def _service(workload: Workload, service: Object) -> Iterator[Finding]:
 
 
 def _is_for_monitoring(workload: Workload, service: Object) -> bool:
-    """Whether a Service leads to management alone, and a ServiceMonitor asks it."""
+    """Return whether a Service leads to management alone, and a ServiceMonitor asks it."""
     ports = {workload.port(each.get("targetPort", each.get("port"))) for _, each in service.entries("spec", "ports")}
     monitors = workload.others("ServiceMonitor")
     labels = service.mapping("metadata", "labels")
@@ -97,7 +97,7 @@ def _is_for_monitoring(workload: Workload, service: Object) -> bool:
 
 
 def _job_pods(workload: Workload) -> Iterator[Finding]:
-    """Pods of jobs that a Service takes for the service's."""
+    """Find pods of jobs that a Service takes for the service's."""
     jobs = [each for each in running_pods(workload.objects) if each.kind in ("Job", "CronJob")]
     for service in workload.others("Service"):
         selector = {"matchLabels": service.mapping("spec", "selector")}
@@ -106,11 +106,13 @@ def _job_pods(workload: Workload) -> Iterator[Finding]:
             if job.beside(service) and workload.selected_by(selector) and selects(selector, labels(job)):
                 expected = f"the pods of {job} have these labels as well, and would be sent requests"
                 fix = "give them other labels"
-                yield service.finding(("spec", "selector"), told(service.mapping("spec", "selector")), expected, fix)
+                yield service.finding(
+                    ("spec", "selector"), format_labels(service.mapping("spec", "selector")), expected, fix
+                )
 
 
 def _route(workload: Workload, route: Object) -> Iterator[Finding]:
-    """What a route of the Gateway API leads to."""
+    """Judge what a route of the Gateway API leads to."""
     services = {each.name: each for each in workload.others("Service")}
     for rule, _ in route.entries("spec", "rules"):
         for path, backend in route.entries(*rule, "backendRefs"):

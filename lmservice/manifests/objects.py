@@ -26,46 +26,46 @@ class Object:
 
     @property
     def kind(self) -> str:
-        """What it is."""
+        """Return what kind of object it is."""
         return str(self.content["kind"])
 
     @property
     def name(self) -> str:
-        """Its name, or what the API server makes one from; '' where it has none."""
+        """Return its name, or what the API server makes one from; '' where it has none."""
         return str(self.value("metadata", "name") or self.value("metadata", "generateName") or "")
 
     @property
     def namespace(self) -> str:
-        """Its namespace; '' where none is written."""
+        """Return its namespace; '' where none is written."""
         return str(self.value("metadata", "namespace") or "")
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}".rstrip()
 
     def beside(self, other: "Object") -> bool:
-        """Whether both may be in one namespace."""
+        """Return whether both may be in one namespace."""
         return self.namespace == other.namespace or not (self.namespace and other.namespace)
 
     def value(self, *path: str | int) -> Any:
-        """What stands at a path; None where nothing does."""
+        """Return what stands at a path; None where nothing does."""
         return dig(self.content, *path)
 
     def mapping(self, *path: str | int) -> Mapping[str, Any]:
-        """The mapping at a path; empty where there is none."""
+        """Return the mapping at a path; empty where there is none."""
         return mapping(self.value(*path))
 
     def entries(self, *path: str | int) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-        """Each mapping of the list at a path, with the path to it."""
+        """Yield each mapping of the list at a path, with the path to it."""
         for index, entry in enumerate(sequence(self.value(*path))):
             if isinstance(entry, Mapping):
                 yield (*path, index), entry
 
     def finding(self, path: Path, found: Any, expected: str, fix: str) -> Finding:
-        """A finding about one field of it."""
+        """Return a finding about one field of it."""
         return Finding(self.file, self._line(path), str(self), self._said(path), shown(found), expected, fix)
 
     def _line(self, path: Path) -> int:
-        """Of the field, or of the nearest thing around it that is written."""
+        """Return the line of the field, or of the nearest thing around it that is written."""
         node, line = self.node, self.node.start_mark.line
         for step in path:
             if isinstance(step, int):
@@ -81,7 +81,7 @@ class Object:
         return int(line) + 1
 
     def _said(self, path: Path) -> str:
-        """A path as people write it, list entries by their names where they have one."""
+        """Write a path as people do, list entries by their names where they have one."""
         text, here = "", self.content
         for step in path:
             here = dig(here, step)
@@ -97,7 +97,7 @@ def _is_pair_of(pair: Any, key: str) -> bool:
 
 
 def dig(value: Any, *path: str | int) -> Any:
-    """What stands at a path below a value; None where nothing does."""
+    """Return what stands at a path below a value; None where nothing does."""
     for step in path:
         if isinstance(step, int):
             value = value[step] if isinstance(value, list) and step < len(value) else None
@@ -107,24 +107,24 @@ def dig(value: Any, *path: str | int) -> Any:
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """The value where it is a mapping, else an empty one."""
+    """Return the value where it is a mapping, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
 def sequence(value: Any) -> list[Any]:
-    """The value where it is a list, else an empty one."""
+    """Return the value where it is a list, else an empty one."""
     return value if isinstance(value, list) else []
 
 
 def number(value: Any, default: float) -> float:
-    """A number of a manifest: the API server's default where it is missing, 0 where it is none."""
+    """Return a number of a manifest: the API server's default where it is missing, 0 where it is none."""
     if value is None:
         return default
     return value if isinstance(value, int | float) and not isinstance(value, bool) else 0
 
 
 def share(value: Any, default: Any, whole: float) -> float:
-    """A number, or so many per cent of `whole`, as Kubernetes writes what may be either."""
+    """Return a number, or so many per cent of `whole`, as Kubernetes writes what may be either."""
     value = default if value is None else value
     if isinstance(value, str) and value.endswith("%") and value[:-1].isdigit():
         return whole * int(value[:-1]) / 100
@@ -132,7 +132,7 @@ def share(value: Any, default: Any, whole: float) -> float:
 
 
 def shown(value: Any) -> str:
-    """A value as a finding says it."""
+    """Return a value as a finding says it."""
     if value is None:
         return "missing"
     if isinstance(value, bool):
@@ -142,13 +142,13 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-def told(given: object) -> str:
-    """Labels as a finding says them."""
+def format_labels(given: object) -> str:
+    """Return labels as a finding says them."""
     return ", ".join(f"{key}={value}" for key, value in mapping(given).items()) or "no label"
 
 
 def selects(selector: Any, labels: Mapping[str, Any]) -> bool:
-    """Whether a label selector, with `matchLabels` and `matchExpressions`, picks what carries these labels."""
+    """Return whether a label selector, with `matchLabels` and `matchExpressions`, picks what has these labels."""
     selector = mapping(selector)
     wanted = mapping(selector.get("matchLabels"))
     expressions = sequence(selector.get("matchExpressions"))

@@ -1,4 +1,4 @@
-"""Whether the kubelet asks the right listener the right thing, and waits long enough for it."""
+"""The rules for probes: the kubelet asks the right listener the right thing, and waits long enough for it."""
 
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -17,7 +17,7 @@ _PERIOD, _FAILURES, _TIMEOUT = 10, 3, 1  # Kubernetes' defaults
 
 
 def judge(workload: Workload) -> Iterator[Finding]:
-    """All three probes, each by its path, its port and its timing."""
+    """Judge all three probes, each by its path, its port and its timing."""
     for name, path in _PATHS.items():
         if not workload.object.mapping(*workload.container, name):
             port = workload.settings.management_port
@@ -72,7 +72,7 @@ def _timing(workload: Workload, name: str) -> Iterator[Finding]:
 
 
 def _window(workload: Workload) -> Iterator[Finding]:
-    """The start-up probe may not give up before the service does."""
+    """Judge whether the start-up probe gives up before the service does."""
     name, limit = "startupProbe", workload.settings.startup_timeout
     if not workload.object.mapping(*workload.container, name):
         return

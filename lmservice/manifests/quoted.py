@@ -25,7 +25,7 @@ _TEXTS = frozenset(("annotations", "labels", "matchLabels", "metadata", "nodeSel
 
 
 def unquoted(of: Object) -> tuple[Object, list[Finding]]:
-    """The object as it is meant, and what is wrong with how it is written."""
+    """Return the object as it is meant, and what is wrong with how it is written."""
     if of.kind not in _KINDS or not isinstance(of.value("spec"), dict):
         return of, []
     paths = list(_quoted(of.value("spec"), ("spec",)))

@@ -1,4 +1,4 @@
-"""Whether there are always pods to serve: while a release rolls out, while a node is drained, while load grows."""
+"""The rules for sizes: there are always pods, while a release rolls out, a node is drained, or load grows."""
 
 import math
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _PROGRESS = 600  # seconds, Kubernetes' default
 
 
 def judge(workload: Workload) -> Iterator[Finding]:
-    """The rollout, the autoscaler and the disruption budget."""
+    """Judge the rollout, the autoscaler and the disruption budget."""
     if _sized(workload).kind == "Rollout":
         yield from _canary(_sized(workload))
     elif workload.object.kind == "Deployment":
@@ -28,7 +28,7 @@ def judge(workload: Workload) -> Iterator[Finding]:
 
 
 def _sized(workload: Workload) -> Object:
-    """What has the number of the pods: the workload, or an Argo Rollout that takes them over by `workloadRef`."""
+    """Return what has the number of pods: the workload, or an Argo Rollout that takes them over by `workloadRef`."""
     own = workload.object
     takers = (each for each in workload.others("Rollout") if _refers(each, own))
     return next(takers, own)
@@ -97,7 +97,7 @@ def _scalers(workload: Workload) -> list[Object]:
 
 
 def least_pods(workload: Workload) -> float:
-    """How many pods there are when there is little to do."""
+    """Return how many pods there are when there is little to do."""
     scalers = _scalers(workload)
     if scalers:
         return number(scalers[0].value("spec", "minReplicas"), 1)
@@ -122,7 +122,7 @@ def _scaler(workload: Workload, scaler: Object) -> Iterator[Finding]:
 
 
 def _utilization(workload: Workload, scaler: Object) -> Iterator[Finding]:
-    """Utilization is a share of what every container of the pod requests."""
+    """Find targets of utilization, a share of what every container of the pod requests, where one requests nothing."""
     for path, metric in scaler.entries("spec", "metrics"):
         resource = mapping(metric.get("resource"))
         if dig(resource, "target", "type") != "Utilization":

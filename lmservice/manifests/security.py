@@ -1,4 +1,4 @@
-"""Whether the container is what a release can be traced by, and may do no more than a service needs.
+"""The rules for the container: a release can be traced by it, and it may do no more than a service needs.
 
 The fields are those of the restricted Pod Security Standard, and a root file system that cannot be written.
 """
@@ -17,7 +17,7 @@ _QUANTITY = re.compile(r"(?P<number>[0-9.]+(?:e[0-9]+)?)(?P<unit>[A-Za-z]*)")
 
 
 def judge(workload: Workload) -> Iterator[Finding]:
-    """The image, the resources and the security context."""
+    """Judge the image, the resources and the security context."""
     yield from _image(workload)
     yield from _resources(workload)
     yield from _privileges(workload)

@@ -1,9 +1,9 @@
-"""Whether what is meant to find pods by their labels, or a workload by its name, finds any."""
+"""The rules for selection: what is meant to find pods by their labels, or a workload by its name, finds any."""
 
 from collections.abc import Iterator, Sequence
 
 from lmservice.manifests.finding import Finding
-from lmservice.manifests.objects import Object, Path, mapping, selects, shown, told
+from lmservice.manifests.objects import Object, Path, format_labels, mapping, selects, shown
 from lmservice.manifests.workload import KINDS, Workload, labels, running_pods
 
 _SELECTORS: dict[str, Path] = {
@@ -15,7 +15,7 @@ _SELECTORS: dict[str, Path] = {
 
 
 def judge(objects: Sequence[Object]) -> Iterator[Finding]:
-    """Every selector, every autoscaler's target, and that nothing is there twice."""
+    """Judge every selector and every autoscaler's target, and that nothing is there twice."""
     pods = running_pods(objects)
     for each in objects:
         if each.kind in _SELECTORS:
@@ -28,7 +28,7 @@ def judge(objects: Sequence[Object]) -> Iterator[Finding]:
 
 
 def _twice(objects: Sequence[Object]) -> Iterator[Finding]:
-    """Objects that are one to the API server."""
+    """Find objects that are one to the API server."""
     seen: dict[tuple[str, ...], Object] = {}
     for each in objects:
         key = (str(each.value("apiVersion")).partition("/")[0], each.kind, each.namespace, each.name)
@@ -48,7 +48,7 @@ def _selector(of: Object, pods: Sequence[Object]) -> Iterator[Finding]:
     beside = [each for each in pods if of.beside(each)]
     if given and not any(selects(selector, labels(each)) for each in beside):
         found = ", ".join(f"{key}={value}" for key, value in (given.get("matchLabels") or given).items())
-        have = "; ".join(f"{each} has {told(labels(each))}" for each in beside) or "there is none"
+        have = "; ".join(f"{each} has {format_labels(labels(each))}" for each in beside) or "there is none"
         yield of.finding(path, found, f"no pod of the manifests has these labels: {have}", "select those of the pods")
 
 
@@ -72,10 +72,10 @@ def _target(scaler: Object, objects: Sequence[Object]) -> Iterator[Finding]:
 
 
 def spread(workload: Workload) -> Iterator[Finding]:
-    """Whether the pods are spread by labels that they have."""
+    """Judge whether the pods are spread by labels that they have."""
     for path, constraint in workload.object.entries(*workload.pod, "topologySpreadConstraints"):
         selector = mapping(constraint.get("labelSelector"))
         if selector and not workload.selected_by(selector):
-            found = told(mapping(selector.get("matchLabels")))
-            have = f"the pods have {told(workload.labels)}"
+            found = format_labels(mapping(selector.get("matchLabels")))
+            have = f"the pods have {format_labels(workload.labels)}"
             yield workload.object.finding((*path, "labelSelector"), found, have, "select those: else nothing is spread")

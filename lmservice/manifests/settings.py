@@ -1,4 +1,4 @@
-"""Whether the container's environment is one that the service's settings can be read from."""
+"""The rules for the environment: the service's settings can be read from the container's."""
 
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -15,7 +15,7 @@ _REFERENCES = ("configMapRef", "configMapKeyRef")
 
 
 def judge(workload: Workload) -> Iterator[Finding]:
-    """Names that no setting reads, values that none takes, secrets in the open, references to nothing."""
+    """Find names that no setting reads, values that none takes, secrets in the open, references to nothing."""
     given = [each for each in workload.variables.all if each.name.upper().startswith(PREFIX)]
     nearest = misspelt(workload.settings_class, {each.name for each in given})
     for each in given:
@@ -67,7 +67,7 @@ def _twice(workload: Workload) -> Iterator[Finding]:
 
 
 def _values(workload: Workload) -> Iterator[Finding]:
-    """What the service itself would refuse at its start."""
+    """Find what the service itself would refuse at its start."""
     try:
         workload.settings_class.load_from({**workload.outside, **workload.variables.known})
     except SettingsError as error:
@@ -145,7 +145,7 @@ def _unread_maps(workload: Workload) -> Iterator[Finding]:
 
 
 def _mentions(other: Object, name: str) -> bool:
-    """Whether an object refers to a ConfigMap, wherever in it."""
+    """Return whether an object refers to a ConfigMap, wherever in it."""
     waiting: list[object] = [other.content]
     while waiting:
         value = waiting.pop()

@@ -1,4 +1,4 @@
-"""Whether a pod that is stopped drains whole: told by its preStop hook, and given the time for it."""
+"""The rules for stopping: a pod drains whole, told by its preStop hook, and given the time for it."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _FIX = 'preStop: {exec: {command: ["lmservice", "stop"]}}'
 
 
 def judge(workload: Workload) -> Iterator[Finding]:
-    """The hook, and the grace period."""
+    """Judge the hook, and the grace period."""
     yield from _hook(workload)
     yield from _grace(workload)
 
@@ -69,6 +69,6 @@ def _grace(workload: Workload) -> Iterator[Finding]:
         fix = f"raise it to {needed:g} or more, or shorten the drain"
         yield workload.object.finding(path, found, f"{said} = {needed:g} s", fix)
     elif grace != settings.termination_grace_period:
-        told = settings.termination_grace_period
+        declared = settings.termination_grace_period
         fix = f"let both be the same: set LM_TERMINATION_GRACE_PERIOD to {grace:g}"
-        yield workload.object.finding(path, found, f"LM_TERMINATION_GRACE_PERIOD is {told:g}", fix)
+        yield workload.object.finding(path, found, f"LM_TERMINATION_GRACE_PERIOD is {declared:g}", fix)

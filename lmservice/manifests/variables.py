@@ -45,17 +45,17 @@ class Variables:
 
     @cached_property
     def all(self) -> list[Variable]:
-        """In the order in which Kubernetes sets them: the last of one name counts."""
+        """Return all, in the order in which Kubernetes sets them: the last of one name counts."""
         return [*self._from_whole_maps(), *self._own()]
 
     @cached_property
     def by_name(self) -> dict[str, Variable]:
-        """What counts."""
+        """Return those that count, by their names."""
         return {each.name: each for each in self.all}
 
     @cached_property
     def known(self) -> dict[str, str]:
-        """The values that are known, with references to each other filled in."""
+        """Return the values that are known, with references to each other filled in."""
         values: dict[str, str] = {}
         for each in self.all:
             values.pop(each.name, None)
@@ -66,19 +66,19 @@ class Variables:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing else can set one: no Secret, as variables or as files, no ConfigMap that was not rendered."""
+        """Return whether nothing else can set one: no Secret, no ConfigMap that was not rendered."""
         volumes = self._workload.entries(*self._container[:-2], "volumes")
         files = any(kind in volume for _, volume in volumes for kind in ("secret", "projected", "csi"))
         sources = self._workload.entries(*self._container, "envFrom")
         return not files and all(self.source(entry) is not None for _, entry in sources)
 
     def source(self, entry: Mapping[str, Any], reference: str = "configMapRef") -> Object | None:
-        """The ConfigMap that an entry of `envFrom`, or of a variable's `valueFrom`, names, if it was rendered."""
+        """Return the ConfigMap that an entry of `envFrom`, or a variable's `valueFrom`, names, if it was rendered."""
         name = mapping(entry.get(reference)).get("name")
         return next((each for each in self.maps() if each.name == name), None)
 
     def maps(self, kind: str = "ConfigMap") -> Iterator[Object]:
-        """The ConfigMaps that were rendered for the same namespace."""
+        """Return the ConfigMaps that were rendered for the same namespace."""
         return (each for each in self._objects if each.kind == kind and each.beside(self._workload))
 
     def _from_whole_maps(self) -> Iterator[Variable]:
@@ -107,14 +107,14 @@ class Variables:
         return found.mapping("data").get(str(key)) if found else None
 
     def _filled(self, text: str, values: Mapping[str, str]) -> str | None:
-        """A value with `$(NAME)` replaced, as far as it is set before; None where what it refers to is not known."""
+        """Replace `$(NAME)` in a value, as far as it is set before; None where what it refers to is not known."""
         if any(name in self.by_name and name not in values for name in _REFERENCE.findall(text) if name):
             return None
         return _REFERENCE.sub(lambda match: values.get(match[1], match[0]) if match[1] else "$", text)
 
 
 def _text(value: Any) -> str | None:
-    """What was written without quotes, as a person meant it."""
+    """Return what was written without quotes, as a person meant it."""
     if value is None:
         return None
     return str(value).lower() if isinstance(value, bool) else str(value)

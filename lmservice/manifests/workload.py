@@ -42,38 +42,38 @@ class Workload:
 
     @property
     def template(self) -> Path:
-        """Where the pods are described."""
+        """Return where the pods are described."""
         return _PODS[self.object.kind]
 
     @property
     def pod(self) -> Path:
-        """Where the pods' `spec` is."""
+        """Return where the pods' `spec` is."""
         return (*self.template, "spec")
 
     @property
     def labels(self) -> Mapping[str, Any]:
-        """What the pods carry."""
+        """Return the labels of the pods."""
         return labels(self.object)
 
     @cached_property
     def variables(self) -> Variables:
-        """What the container's environment has."""
+        """Return what the container's environment has."""
         return Variables(self.object, self.container, self.objects)
 
     @cached_property
     def settings(self) -> Settings:
-        """Lmservice's own settings as the container has them; those that cannot be used are left at their defaults."""
+        """Read lmservice's own settings as the container has them, bad ones at their defaults."""
         return load_leniently(self.settings_class, {**self.outside, **self.variables.known})
 
     @cached_property
     def ports(self) -> dict[str, Any]:
-        """The container's ports by their names."""
+        """Return the container's ports by their names."""
         ports = self.object.entries(*self.container, "ports")
         return {str(port["name"]): port.get("containerPort") for _, port in ports if port.get("name")}
 
     @cached_property
     def beside(self) -> set[Any]:
-        """Names and numbers of the ports of the pod's other containers, which stand beside the service's."""
+        """Return names and numbers of the ports of the pod's other containers, which stand beside the service's."""
         ports: set[Any] = set()
         for kind in ("containers", "initContainers"):
             for path, _ in self.object.entries(*self.pod, kind):
@@ -83,40 +83,40 @@ class Workload:
         return ports
 
     def port(self, value: Any) -> Any:
-        """The number of a port that is given by number or by name; None where there is none of that name."""
+        """Return the number of a port that is given by number or by name; None where there is none of that name."""
         return self.ports.get(value) if isinstance(value, str) else value
 
     def value(self, *path: str | int) -> Any:
-        """What stands in the service's container."""
+        """Return what stands in the service's container."""
         return self.object.value(*self.container, *path)
 
     def finding(self, path: Path, found: Any, expected: str, fix: str) -> Finding:
-        """A finding about the service's container."""
+        """Return a finding about the service's container."""
         return self.object.finding((*self.container, *path), found, expected, fix)
 
     def others(self, *kinds: str) -> Iterator[Object]:
-        """What was rendered for the same namespace, of some kinds."""
+        """Yield what was rendered for the same namespace, of some kinds."""
         return (each for each in self.objects if each.kind in kinds and each.beside(self.object))
 
     def selected_by(self, selector: Any) -> bool:
-        """Whether a label selector picks the service's pods; one that is written as a plain mapping does as well."""
+        """Return whether a label selector picks the service's pods."""
         return selects(selector, self.labels)
 
 
 def labels(of: Object) -> Mapping[str, Any]:
-    """The labels of the pods that a workload makes."""
+    """Return the labels of the pods that a workload makes."""
     return of.mapping(*_PODS[of.kind], "metadata", "labels")
 
 
 def running_pods(objects: Sequence[Object]) -> list[Object]:
-    """Whatever of these makes pods."""
+    """Return whatever of these makes pods."""
     return [each for each in objects if each.kind in _PODS]
 
 
 def find(
     name: str, objects: Sequence[Object], settings_class: type[Settings], outside: Mapping[str, str]
 ) -> Iterator[Workload | Finding]:
-    """The workloads that run the service of that name; else why there is none.
+    """Find the workloads that run the service of that name; else why there is none.
 
     Those count that carry its name, or else those that set `LM_` variables, or else the only one.
     """
@@ -130,7 +130,7 @@ def find(
 
 
 def _may_serve(of: Object) -> bool:
-    """Neither a hook, such as a chart's test, nor a Rollout that takes over the pods of a Deployment."""
+    """Return whether it is neither a hook, such as a chart's test, nor a Rollout that takes over a Deployment."""
     hook = any(name in of.mapping("metadata", "annotations") for name in _HOOKS)
     return of.kind in (*KINDS, "Pod") and not hook and not of.mapping("spec", "workloadRef")
 

@@ -1,4 +1,4 @@
-"""What of a setting may be shown: only what is plainly harmless.
+"""The masking of settings: only what is plainly harmless is shown.
 
 Numbers, flags, choices, addresses and plain words are; anything named like a secret, shaped like a token, or of a
 kind not known here is not. Of a URL only the scheme, the host and the port are shown.
@@ -33,18 +33,18 @@ _PLAIN = (
 
 
 def secret_name(name: str) -> bool:
-    """Whether a name is one that secrets go by: password, token, authorization, cookie and their like."""
+    """Return whether a name is one that secrets go by: password, token, authorization, cookie and their like."""
     joined = name.lower().replace("_", "").replace("-", "")
     return any(part in joined for part in _SECRET_PARTS) or not _SECRET_WORDS.isdisjoint(_words(name))
 
 
 def _words(name: str) -> list[str]:
-    """The words of `snake_case`, `kebab-case` and `camelCase`, in small letters."""
+    """Return the words of `snake_case`, `kebab-case` and `camelCase`, in small letters."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|\W|_", " ", name).lower().split()
 
 
 def plain(_name: str, value: Any, _annotation: Any = None) -> Any:
-    """Gives `value`, of a setting known to be harmless, in the terms of JSON; of a URL only what `masked` shows."""
+    """Return `value`, of a setting known to be harmless, in the terms of JSON; of a URL only what `masked` shows."""
     if isinstance(value, list | tuple):
         return [str(item) for item in value]
     if isinstance(value, str):
@@ -53,7 +53,7 @@ def plain(_name: str, value: Any, _annotation: Any = None) -> Any:
 
 
 def masked(name: str, value: Any, annotation: Any = None) -> Any:
-    """Gives `value` in the terms of JSON, or `MASK` where it is not plainly harmless."""
+    """Return `value` in the terms of JSON, or `MASK` where it is not plainly harmless."""
     doubtful = secret_name(name) or not _DOUBTFUL_WORDS.isdisjoint(_words(name))
     if "Secret" in str(annotation) or (doubtful and value not in (None, "", (), [])):
         return MASK

@@ -1,4 +1,4 @@
-"""What is wrong with settings, told in a line each without showing a secret."""
+"""The problems of settings, told in a line each without showing a secret."""
 
 import re
 from collections.abc import Mapping

@@ -12,7 +12,7 @@ from lmservice.settings.variables import variable
 
 
 @dataclass(frozen=True)
-class Variable:
+class DescribedSetting:
     """One setting: `value` and `default` are masked unless plainly harmless; `source` says where the value is from.
 
     `computed` says that the default is worked out anew on each machine.
@@ -28,7 +28,7 @@ class Variable:
     computed: bool = False
 
     def report(self) -> dict[str, Any]:
-        """The form in which `/config` gives it."""
+        """Return the form in which `/config` gives it."""
         return {
             "value": self.value,
             "default": self.default,
@@ -39,26 +39,26 @@ class Variable:
         }
 
 
-def describe(settings: Settings) -> list[Variable]:
-    """Every setting, in the order in which the class declares them."""
+def describe(settings: Settings) -> list[DescribedSetting]:
+    """Describe every setting, in the order in which the class declares them."""
     return [_variable(settings, name) for name in type(settings).model_fields]
 
 
 def as_json(settings: Settings, indent: int | None = None) -> bytes:
-    """Every setting by its name, as JSON."""
+    """Return every setting by its name, as JSON."""
     return to_json(by_name(settings), indent=indent, fallback=str, inf_nan_mode="strings")
 
 
 def by_name(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Every setting by its name, as `/config` gives it."""
+    """Return every setting by its name, as `/config` gives it."""
     return {each.name: each.report() for each in describe(settings)}
 
 
-def _variable(settings: Settings, name: str) -> Variable:
+def _variable(settings: Settings, name: str) -> DescribedSetting:
     field = type(settings).model_fields[name]
     default = field.get_default(call_default_factory=True, validated_data={})
     show = plain if name in Settings.model_fields else masked
-    return Variable(
+    return DescribedSetting(
         name=name,
         variable=variable(type(settings), name),
         type=type_name(field.annotation),

@@ -1,4 +1,4 @@
-"""Where settings are read from: the environment, `.env` in `dev`, the files of a mounted Secret."""
+"""The sources of settings: the environment, `.env` in `dev`, the files of a mounted Secret."""
 
 import os
 import re

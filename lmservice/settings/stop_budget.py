@@ -6,7 +6,7 @@ from typing import Any
 from pydantic_settings import BaseSettings
 
 CLOSING_SECONDS = 3.0
-"""What closing itself may take, beside the phases that have settings, in seconds."""
+"""The time that closing itself may take, beside the phases that have settings, in seconds."""
 
 BUDGET = ("drain_delay", "drain_delay_max", "drain_timeout", "cleanup_timeout", "termination_grace_period")
 """The settings that make the sum, and at the end the one that bounds it."""

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PERIOD = 0.5
-"""Between two frames, in seconds."""
+"""The time between two frames, in seconds."""
 PATIENCE = 3.0
-"""How long `--once` waits for the first news of an instance, in seconds."""
+"""The time that `--once` waits for the first news of an instance, in seconds."""
 
 
 def top(urls: Sequence[str], *, once: bool) -> ExitCode:
-    """Watches instances until `q` or Ctrl-C; with `once`, prints what they are at, and gives 1 where one is missing.
+    """Watch instances until `q` or Ctrl-C; with `once`, print what they are at, and return 1 where one is missing.
 
     Raises:
         UsageError: a URL is none.
@@ -73,7 +73,7 @@ def _watch(console: "Console", feeds: Sequence[Feed]) -> None:
 
 @contextlib.contextmanager
 def _interrupts() -> Iterator[threading.Event]:
-    """Notes a Ctrl-C; raised in the middle of a frame, it might be swallowed or leave the terminal as it is."""
+    """Note a Ctrl-C; raised in the middle of a frame, it might be swallowed or leave the terminal as it is."""
     interrupted = threading.Event()
     before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     try:
@@ -84,7 +84,7 @@ def _interrupts() -> Iterator[threading.Event]:
 
 @contextlib.contextmanager
 def _keys() -> Iterator[int | None]:
-    """Gives each key at once; None where there is no keyboard."""
+    """Give each key at once; None where there is no keyboard."""
     if not sys.stdin.isatty():
         yield None
         return
@@ -98,7 +98,7 @@ def _keys() -> Iterator[int | None]:
 
 
 def _asked_to_leave(keys: int | None) -> bool:
-    """Waits for the next frame's time, or a key."""
+    """Wait for the next frame's time, or a key."""
     if keys is None:
         time.sleep(PERIOD)
         return False

@@ -1,4 +1,4 @@
-"""What instances say of themselves by `GET /events`, each read on a thread of its own, over restarts too."""
+"""The feeds of `GET /events`, by which instances tell of themselves: a thread reads each, over restarts too."""
 
 import http.client
 import json
@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 from lmservice.errors import UsageError
 
 SILENCE = 10.0
-"""How long an instance may say nothing before it counts as gone, in seconds."""
+"""The silence after which an instance counts as gone, in seconds."""
 AGAIN = 1.0
-"""When an instance that went away is asked again, in seconds."""
+"""The time after which an instance that went away is asked again, in seconds."""
 MOST_BODY = 65_536
-"""How much of an answer that is no stream is read, in bytes."""
+"""The most that is read of an answer that is no stream, in bytes."""
 EVENTS = "text/event-stream"
 STRANGER = "this is no management listener; give its URL, whose port is LM_MANAGEMENT_PORT (8002)"
 
@@ -47,11 +47,11 @@ class Feed:
         self._done = threading.Event()
 
     def start(self) -> None:
-        """Begins to follow."""
+        """Begin to follow."""
         threading.Thread(target=self._follow, name=f"feed of {self.url}", daemon=True).start()
 
     def stop(self) -> None:
-        """Ceases to, after what comes next."""
+        """Cease to, after what comes next."""
         self._done.set()
 
     def _follow(self) -> None:
@@ -99,7 +99,7 @@ def _detail(body: bytes) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Why an instance says nothing, in words."""
+    """Return in words why an instance says nothing."""
     said = (error.strerror if isinstance(error, OSError) else None) or str(error)
     return " ".join(said.split()) or type(error).__name__
 

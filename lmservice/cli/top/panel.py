@@ -1,4 +1,4 @@
-"""What `lmservice top` draws, with rich: a line for each of many instances, and all of the first one in trouble."""
+"""The screen of `lmservice top`, by rich: a line for each of many instances, and all of the first one in trouble."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,13 +11,13 @@ from rich.text import Text
 from lmservice.cli.top.feed import Feed
 
 NARROW = 76
-"""Below so many columns, what is least needed is left out."""
+"""The width, in columns, below which what is least needed is left out."""
 _COLOURS = {"starting": "blue", "ready": "green", "draining": "yellow", "stopped": "bright_black", "failed": "red"}
 _BAR = 24
 
 
 def screen(feeds: Sequence[Feed], width: int, height: int | None) -> RenderableType:
-    """Everything, for a terminal of this size; lines past `height` are left out."""
+    """Draw everything, for a terminal of this size; lines past `height` are left out."""
     parts: list[RenderableType] = []
     if len(feeds) > 1:
         parts.append(_overview(feeds, narrow=width < NARROW))
@@ -36,7 +36,7 @@ def _troubled(feed: Feed) -> bool:
 
 
 def state(feed: Feed) -> str:
-    """What an instance is: its state, `not ready`, or `gone`."""
+    """Return what an instance is: its state, `not ready`, or `gone`."""
     if feed.ended is not None:
         return str(feed.ended["state"])
     if feed.problem:
@@ -104,7 +104,7 @@ def _head(feed: Feed) -> Text:
 
 
 def _failures(picture: dict[str, Any]) -> Iterator[Text]:
-    """Why it does not come up, or stops by itself; nothing where it does neither, or it is not for this peer."""
+    """Yield why it does not come up, or stops by itself; nothing where it does neither, or it is not for this peer."""
     if picture.get("failure"):
         yield Text(picture["failure"], style="red")
     for job in picture["startup"]["jobs"]:
@@ -131,7 +131,7 @@ def _workers(picture: dict[str, Any], *, narrow: bool) -> Table:
 
 
 def _death(worker: dict[str, Any], now: float) -> str:
-    """How often one has died in a worker's place, and how and when the last one did."""
+    """Say how often one has died in a worker's place, and how and when the last one did."""
     last = worker["last_death"]
     if last is None:
         return ""
@@ -230,7 +230,7 @@ def _slowest(slowest: Iterable[dict[str, Any]], *, narrow: bool) -> Table:
 
 
 def _named(request: dict[str, Any]) -> str:
-    """What was asked for, and which of several workers was."""
+    """Name what was asked for, and which of several workers was."""
     worker = f" (worker {request['worker']})" if "worker" in request else ""
     return f"{request['method']} {request.get('path') or request['route']}{worker}"
 
@@ -243,7 +243,7 @@ def _table(*columns: tuple[str, str]) -> Table:
 
 
 def duration(seconds: float | None) -> str:
-    """A time to answer, as a person reads it."""
+    """Write a time to answer as a person reads it."""
     if seconds is None:
         return "-"
     if seconds < 1:
@@ -252,12 +252,12 @@ def duration(seconds: float | None) -> str:
 
 
 def percent(share: float) -> str:
-    """A share of a whole."""
+    """Write a share of a whole as a person reads it."""
     return f"{share:.1%}" if share else "0 %"
 
 
 def age(seconds: float) -> str:
-    """How long ago."""
+    """Write a number of seconds as a person says how long ago something was."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -38,13 +38,13 @@ SETTINGS = {
     "LM_IDLE_GRACE": "1",
     "LM_GRAPHITE_URL": "",
 }
-"""Where it differs from what the environment says; of these, those that a person gave by `LM_DRAIN_...` stay his."""
+"""The settings that differ from the environment's; of these, those that a person gave by `LM_DRAIN_...` stay his."""
 _MARGIN = 15.0
-"""What the process may take beyond its own limits, in seconds."""
+"""The time that the process may take beyond its own limits, in seconds."""
 
 
 @dataclass
-class Options:
+class TrialOptions:
     """What is asked for.
 
     Attributes:
@@ -61,7 +61,7 @@ class Options:
     signal: bool = False
 
     def check(self) -> None:
-        """Makes sure that it can be done.
+        """Make sure that it can be done.
 
         Raises:
             UsageError: naming the option.
@@ -74,8 +74,8 @@ class Options:
             raise UsageError(f"--seconds {self.seconds:g} must be more than 0 and at most 600")
 
 
-def verify(options: Options, settings: Settings) -> ExitCode:
-    """Runs it, stops it, and prints what was lost; 1 where anything was.
+def verify(options: TrialOptions, settings: Settings) -> ExitCode:
+    """Run it, stop it, and print what was lost; return 1 where anything was.
 
     Raises:
         UsageError: an option cannot be used, or the service does not start.
@@ -91,7 +91,7 @@ def verify(options: Options, settings: Settings) -> ExitCode:
 class _Trial:
     """One service, one load, one stop."""
 
-    def __init__(self, options: Options, settings: Settings) -> None:
+    def __init__(self, options: TrialOptions, settings: Settings) -> None:
         self._options = options
         self._settings = settings
         self._process: asyncio.subprocess.Process
@@ -119,7 +119,7 @@ class _Trial:
         return self._findings(load, began, code)
 
     async def _close_gate(self, load: Load) -> None:
-        """From the end of the delay on the listener may refuse."""
+        """Let the listener refuse from the end of the delay on."""
         await asyncio.sleep(self._delay * 0.9)
         load.accepting = False
 
@@ -179,7 +179,7 @@ class _Trial:
             raise UsageError(f"the service was not ready within {timeout + _MARGIN:g} s") from None
 
     def _why(self) -> list[str]:
-        """What the process said of its end."""
+        """Return what the process said of its end."""
         failed = self._events.get("lmservice.start_failed")
         return [failed["error"]] if failed else [line for line in self._output if not line.startswith("{")]
 

@@ -52,7 +52,7 @@ class Load:
     stopping: bool = False
 
     async def run(self, clients: int) -> None:
-        """Sends with so many clients until `stopping`."""
+        """Send with so many clients until `stopping`."""
         async with asyncio.TaskGroup() as group:
             for _ in range(clients):
                 group.create_task(self._client())
