@@ -24,7 +24,7 @@ from lmservice.service import Service
 from lmservice.settings.model import Settings
 from lmservice.settings.variables import misspelt
 from lmservice.telemetry import takeover
-from lmservice.web import sockets
+from lmservice.web import forwarded, sockets
 
 LEFTOVER_PATIENCE = 2.0
 """Seconds that threads which do not end have, at the very end, before the process leaves without them."""
@@ -59,6 +59,7 @@ def serve(
 ) -> ExitCode:
     """Live with signals and a management listener, whose sockets are bound."""
     warn_of_misspelt(type(instance.settings))
+    forwarded.announce(instance.settings)
     with signals(instance):
         management = start_management(instance, management_sock)
         _log.info("lmservice.listening", extra=_addresses(sock, management_sock))

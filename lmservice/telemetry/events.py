@@ -60,6 +60,8 @@ EVENTS: Mapping[str, Event] = {
             "method": "the request's",
             "route": "the route's template; `none` where no route matched",
             "path": "as it was asked for, without the query",
+            "client": "whose request it is: the peer's address, or the one that a proxy in `LM_FORWARDED_ALLOW` names;"
+            " absent with `LM_LOG_CLIENT=false`",
             "status": "of the response",
             "duration": "from the head's arrival to the end of the response, in seconds",
         },
@@ -73,6 +75,26 @@ EVENTS: Mapping[str, Event] = {
         "info",
         "both ports are bound; start-up jobs begin",
         {"url": "the service listener's", "management_url": "the management listener's"},
+    ),
+    "lmservice.proxies_by_uvicorn": Event(
+        "info",
+        "`FORWARDED_ALLOW_IPS` says which proxies are believed, as `LM_FORWARDED_ALLOW` is not set",
+        {"networks": "whose forwarding headers are believed", "hint": "what to set instead"},
+    ),
+    "lmservice.proxies_unknown": Event(
+        "warning",
+        "`FORWARDED_ALLOW_IPS` has entries that are no address",
+        {"entries": "what they are", "hint": "what becomes of them"},
+    ),
+    "lmservice.proxies_everywhere": Event(
+        "warning",
+        "the forwarding headers of everybody are believed",
+        {"networks": "whose", "hint": "what that means"},
+    ),
+    "lmservice.forwarded_in_vain": Event(
+        "warning",
+        "in `dev`, once: a request brought a forwarding header that is not believed",
+        {"peer": "who sent it", "headers": "those in vain", "hint": "what decides it"},
     ),
     "lmservice.ready": Event(
         "info",

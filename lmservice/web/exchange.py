@@ -52,6 +52,7 @@ class Exchange(RequestContext):
 
     Attributes:
         method: as the metrics have it: one that is not known is `_OTHER`.
+        path: as it was asked for, without a prefix that a proxy took away.
         started: when it began, in seconds of `time.monotonic`.
         status: of the answer; 0 before it has begun.
         finished: whether it has been counted.

@@ -22,6 +22,7 @@ from lmservice.telemetry.logs import Stream
 from lmservice.telemetry.metrics import Metrics, Samples
 from lmservice.web.access_log import AccessLog, Parts
 from lmservice.web.exchange import Connection, Exchange
+from lmservice.web.forwarded import Forwarding
 from lmservice.web.ids import RequestTracer
 from lmservice.web.routes import RouteTemplates
 from lmservice.web.websocket import WebSocketLayer
@@ -64,9 +65,10 @@ class RequestLayer:
         self._limit = settings.max_concurrency
         self._max_body = int(settings.max_body_size)
         self.timeout = settings.request_timeout
-        self._access_log = AccessLog(stream) if settings.access_log else None
+        self._access_log = AccessLog(stream, clients=settings.log_client) if settings.access_log else None
         self._templates = templates
-        self._websockets = WebSocketLayer(app, templates, self._access_log, tracer)
+        self._forwarding = Forwarding(settings)
+        self._websockets = WebSocketLayer(app, self._forwarding, templates, self._access_log, tracer)
         self._histogram = metrics.request_duration
         self._observers: dict[tuple[str, str, int], tuple[Callable[[float, str], None], Parts]] = {}
         self.slowest: AnsweredRequests | None = None
@@ -88,6 +90,7 @@ class RequestLayer:
             return
         headers = dict(scope["headers"])
         exchange = Exchange(self, scope, headers, send, connection)
+        self._forwarding.apply(scope, headers)
         if self._tracer is not None:
             self._tracer.begin(exchange)
         try:
@@ -192,7 +195,7 @@ class RequestLayer:
         if self._access_log is not None:
             if exchange.method == OTHER:
                 parts = Parts(scope["method"], route, parts.status)
-            self._access_log.write(exchange, parts, exchange.path, seconds)
+            self._access_log.write(exchange, parts, exchange.path, scope.get("client"), seconds)
 
     def _observer(self, key: tuple[str, str, int]) -> tuple[Callable[[float, str], None], Parts]:
         method, route, status = key

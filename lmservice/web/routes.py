@@ -32,10 +32,11 @@ class RouteTemplates:
         """Return the template of a request that the app has routed."""
         route = id(scope.get("route"))
         direct = self._direct.get(route)
-        if direct is not None and not scope.get("root_path"):
+        top = not (root := scope.get("root_path")) or root == scope.get("app_root_path")
+        if direct is not None and top:
             return direct
         template = self._look_up(scope)
-        if route in self._top and not scope.get("root_path"):
+        if route in self._top and top:
             self._direct[route] = template
         return template
 

@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from lmservice.web.access_log import AccessLog, Parts
+from lmservice.web.forwarded import Forwarding
 from lmservice.web.ids import RequestContext, RequestTracer
 from lmservice.web.problem import MEDIA_TYPE, problem
 from lmservice.web.routes import RouteTemplates
@@ -20,19 +22,27 @@ class WebSocketLayer:
     """Wraps `app` for WebSockets, as `RequestLayer` does for requests."""
 
     def __init__(
-        self, app: ASGIApp, templates: RouteTemplates, access_log: AccessLog | None, tracer: RequestTracer | None
+        self,
+        app: ASGIApp,
+        forwarding: Forwarding,
+        templates: RouteTemplates,
+        access_log: AccessLog | None,
+        tracer: RequestTracer | None,
     ) -> None:
         self.app = app
+        self._forwarding = forwarding
         self._templates = templates
         self._access_log = access_log
         self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one WebSocket to its end."""
-        handshake = Handshake(scope, send)
+        headers, path = dict(scope["headers"]), scope["path"]
+        handshake = Handshake(scope, headers, send)
+        self._forwarding.apply(scope, headers)
         if self._tracer is not None:
             self._tracer.begin(handshake)
-        started, path = time.monotonic(), scope["path"]
+        started = time.monotonic()
         try:
             await self.app(scope, handshake.noting(receive), handshake.answer)
             handshake.must_have_answered()
@@ -51,14 +61,14 @@ class WebSocketLayer:
                 handshake.span.end("GET", route, handshake.status)
             if self._access_log is not None:
                 parts = Parts("GET", route, handshake.status)
-                self._access_log.write(handshake, parts, path, time.monotonic() - started)
+                self._access_log.write(handshake, parts, path, scope.get("client"), time.monotonic() - started)
 
 
 class Handshake(RequestContext):
     """How a WebSocket's request was answered: 101, or what refused it."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
-        super().__init__(scope, dict(scope["headers"]))
+    def __init__(self, scope: Scope, headers: Mapping[bytes, bytes], send: Send) -> None:
+        super().__init__(scope, headers)
         self.status = 101
         self._can_answer = "websocket.http.response" in scope.get("extensions", {})
         self._answered = self._gone = False
