@@ -21,6 +21,10 @@ Made from `lmservice/management/endpoints.py` by `./dev generate`. All of these 
   address, not `localhost` and not in `LM_MANAGEMENT_HOSTS`.
 - *Allowed* is guarded, and refused to addresses that are not in `LM_MANAGEMENT_ALLOW`: by default, to all but loopback.
 
+`/stop`, `/profile` and `PUT /loggers/{name}` are refused, too, to a browser that does not prove that its page is from
+the same origin: browsers tell where a request comes from only to addresses that they trust. The console's buttons work
+everywhere, `/stop` typed into an address bar works at `localhost` alone, and curl, wget and `lmservice stop` always do.
+
 `GET` answers `HEAD` too, except for `/stop`.
 """
 

@@ -51,10 +51,10 @@ class Endpoints:
             "/info": {"GET": self._info},
             "/config": {"GET": self._restricted(self._config)},
             "/loggers": {"GET": self._loggers},
-            "/loggers/{name}": {"PUT": self._restricted(self._change_logger)},
+            "/loggers/{name}": {"PUT": self._acting(self._change_logger)},
             "/tasks": {"GET": self._restricted(self._tasks)},
-            "/profile": {"GET": self._restricted(self._profile)},
-            "/stop": {"GET": self._restricted(self._stop), "POST": self._restricted(self._stop)},
+            "/profile": {"GET": self._acting(self._profile)},
+            "/stop": {"GET": self._acting(self._stop), "POST": self._acting(self._stop)},
         }
 
     def close(self) -> None:
@@ -106,6 +106,15 @@ class Endpoints:
             return self._refused(request, "the peer's address is not in LM_MANAGEMENT_ALLOW")
 
         return restricted
+
+    def _acting(self, endpoint: Endpoint) -> Endpoint:
+        @wraps(endpoint)
+        async def proven(request: Request) -> Response:
+            if objection := self._guard.proof_missing(request):
+                return self._refused(request, objection)
+            return await endpoint(request)
+
+        return self._restricted(proven)
 
     def _refused(self, request: Request, objection: str) -> Response:
         peer = request.client.host if request.client else "?"

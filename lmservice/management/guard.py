@@ -4,6 +4,10 @@ A page that a browser shows from elsewhere must not reach it through that browse
 by a request across sites (`Origin`, `Sec-Fetch-Site`), nor by a name rebound to this address (`Host`). What stops,
 changes or looks inside is for the networks in `LM_MANAGEMENT_ALLOW` alone; only the peer's own address counts, as
 `X-Forwarded-For` can be written by anybody.
+
+Browsers send `Sec-Fetch-*` only to addresses that they trust (https and loopback: https://www.w3.org/TR/fetch-metadata/
+§2), and `Origin` with no GET of an image or a frame. So at any other address nothing tells a page of elsewhere from a
+person, and what acts asks a browser for proof that the request is from the same origin.
 """
 
 from collections.abc import Sequence
@@ -18,6 +22,10 @@ OPEN = frozenset(("/livez", "/startupz", "/readyz", "/metrics"))
 """The endpoints that answer whoever can reach them."""
 
 
+_SAME = ("same-origin", "none")
+_BROWSERS = ("origin", "referer", "accept-language")
+
+
 class Guard:
     """The rules, for one service's settings."""
 
@@ -30,16 +38,38 @@ class Guard:
         if request.scope["path"] in OPEN:
             return ""
         hosts = request.headers.getlist("host")
-        if len(hosts) > 1:
-            return "more than one Host header"
+        if objection := self._objection_to(hosts):
+            return objection
         host = hosts[0] if hosts else ""
-        if hosts and not self._known_host(host):
-            return "the Host is neither an address, localhost, nor in LM_MANAGEMENT_HOSTS"
-        if any(site.lower() not in ("same-origin", "none") for site in request.headers.getlist("sec-fetch-site")):
+        if any(site.lower() not in _SAME for site in request.headers.getlist("sec-fetch-site")):
             return "a browser sent this from another site"
         if any(_authority(origin) != _authority(f"http://{host}") for origin in request.headers.getlist("origin")):
             return "the Origin is another site"
         return ""
+
+    def _objection_to(self, hosts: Sequence[str]) -> str:
+        if len(hosts) > 1:
+            return "more than one Host header"
+        if hosts and not self._known_host(hosts[0]):
+            return "the Host is neither an address, localhost, nor in LM_MANAGEMENT_HOSTS"
+        if hosts and _is_unspecified(hosts[0]):
+            return "the Host is the unspecified address: ask localhost, or the machine's own address"
+        return ""
+
+    def proof_missing(self, request: Request) -> str:
+        """Return why a request that acts is refused: a browser sent it, and nothing proves that its page is this one.
+
+        Typed into an address bar it has no proof but `Sec-Fetch-Site: none`, which a bare address does not get.
+        """
+        headers = request.headers
+        here = _authority(f"http://{headers.get('host', '')}")
+        sites = headers.getlist("sec-fetch-site")
+        pages = headers.getlist("origin") or headers.getlist("referer")
+        same_site = bool(sites) and all(site.lower() in _SAME for site in sites)
+        same_page = bool(pages) and here is not None and all(_authority(page) == here for page in pages)
+        if not _is_browsers(request) or same_site or same_page:
+            return ""
+        return "a browser sent this, and does not say that it is from this page: use the console or another client"
 
     def allows(self, request: Request) -> bool:
         """Return whether the peer may stop the service, change it or look inside."""
@@ -51,6 +81,24 @@ class Guard:
         except ValueError:
             return False
         return name.removesuffix(".") in self._hosts or _is_address(name)
+
+
+def _is_browsers(request: Request) -> bool:
+    names = request.headers.keys()
+    return (
+        request.headers.get("user-agent", "").startswith("Mozilla/")
+        or any(name in names for name in _BROWSERS)
+        or any(name.startswith("sec-fetch-") for name in names)
+    )
+
+
+def _is_unspecified(host: str) -> bool:
+    try:
+        address = ip_address(urlsplit(f"//{host}").hostname or "")
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_unspecified
 
 
 def _authority(url: str) -> tuple[str, str, int] | None:

@@ -18,6 +18,9 @@ ELSEWHERE = [
     "Host: localhost@evil.example",
     "Host: evil.example#localhost",
     "Host: [::1",
+    "Host: 0.0.0.0:{port}",
+    "Host: [::]:{port}",
+    "Host: [::ffff:0.0.0.0]",
     "Host: ",
     "Host: localhost\r\nHost: evil.example",
     "Host: evil.example\r\nHost: localhost",
@@ -46,6 +49,27 @@ HERE = [
     "Host: localhost:{port}\r\nSec-Fetch-Site: same-origin",
     "Host: localhost:{port}\r\nSec-Fetch-Site: none",
     "Host: localhost:{port}\r\nOrigin: http://localhost:{port}\r\nSec-Fetch-Site: same-origin",
+]
+
+
+ACTING = [("PUT", "/loggers/root"), ("GET", "/profile?seconds=0.1"), ("GET", "/stop"), ("POST", "/stop")]
+BROWSERS = [
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64)",
+    "Accept-Language: de",
+    "Referer: http://evil.example/page",
+    "Referer: http://192.0.2.7/",
+    "Referer:",
+    "Referer: http://192.0.2.7:{port}@evil.example/",
+    "Sec-Fetch-Mode: no-cors",
+    "Sec-Fetch-Dest: image",
+    "User-Agent: Mozilla/5.0\r\nReferer: https://192.0.2.7:{port}/",
+]
+PROOFS = [
+    "Sec-Fetch-Site: same-origin",
+    "Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate",
+    "Origin: http://192.0.2.7:{port}",
+    "Referer: http://192.0.2.7:{port}/",
+    "User-Agent: Mozilla/5.0\r\nOrigin: http://192.0.2.7:{port}\r\nReferer: http://192.0.2.7:{port}/",
 ]
 
 
@@ -87,6 +111,25 @@ async def test_probes_and_metrics_answer_whoever_asks(shared: Any, headers: str)
 async def test_an_address_localhost_and_the_hosts_that_are_named_get_answers(shared: Any, headers: str) -> None:
     for path in ("/", "/info", "/loggers", "/config", "/tasks"):
         assert (await ask(shared, "GET", path, headers)).status == 200
+
+
+@pytest.mark.parametrize("headers", BROWSERS)
+async def test_a_browser_without_proof_of_its_page_may_look_but_not_act(shared: Any, headers: str) -> None:
+    bare = "Host: 192.0.2.7:{port}\r\n" + headers
+    answers = {f"{method} {path}": (await ask(shared, method, path, bare)).status for method, path in ACTING}
+    assert answers == {f"{method} {path}": 403 for method, path in ACTING}
+    for path in ("/", "/info", "/config", "/tasks", "/loggers"):
+        assert (await ask(shared, "GET", path, bare)).status == 200
+    assert await still_ready(shared)
+
+
+@pytest.mark.parametrize("headers", [*PROOFS, "User-Agent: curl/8.14.1", "User-Agent: Wget/1.25 (not Mozilla/)"])
+async def test_what_is_proven_or_no_browser_may_act(flights: Any, headers: str) -> None:
+    served = await flights()
+    bare = "Host: 192.0.2.7:{port}\r\n" + headers
+    assert (await ask(served, "PUT", "/loggers/root", bare)).status == 200
+    assert (await ask(served, "GET", "/profile?seconds=0.1", bare)).status == 200
+    assert (await ask(served, "POST", "/stop", bare)).status == 200
 
 
 async def test_a_path_smuggled_into_the_host_is_not_obeyed(shared: Any) -> None:
