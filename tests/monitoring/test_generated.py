@@ -21,9 +21,12 @@ PACKAGE = ROOT / "lmservice"
 NAMES = {name: value for name, value in vars(names).items() if name.isupper()}
 
 
-@pytest.mark.parametrize("path", write.files(), ids=lambda path: str(path.relative_to(ROOT)))
+FILES = write.files()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_generated_file_is_in_step(path: Path) -> None:
-    assert path.read_text() == write.files()[path], "run ./dev generate"
+    assert path.read_text() == FILES[path], "run ./dev generate"
 
 
 @pytest.mark.anyio
