@@ -20,6 +20,7 @@ CHECKSUM_BYTES = 8
 
 CURSOR = "the next_cursor of a page of the same search"
 
+_WRITTEN = re.compile("[A-Za-z0-9_-]+")
 _PAYLOAD = re.compile(rb"[!-~]+(?: [!-~]+)+")
 
 
@@ -55,6 +56,8 @@ def decode(cursor: str) -> tuple[str, list[str]]:
     Raises:
         CursorError: it is broken.
     """
+    if not _WRITTEN.fullmatch(cursor):  # Pythons read other characters differently, 3.15 with a warning
+        raise CursorError
     try:
         decoded = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     except ValueError as error:

@@ -26,7 +26,8 @@ def test_a_cursor_with_one_character_changed_is_broken(at: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", ["", "x", "é", "=", CURSOR[:-1], CURSOR + "A", CURSOR + "=", f" {CURSOR}", "A" * 999]
+    "broken",
+    ["", "x", "é", "=", CURSOR[:-1], CURSOR + "A", CURSOR + "=", f" {CURSOR}", f"{CURSOR}/", f"+{CURSOR}", "A" * 999],
 )
 def test_what_was_never_handed_out_is_broken(broken: str) -> None:
     with pytest.raises(CursorError):
