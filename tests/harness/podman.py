@@ -15,9 +15,12 @@ from functools import cached_property
 from pathlib import Path
 
 CACHE = Path(os.environ.get("LMSERVICE_CACHE") or Path.home() / ".cache" / "lmservice") / "images"
-SUITE = "bookworm"
+SUITE = "trixie"
+"""The Debian whose Python is that of the images, 3.13."""
+
 PACKAGES = "python3,ca-certificates"
 BASE = f"localhost/lmservice-base:{SUITE}"
+ROOT = Path(__file__).resolve().parents[2]
 UV = Path(sys.executable).with_name("uv")
 CONFIGURATION = """\
 [containers]
@@ -90,6 +93,13 @@ class Podman:
         cache = ran([str(UV), "cache", "dir"], self.environment, 60).strip()
         volumes = ["--volume=/etc/ssl/certs:/etc/ssl/certs:ro", f"--volume={cache}:/root/.cache/uv"]
         return self.build(folder, tag, *volumes, *options)
+
+    def build_search_service(self, tag: str) -> None:
+        """Builds the example's image by its own Dockerfile."""
+        dockerfile = ROOT / "examples" / "search-service" / "Dockerfile"
+        begins = dict(re.findall(r"^ARG (PYTHON|UV)_IMAGE=(\S+)$", dockerfile.read_text(), re.MULTILINE))
+        options = [f"--file={dockerfile}", f"--ignorefile={dockerfile}.dockerignore"]
+        self.build_with_uv(ROOT, tag, *options, python=begins["PYTHON"], uv=begins["UV"])
 
     def build(self, folder: Path, tag: str, *options: str) -> str:
         """Builds a Dockerfile on images that are here."""

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import re
 import subprocess
 import sys
 import tarfile
@@ -52,10 +51,7 @@ def pause(folder: Path) -> Path:
 def services(state: Path) -> Path:
     """The archive of two images, each made by its Dockerfile: the search service's, and the trial's, which is on it."""
     podman, archive = Podman(), state / "services.tar"
-    dockerfile = ROOT / "examples" / "search-service" / "Dockerfile"
-    begins = dict(re.findall(r"^ARG (PYTHON|UV)_IMAGE=(\S+)$", dockerfile.read_text(), re.MULTILINE))
-    options = [f"--file={dockerfile}", f"--ignorefile={dockerfile}.dockerignore"]
-    podman.build_with_uv(ROOT, f"{SEARCH}:1", *options, python=begins["PYTHON"], uv=begins["UV"])
+    podman.build_search_service(f"{SEARCH}:1")
     podman.build(ROOT / "tests" / "kubernetes" / "trial", f"{TRIAL}:1", f"--build-arg=SERVICE_IMAGE={SEARCH}:1")
     archive.unlink(missing_ok=True)
     save = ["save", "--quiet", "--multi-image-archive", "--format=docker-archive", f"--output={archive}"]
