@@ -20,7 +20,7 @@ from lmservice.service import Service
 from lmservice.settings.model import Settings
 from lmservice.telemetry.metrics import Metrics
 from lmservice.timestamps import rfc3339
-from lmservice.web.connections import Listener
+from lmservice.web.listener import Listener
 from lmservice.web.request import RequestLayer
 
 MOST_WAITING = 30

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from lmservice.management.endpoints import Endpoints
 from lmservice.management.managed import Managed
 from lmservice.telemetry.logs import current_stream
-from lmservice.web.connections import Listener
+from lmservice.web.listener import Listener
+from lmservice.web.patience import Limits
 
 WATCH_INTERVAL = 0.5
 """The time between two looks at the service's loop, in seconds."""
+KEEP_ALIVE = 100.0
+"""The time that an idle connection is kept, in seconds."""
 GOODBYE = 1.0
 """The time that answers under way have at the very end, in seconds."""
 
@@ -64,7 +67,7 @@ class ManagementThread:
 
     async def _serve(self) -> None:
         endpoints = Endpoints(self._instance)
-        listener = Listener(endpoints, self._sock, keep_alive_timeout=75, head_timeout=10, state={}, websockets=False)
+        listener = Listener(endpoints, self._sock, limits=Limits(KEEP_ALIVE), state={}, websockets=False, any_host=True)
         await listener.start()
         self._accepting.set()
         self._look(listener)

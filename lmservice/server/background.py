@@ -8,7 +8,7 @@ from starlette.datastructures import State
 
 from lmservice.jobs.health import CheckMonitor
 from lmservice.jobs.periodic import Timetable
-from lmservice.web.connections import Listener
+from lmservice.web.listener import Listener
 from lmservice.web.request import RequestLayer
 
 SWEEP = 0.5

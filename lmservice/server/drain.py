@@ -13,7 +13,7 @@ from typing import Protocol
 
 from lmservice.lifecycle import CutOff, Drainable, Lifecycle, Phase
 from lmservice.settings.model import Settings
-from lmservice.web.connections import Listener
+from lmservice.web.listener import Listener
 from lmservice.web.request import RequestLayer
 
 TICK = 0.05
@@ -116,14 +116,18 @@ class Requests:
 
     async def cut_off(self, patience: float, limit: str) -> CutOff:  # noqa: ARG002 - they are told by route
         """Answer for the handlers and cancel them; wait until they have ended, and their answers are sent."""
-        tasks = set(self._listener.tasks)
-        if not tasks:
+        tasks, unsent = set(self._listener.tasks), self._listener.unsent
+        if not tasks and not unsent:
             return CutOff()
-        self._layer.cut_off(tasks)
-        await asyncio.wait(tasks, timeout=patience)
+        if tasks:
+            self._layer.cut_off(tasks)
+            await asyncio.wait(tasks, timeout=patience)
         loop = asyncio.get_running_loop()
         flushed = loop.time() + patience
         while self._listener.open and loop.time() < flushed:
             self._listener.close_idle(0)
             await asyncio.sleep(TICK)
-        return CutOff(len(tasks), sum(not task.done() for task in tasks))
+        cut_short = [cycle for cycle in self._listener.unsent if cycle in unsent]
+        for cycle in cut_short:
+            self._layer.count_unsent(cycle.scope, counted=cycle.in_drain)
+        return CutOff(len(tasks) + len(cut_short), sum(not task.done() for task in tasks))

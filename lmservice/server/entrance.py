@@ -8,7 +8,8 @@ from typing import Any
 
 from lmservice.lifecycle import Lifecycle
 from lmservice.settings.model import Settings
-from lmservice.web.connections import HttpToolsConnection, Listener, Watched
+from lmservice.web.listener import Listener
+from lmservice.web.patience import Limits
 from lmservice.web.request import RequestLayer
 
 
@@ -48,7 +49,7 @@ def new_listener(
     """Return the service's listener, which does not listen yet.
 
     Args:
-        settings: its limits, and what parses HTTP.
+        settings: its limits.
         layer: what serves the requests.
         sock: bound.
         state: what each request's `state` begins as.
@@ -57,20 +58,13 @@ def new_listener(
     return Listener(
         layer,
         sock,
-        protocol=_protocol(settings),
-        keep_alive_timeout=settings.keep_alive_timeout,
-        head_timeout=settings.head_timeout,
+        limits=Limits(keep_alive_timeout=settings.keep_alive_timeout, head_timeout=settings.head_timeout),
         state=state,
         ahead=shared.ahead if shared is not None else None,
+        reserve=True,
+        refused=layer.refuse_unread,
+        on_rejected=layer.count_rejected,
     )
-
-
-def _protocol(settings: Settings) -> type[Watched]:
-    if settings.http != "h11":
-        return HttpToolsConnection
-    from lmservice.web.h11 import H11Connection  # noqa: PLC0415 - costs every start what few use
-
-    return H11Connection
 
 
 class OwnEntrance:
@@ -85,9 +79,10 @@ class OwnEntrance:
         return delay_is_over(self._settings, self._lifecycle, passed, quiet)
 
     async def close(self) -> None:
-        """Refuse new connections, accept those that wait, and close the WebSockets."""
+        """Refuse new connections, accept those that wait, close the WebSockets and let event streams end."""
         await self._part()
         self._listener.close_websockets()
+        self._listener.release_event_streams(hurried=self._lifecycle.hurried)
 
     async def _part(self) -> None:
         await self._listener.refuse()
@@ -95,6 +90,8 @@ class OwnEntrance:
     def close_idle(self) -> None:
         """Close the connections on which nothing goes on."""
         self._listener.close_idle()
+        if self._lifecycle.hurried:
+            self._listener.release_event_streams(hurried=True)
 
     async def end(self) -> None:
         """Cut what is still connected."""

@@ -12,6 +12,7 @@ from lmservice.lifecycle import Lifecycle, State
 from lmservice.runtime.heartbeat import Heartbeat
 from lmservice.telemetry.logs import Stream
 from lmservice.telemetry.metrics import Metrics, Samples
+from lmservice.web.listener import Listener
 
 
 class Measured(Protocol):
@@ -29,6 +30,10 @@ class Measured(Protocol):
     @property
     def startup(self) -> Startup | None:
         """Return the start-up jobs; None before they begin."""
+
+    @property
+    def listener(self) -> Listener | None:
+        """The service's listener; None before it is open."""
 
     @property
     def ready(self) -> bool:
@@ -56,6 +61,13 @@ def add_families(instance: Measured) -> None:
         ("check",),
         lambda: _check_statuses(instance.monitors),
         multiprocess_mode="min",
+    )
+    metrics.on_scrape(
+        names.CONNECTIONS_REFUSED,
+        "Connections refused before anything was read of them, by what was short.",
+        ("reason",),
+        lambda: _refused_connections(instance.listener),
+        kind="counter",
     )
     metrics.on_scrape(
         names.EVENT_LOOP_LAG,
@@ -114,6 +126,11 @@ def add_state(metrics: Metrics, service: Stateful) -> None:
 def _states(lifecycle: Lifecycle) -> Samples:
     now = lifecycle.state
     return [((state.value,), float(state is now)) for state in State]
+
+
+def _refused_connections(listener: Listener | None) -> Samples:
+    refused = listener.refused_connections if listener is not None else {"descriptors": 0}
+    return [((reason,), float(count)) for reason, count in refused.items()]
 
 
 def _job_seconds(startup: Startup | None) -> Samples:

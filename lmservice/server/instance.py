@@ -34,8 +34,8 @@ from lmservice.telemetry.levels import Levels
 from lmservice.telemetry.logs import Stream, current_stream
 from lmservice.tracing import tracer
 from lmservice.web import sockets
-from lmservice.web.connections import Listener
 from lmservice.web.lifespan import Lifespan
+from lmservice.web.listener import Listener
 from lmservice.web.request import RequestLayer
 from lmservice.web.routes import RouteTemplates
 
@@ -246,6 +246,7 @@ class Instance:
 
     async def _drain(self, listener: Listener) -> None:
         self._log.draining(self.lifecycle.cause or StopCause("failure"), self.in_flight)
+        listener.draining = True
         entrance = OwnEntrance(listener, self.settings, self.lifecycle)
         if self._shared is not None:
             entrance = SharedEntrance(listener, self.settings, self.lifecycle, self._shared)

@@ -60,6 +60,8 @@ def serve(
     """Live with signals and a management listener, whose sockets are bound."""
     warn_of_misspelt(type(instance.settings))
     forwarded.announce(instance.settings)
+    if instance.settings.http == "h11":
+        _log.info("lmservice.own_http", extra={"hint": "LM_HTTP=h11 means lmservice's own HTTP, as auto does"})
     with signals(instance):
         management = start_management(instance, management_sock)
         _log.info("lmservice.listening", extra=_addresses(sock, management_sock))

@@ -239,6 +239,17 @@ EVENTS: Mapping[str, Event] = {
         "warning", "spans cannot be exported", {"error": _ERROR, "hint": "what to do about it"}
     ),
     "lmservice.spans_lost": Event("warning", "the last spans were not taken in time", {"hint": "how long was waited"}),
+    "lmservice.no_descriptors": Event(
+        "error",
+        "connections are refused, or left to wait, as the process is out of file descriptors; at most once a minute",
+        {"limit": "`RLIMIT_NOFILE`", "reserve": "how many of them no client gets", "why": "what happened"},
+    ),
+    "lmservice.no_websockets": Event(
+        "warning", "a WebSocket was asked for, and no library for them is installed", {"hint": "what to install"}
+    ),
+    "lmservice.own_http": Event(
+        "info", "`LM_HTTP` names a parser that lmservice no longer has", {"hint": "what is used in its place"}
+    ),
     "lmservice.unknown_setting": Event(
         "warning",
         "an `LM_` variable is set that no setting reads",

@@ -14,6 +14,7 @@ from starlette.types import Message, Scope, Send
 
 from lmservice.lifecycle import Lifecycle
 from lmservice.telemetry.labels import METHODS, OTHER
+from lmservice.web.cycle import ClientGoneError
 from lmservice.web.ids import RequestContext
 from lmservice.web.problem import MEDIA_TYPE, problem
 
@@ -102,9 +103,14 @@ class Exchange(RequestContext):
             self.status = message["status"]
             try:
                 await self._send({**message, "headers": self._headers(message.get("headers", ()))})
+            except ClientGoneError:
+                self.status = 0  # nobody has heard it
+                raise
             except BaseException:
                 self.status = 500  # none of it has left
                 raise
+            if self.method == "HEAD" and not self.finished:
+                self._layer.finish(self)  # the answer to HEAD ends with its head
             return
         await self._send(message)
         if message["type"] == "http.response.body" and not message.get("more_body") and not self.finished:

@@ -21,9 +21,11 @@ from lmservice.telemetry.labels import OTHER
 from lmservice.telemetry.logs import Stream
 from lmservice.telemetry.metrics import Metrics, Samples
 from lmservice.web.access_log import AccessLog, Parts
+from lmservice.web.cycle import ClientGoneError
 from lmservice.web.exchange import Connection, Exchange
 from lmservice.web.forwarded import Forwarding
 from lmservice.web.ids import RequestTracer
+from lmservice.web.parsing import Refusal
 from lmservice.web.routes import RouteTemplates
 from lmservice.web.websocket import WebSocketLayer
 
@@ -73,7 +75,7 @@ class RequestLayer:
         self._observers: dict[tuple[str, str, int], tuple[Callable[[float, str], None], Parts]] = {}
         self.slowest: AnsweredRequests | None = None
         """Gets each request, while somebody watches."""
-        self.rejected = Counter(dict.fromkeys(("concurrency", "body_size", "timeout"), 0))
+        self.rejected = Counter(dict.fromkeys(("concurrency", "body_size", "timeout", "head_size", "write_timeout"), 0))
         metrics.on_scrape(
             names.REQUESTS_REJECTED,
             "Requests refused by a limit, by its name.",
@@ -115,6 +117,38 @@ class RequestLayer:
             if not exchange.finished:
                 self.finish(exchange)
 
+    async def refuse_unread(self, scope: Scope, send: Send, connection: Connection | None, refusal: Refusal) -> None:
+        """Answer what no request can be made of: nothing has been read of it that an app could use."""
+        self.count_rejected(refusal.reason)
+        exchange = Exchange(self, scope, dict(scope["headers"]), send, connection)
+        if self._tracer is not None:
+            self._tracer.begin(exchange)
+        try:
+            await exchange.refuse(refusal.status, refusal.detail, [(b"connection", b"close")])
+        except ClientGoneError:
+            pass
+        finally:
+            exchange.task = None
+            if not exchange.finished:
+                self.finish(exchange)
+
+    def count_unsent(self, scope: Scope, *, counted: bool) -> None:
+        """Count a request as cut off whose answer was complete, and could not be sent in time.
+
+        Args:
+            scope: the request's.
+            counted: whether it counts as answered in the drain so far.
+        """
+        route = self._templates.of(scope)
+        self.cut_by_route[route] += 1
+        if counted:
+            self.answered_in_drain -= Counter({route: 1})
+
+    def count_rejected(self, reason: str) -> None:
+        """Count a request that a limit of the connection's refused or ended."""
+        if reason in self.rejected:
+            self.rejected[reason] += 1
+
     async def _refuse_for_concurrency(self, exchange: Exchange) -> None:
         self.rejected["concurrency"] += 1
         await exchange.refuse(
@@ -130,6 +164,8 @@ class RequestLayer:
         async def counted() -> Message:
             nonlocal size, refused
             message = await receive()
+            if "refusal" in message:
+                await exchange.refuse(message["refusal"].status, message["refusal"].detail, [(b"connection", b"close")])
             size += len(message.get("body", b""))
             if size <= self._max_body:
                 return message
@@ -165,7 +201,7 @@ class RequestLayer:
     async def _failed(self, exchange: Exchange, error: BaseException) -> None:
         if exchange.refused:
             return  # what it says after that is only the consequence
-        if isinstance(error, ClientDisconnect):
+        if isinstance(error, (ClientDisconnect, ClientGoneError)):
             exchange.status = exchange.status or _CLIENT_CLOSED
             return
         values = {"path": exchange.path, "method": exchange.scope["method"]}
@@ -173,7 +209,7 @@ class RequestLayer:
         if exchange.span is not None:
             exchange.span.fail(error)
         if exchange.status and not exchange.finished and exchange.connection is not None:
-            exchange.connection.end()  # h11 would keep one open on which an answer is cut short
+            exchange.connection.end()  # an answer that is cut short is told so by the connection's end
         await exchange.refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed to answer")
 
     def finish(self, exchange: Exchange) -> None:

@@ -1,16 +1,17 @@
 """Listening sockets: bound first thing, opened when ready, closed without losing a queued connection."""
 
+import asyncio
 import errno
 import fcntl
 import socket
 import struct
-from collections.abc import Iterator
 
 from lmservice.errors import BindError
 
 SO_BINDTOIFINDEX = 62  # Linux ≥ 5.1; not in the socket module
 NO_INTERFACE = 0x7FFFFFFF
 FIONREAD = 0x541B  # termios has it, a module that nothing else here needs
+TIOCOUTQ = 0x5411  # of termios as well
 SO_ATTACH_FILTER = 26  # not in the socket module either
 _DROP_NEW = (
     (0x30, 0, 0, 13),  # load the byte of the TCP header that holds its flags
@@ -128,23 +129,33 @@ def queue_length(sock: socket.socket) -> int:
         return 0
 
 
-def take_queue(listener: socket.socket) -> Iterator[socket.socket]:
-    """Accepts what waits in a listener's queue, then shuts the listener; nothing may be awaited in between."""
-    while True:
-        try:
-            accepted, _ = listener.accept()
-        except ConnectionError:  # that one client has gone
-            continue
-        except OSError:  # nothing waits
-            break
-        accepted.settimeout(0)
-        yield accepted
-    listener.shutdown(socket.SHUT_RDWR)
-
-
 def unread(sock: socket.socket) -> int:
     """How many bytes have arrived and have not been read."""
     try:
         return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), FIONREAD, b"\0" * 4))[0])
     except (OSError, ValueError):  # closed meanwhile
         return 0
+
+
+def unsent(sock: socket.socket) -> int:
+    """Return how many bytes the kernel holds that the other end has not acknowledged; 0 where it does not say."""
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), TIOCOUTQ, b"\0" * 4))[0])
+    except (OSError, ValueError):
+        return 0
+
+
+Address = tuple[str, int]
+
+
+def addresses(transport: asyncio.Transport) -> tuple[Address | None, Address | None]:
+    """Return host and port of the other end and of this one; None for an end that has gone already."""
+    return _address(transport, "peername"), _address(transport, "sockname")
+
+
+def _address(transport: asyncio.Transport, name: str) -> Address | None:
+    try:
+        found = transport.get_extra_info(name)
+    except OSError:
+        return None
+    return (found[0], found[1]) if isinstance(found, tuple) else None

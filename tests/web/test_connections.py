@@ -1,14 +1,12 @@
-"""The limits on the service port, byte by byte and on each parser, and what lmservice relies on in uvicorn."""
+"""The limits on the service port, byte by byte, however `LM_HTTP` calls the parser."""
 
 import asyncio
 import contextlib
-import inspect
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -17,7 +15,6 @@ from starlette.routing import Route
 from strict_client import AsyncConnection, ExchangeError, request_bytes
 
 from lmservice import Service
-from lmservice.web.connections import _Corked, _Transport
 
 pytestmark = pytest.mark.anyio
 EACH_PARSER = pytest.mark.parametrize("http", ["httptools", "h11"])
@@ -303,153 +300,3 @@ async def test_what_is_no_http_is_answered_400_and_costs_nobody_else_anything(
     writer.close()
     assert (await (await connect(served.port)).request(request_bytes("/nonesuch"))).status == 404
     assert not [line for line in logged() if line["level"] in {"error", "critical"}]
-
-
-# What lmservice relies on in uvicorn beyond its documentation.
-
-BROKEN = (
-    "uvicorn has changed {}: lmservice/web/connections.py relies on it; adapt it, then widen the version in pyproject"
-)
-
-
-def test_uvicorn_is_of_the_minor_that_was_looked_at() -> None:
-    assert uvicorn.__version__.startswith("0.54."), BROKEN.format(f"to {uvicorn.__version__}")
-
-
-async def request_under_way(serve: Any, connect: Any, handlers: Handlers, http: str) -> tuple[Any, Any]:
-    """uvicorn's server, and its protocol in the middle of a request that has a second one behind it."""
-    served = await serve(handlers.service(), http=http)
-    connection = await connect(served.port)
-    write(connection, request_bytes("/hold") * 2)
-    await handlers.entered.acquire()
-    listener = served.running._instance._listener
-    assert len(listener.connections) == 1, BROKEN.format("server_state.connections")
-    return listener._server, listener.connections[0]
-
-
-@EACH_PARSER
-async def test_the_semi_private_parts_of_uvicorn_are_as_lmservice_needs_them(
-    serve: Any, connect: Any, handlers: Handlers, http: str
-) -> None:
-    server, protocol = await request_under_way(serve, connect, handlers, http)
-    parts: dict[str, tuple[Any, str]] = {
-        "servers": (server, "list"),
-        "server_state": (server, "ServerState"),
-        "force_exit": (server, "bool"),
-        "should_exit": (server, "bool"),
-        "lifespan": (server, "LifespanOff"),
-        "cycle": (protocol, "RequestResponseCycle"),
-        "transport": (protocol, "_Transport"),
-        "scope": (protocol, "dict"),
-        "timeout_keep_alive_task": (protocol, "NoneType"),
-        "timeout_keep_alive": (protocol, "int"),
-        **({"pipeline": (protocol, "deque")} if http == "httptools" else {"conn": (protocol, "Connection")}),
-    }
-    for name, (owner, kind) in parts.items():
-        assert hasattr(owner, name), BROKEN.format(name)
-        found = type(getattr(owner, name)).__name__.replace("float", "int")
-        assert found == kind, BROKEN.format(f"{name} from {kind} to {found}")
-    assert all(hasattr(each, "close") for each in server.servers), BROKEN.format("servers")
-    assert protocol in server.server_state.connections, BROKEN.format("server_state.connections")
-    assert len(server.server_state.tasks) >= 1, BROKEN.format("server_state.tasks")
-    for name in ("response_complete", "more_body", "scope"):
-        assert hasattr(protocol.cycle, name), BROKEN.format(f"cycle.{name}")
-    assert protocol.cycle.response_complete is False, BROKEN.format("cycle.response_complete")
-    assert protocol.answering, BROKEN.format("cycle")
-    assert protocol.next_request_waits, BROKEN.format("pipeline" if http == "httptools" else "conn.trailing_data")
-
-
-@EACH_PARSER
-async def test_an_idle_connection_of_uvicorns_has_the_timer_that_tells_since_when(
-    serve: Any, connect: Any, handlers: Handlers, http: str
-) -> None:
-    served = await serve(handlers.service(), http=http, keep_alive_timeout=30)
-    connection = await connect(served.port)
-    await connection.request(request_bytes("/nonesuch"))
-    await asyncio.sleep(0.1)
-    (protocol,) = served.running._instance._listener.connections
-    loop = asyncio.get_running_loop()
-    assert protocol.timeout_keep_alive_task is not None, BROKEN.format("timeout_keep_alive_task")
-    assert 29 < protocol.timeout_keep_alive_task.when() - loop.time() <= 30, BROKEN.format("timeout_keep_alive_task")
-    assert 0.05 < protocol.idle_for(loop.time()) < 1, BROKEN.format("timeout_keep_alive_task")
-    assert not protocol.busy()
-
-
-@pytest.mark.parametrize(
-    ("method", "parameters"),
-    [
-        ("capture_signals", ["self"]),
-        ("startup", ["self", "sockets"]),
-        ("main_loop", ["self"]),
-        ("on_tick", ["self", "counter"]),
-        ("shutdown", ["self", "sockets"]),
-        ("serve", ["self", "sockets"]),
-    ],
-)
-def test_uvicorns_server_has_the_methods_that_lmservice_calls_and_overrides(method: str, parameters: list[str]) -> None:
-    found = list(inspect.signature(getattr(uvicorn.Server, method)).parameters)
-    assert found == parameters, BROKEN.format(f"Server.{method}")
-
-
-class Recording(asyncio.Transport):
-    """Keeps what is written to it, a list a call."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written: list[bytes] = []
-
-    def write(self, data: Any) -> None:
-        self.written.append(bytes(data))
-
-    def writelines(self, list_of_data: Any) -> None:
-        self.written.append(b"".join(list_of_data))
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def abort(self) -> None:
-        self.written.append(b"(aborted)")
-
-    def is_closing(self) -> bool:
-        return False
-
-
-@pytest.fixture
-async def corked() -> Any:
-    recording = Recording()
-    return _Transport(recording, asyncio.Protocol(), _Corked(asyncio.get_running_loop())), recording
-
-
-async def test_a_head_leaves_together_with_its_body(corked: Any) -> None:
-    transport, recording = corked
-    transport.write(b"head")
-    assert transport.get_write_buffer_size() == 4
-    transport.write(b"body")
-    assert recording.written == [b"headbody"]
-    await asyncio.sleep(0)
-    assert recording.written == [b"headbody"]
-
-
-async def test_a_head_alone_leaves_when_the_turn_of_the_loop_is_over(corked: Any) -> None:
-    transport, recording = corked
-    transport.write(b"head")
-    assert recording.written == []
-    await asyncio.sleep(0)
-    assert recording.written == [b"head"]
-
-
-async def test_a_large_body_is_not_copied_and_keeps_its_place(corked: Any) -> None:
-    transport, recording = corked
-    transport.write(b"head")
-    transport.write(b"x" * 100_000)
-    transport.write(b"tail")
-    await asyncio.sleep(0)
-    assert recording.written == [b"head" + b"x" * 100_000, b"tail"]
-
-
-async def test_an_abort_sends_nothing_more(corked: Any) -> None:
-    transport, recording = corked
-    transport.write(b"head")
-    transport.abort()
-    await asyncio.sleep(0)
-    assert recording.written == [b"(aborted)"]

@@ -118,19 +118,6 @@ def test_refusing_fails_quietly_where_the_system_cannot_do_it() -> None:
         assert sockets.queue_length(sock) == 0
 
 
-def test_taking_the_queue_gives_every_connection_and_ends_the_listener(listener: socket.socket) -> None:
-    queued = [connect(listener) for _ in range(5)]
-    until(lambda: sockets.queue_length(listener) == 5)
-    taken = list(sockets.take_queue(listener))
-    assert len(taken) == 5
-    with pytest.raises(ConnectionRefusedError):
-        connect(listener)
-    for client, accepted in zip(queued, taken, strict=True):
-        assert client.getsockname() == accepted.getpeername()
-        accepted.close()
-        client.close()
-
-
 def test_bytes_that_nobody_read_are_counted(listener: socket.socket) -> None:
     client = connect(listener)
     until(lambda: sockets.queue_length(listener) == 1)

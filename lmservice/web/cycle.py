@@ -1,0 +1,275 @@
+"""One request of a connection and its response, as ASGI has them (https://asgi.readthedocs.io/en/latest/specs/www.html)."""
+
+import asyncio
+import logging
+from collections.abc import MutableMapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from lmservice.web.parsing import Refusal
+from lmservice.web.response import compose
+
+if TYPE_CHECKING:
+    from lmservice.web.connection import HttpConnection
+
+BODY_HELD: Final = 65_536
+"""Reading pauses while so many bytes of a body wait for the app."""
+EVENT_STREAM: Final = b"text/event-stream"
+_FAILED: Final = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed to answer")
+
+_log = logging.getLogger("lmservice.connection")
+
+
+class ClientGoneError(OSError):
+    """Nobody is left to send to (ASGI's `spec_version` 2.4 wants an OSError)."""
+
+
+class Cycle:
+    """A request whose head has come, and its response; the app's `receive` and `send` are methods of it.
+
+    Args:
+        connection: where it came.
+        scope: what the app is told of it.
+        fields: its header fields by name, the last of each.
+    """
+
+    old = False
+    """Whether the client speaks HTTP/1.0."""
+    keep_alive = True
+    """Whether the connection may take another request after it."""
+    expects = False
+    """Whether the client waits for `100 Continue` before it sends the body."""
+    more_body = True
+    """Whether part of the body is still to come."""
+    taken = False
+    """Whether the app has been given all of the body."""
+    started = False
+    """Whether the response's head has been handed on."""
+    complete = False
+    """Whether the response is whole."""
+    lost = False
+    """Whether nothing can be sent any longer, as the connection is gone, or told that it is."""
+    released = False
+    """Whether the app of an event stream has been told that its client has gone, as the service stops; …"""
+    ends_now = False
+    """… whether it is not to send any more either, as the stop is in a hurry."""
+    malformed: Refusal | None = None
+    """What is wrong with the body, where it broke the rules in mid-stream."""
+    refusal: Refusal | None = None
+    """Why it is answered without the app."""
+    held = 0
+    """So many bytes of the body wait for the app."""
+    bodiless = chunked = False
+    left: int | None = None
+    waiting: asyncio.Event | None = None
+    task: asyncio.Task[None] | None = None
+    in_drain = False
+    """Whether its response was complete only after a stop had begun."""
+    headed_at = 0.0
+    """When the answer to a HEAD was complete while the app went on, in the loop's seconds."""
+
+    def __init__(
+        self, connection: "HttpConnection", scope: MutableMapping[str, Any], fields: dict[bytes, bytes]
+    ) -> None:
+        self.connection = connection
+        self.scope = scope
+        self.fields = fields
+        self.body: list[bytes] = []
+        self.to_head = scope["method"] == "HEAD"
+
+    # What the layer around the app asks.
+
+    @property
+    def next_request_waits(self) -> bool:
+        """Whether a further request has come behind this one."""
+        return self.connection.next_request_waits
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has left, or is being left, or never sent the whole request."""
+        return self.lost or self.connection.gone or (self.more_body and self.connection.ended)
+
+    def end(self) -> None:
+        """Close the connection, once what has been written is sent."""
+        self.connection.close()
+
+    # The app's side.
+
+    async def run(self) -> None:
+        """Run the app, and end what it leaves open."""
+        connection = self.connection
+        listener = connection.listener
+        try:
+            if self.refusal is None:
+                await listener.app(self.scope, self.receive, self.send, self)
+            else:
+                await listener.refused(self.scope, self.send, self, self.refusal)
+        except asyncio.CancelledError:
+            pass  # from outside, by whoever answers in its place or closes the connection
+        except ClientGoneError:
+            pass
+        except BaseException:  # noqa: BLE001 - whatever the app let through
+            _log.exception("a request could not be answered")
+            if not self.started and not self.lost:
+                await listener.refused(self.scope, self.send, self, _FAILED)
+        finally:
+            listener.cycles.discard(self)
+            if not self.complete and not self.lost:
+                self._end_unanswered()
+
+    def _end_unanswered(self) -> None:
+        """End a response that the app has left unfinished: cut short for all to see, unless it was told to end."""
+        connection = self.connection
+        self.keep_alive = False
+        if self.released and self.chunked:
+            connection.write(b"0\r\n\r\n")
+        elif self.started and not self.released and not self.chunked and self.left is None:
+            connection.transport.abort()  # an end in order would look like the body's
+            return
+        self.complete = True
+        connection.answered(self)
+
+    async def receive(self) -> dict[str, Any]:
+        """Give the next part of the body; behind it, that the client has gone, once it has."""
+        while True:
+            if self.lost or self.complete or self.released:
+                return {"type": "http.disconnect"}
+            if self.body or not (self.more_body or self.taken):
+                return self._take()
+            if self.malformed is not None:
+                return {"type": "http.disconnect", "refusal": self.malformed}
+            connection = self.connection
+            if connection.ended:
+                return {"type": "http.disconnect"}
+            if self.expects and not self.started:
+                self.expects = False
+                connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            connection.resume_reading()
+            if self.waiting is None:
+                self.waiting = asyncio.Event()
+            self.waiting.clear()
+            await self.waiting.wait()
+
+    def _take(self) -> dict[str, Any]:
+        body = self.body
+        if not body:
+            data = b""
+        elif len(body) == 1:
+            data = body.pop()
+        else:
+            data = b"".join(body)
+            body.clear()
+        self.held = 0
+        self.taken = not self.more_body
+        return {"type": "http.request", "body": data, "more_body": self.more_body}
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        """Send a part of the response.
+
+        Raises:
+            ClientGoneError: the client has gone.
+            RuntimeError: the message does not belong here, or a response is not what its head promises.
+        """
+        connection = self.connection
+        if connection.write_paused and not self.lost:
+            await connection.writable()
+        if self.lost or (self.ends_now and not self.complete):
+            raise ClientGoneError("the client has gone")
+        kind = message["type"]
+        if not self.started:
+            if kind != "http.response.start":
+                raise RuntimeError(f"an answer begins with http.response.start, not with {kind}")
+            self._start(message)
+        elif kind != "http.response.body":
+            raise RuntimeError(f"after http.response.start comes http.response.body, not {kind}")
+        elif self.complete:
+            await self._send_behind_the_end(message)
+        else:
+            self._send_body(message.get("body", b""), more=message.get("more_body", False))
+
+    def _start(self, message: MutableMapping[str, Any]) -> None:
+        connection = self.connection
+        if self.keep_alive and (self.expects or connection.ended or connection.listener.ages):
+            self.keep_alive = not (self.expects or connection.ends_with_this())
+        headers = message.get("headers", ())
+        status = message["status"]
+        head = compose(self, status, headers, connection.listener.beginnings.of(status))
+        self.started = True
+        connection.hold(head)
+        if self.to_head:
+            self.headed_at = connection.listener.loop.time()
+            self.finish()
+        elif connection.listener.refusing and is_event_stream(headers):
+            self.release(hurried=False)
+        self.headers = headers
+
+    def _send_body(self, body: bytes, *, more: bool) -> None:
+        connection = self.connection
+        if type(body) is not bytes:
+            body = bytes(body)  # another kind may change meanwhile
+        if self.bodiless:
+            pass
+        elif self.chunked:
+            if body:
+                form = b"%x\r\n%b\r\n" if more else b"%x\r\n%b\r\n0\r\n\r\n"
+                connection.write(form % (len(body), body))
+            elif not more:
+                connection.write(b"0\r\n\r\n")
+        else:
+            if self.left is not None:
+                if len(body) > self.left:
+                    raise RuntimeError("the response's body is longer than its Content-Length")
+                self.left -= len(body)
+            connection.write(body)
+        if not more:
+            if self.left:
+                raise RuntimeError("the response's body is shorter than its Content-Length")
+            self.finish()
+
+    async def _send_behind_the_end(self, message: MutableMapping[str, Any]) -> None:
+        """Let the app of a HEAD go on to its own end, to which nobody listens; nobody else may send more."""
+        if not self.headed_at:
+            raise RuntimeError("the response is complete: nothing can be sent behind it")
+        if not message.get("more_body", False):
+            self.headed_at = 0.0
+        await asyncio.sleep(0)
+
+    def finish(self) -> None:
+        """Note that the response is whole."""
+        self.complete = True
+        if self.connection.listener.draining:
+            self.in_drain = True
+        if self.waiting is not None:
+            self.waiting.set()
+        self.connection.answered(self)
+
+    # The connection's side.
+
+    def feed(self, body: bytes) -> None:
+        """Take in a part of the body."""
+        self.body.append(body)
+        self.held += len(body)
+        self.expects = False
+        if self.waiting is not None:
+            self.waiting.set()
+
+    def wake(self) -> None:
+        """Let the app see what has changed."""
+        if self.waiting is not None:
+            self.waiting.set()
+
+    def lose(self) -> None:
+        """Note that the connection has gone."""
+        self.lost = True
+        self.wake()
+
+    def release(self, *, hurried: bool) -> None:
+        """Tell the app of an event stream that its client has gone, as the service stops."""
+        self.released, self.ends_now = True, self.ends_now or hurried
+        self.wake()
+
+
+def is_event_stream(headers: Any) -> bool:
+    """Return whether a response with these headers is a stream of server-sent events."""
+    kinds = [value.strip().lower() for name, value in headers if name.lower() == b"content-type"]
+    return any(kind.startswith(EVENT_STREAM) for kind in kinds)
