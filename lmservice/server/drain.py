@@ -119,6 +119,7 @@ class Requests:
         tasks, unsent = set(self._listener.tasks), self._listener.unsent
         if not tasks and not unsent:
             return CutOff()
+        self._listener.cutting_off = True
         if tasks:
             self._layer.cut_off(tasks)
             await asyncio.wait(tasks, timeout=patience)

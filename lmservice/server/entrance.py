@@ -92,6 +92,7 @@ class OwnEntrance:
         self._listener.close_idle()
         if self._lifecycle.hurried:
             self._listener.release_event_streams(hurried=True)
+            self._listener.hurry_lingering()
 
     async def end(self) -> None:
         """Cut what is still connected."""

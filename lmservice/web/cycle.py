@@ -121,7 +121,7 @@ class Cycle:
         """End a response that the app has left unfinished: cut short for all to see, unless it was told to end."""
         connection = self.connection
         self.keep_alive = False
-        if self.released and self.chunked:
+        if self.released and self.chunked and not connection.listener.cutting_off:
             connection.write(b"0\r\n\r\n")
         elif self.started and not self.released and not self.chunked and self.left is None:
             connection.transport.abort()  # an end in order would look like the body's

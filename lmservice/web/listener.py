@@ -30,6 +30,8 @@ IDLE_BEFORE_CLOSE: Final = 1.0
 """How long a connection must have been idle to be closed by a drain, in seconds."""
 HEAD_LEFT: Final = 1.0
 """How long the app of a HEAD may go on once it has been answered, in seconds, unless it ends the response itself."""
+HURRIED_SILENCE: Final = 0.2
+"""How long nothing may have come before a lingering close ends when a stop is in a hurry, in seconds."""
 AGE_SPREAD: Final = 0.1
 """By which share a connection's age is drawn shorter or longer."""
 MOST_HOSTS: Final = 1000
@@ -55,6 +57,7 @@ class Listener:
     Attributes:
         draining: whether the service stops.
         refusing: whether new connections are refused.
+        cutting_off: whether what is not complete is to be seen to be cut short.
         refused_connections: how many were refused, by reason.
     """
 
@@ -85,7 +88,7 @@ class Listener:
         self.connections: set[HttpConnection] = set()
         self.websockets = WebSockets(app, self.state, self.context) if websockets else None
         self.last_opened = 0.0
-        self.draining = self.refusing = False
+        self.draining = self.refusing = self.cutting_off = False
         self.refused_connections = Counter({"descriptors": 0})
         self.ages = limits.max_age > 0
         asked = None if ahead is None else lambda: ahead(self.open)
@@ -208,6 +211,13 @@ class Listener:
         for connection in list(self.connections):
             if not connection.closing and not connection.busy() and connection.idle_for(now) >= idle:
                 connection.close()
+
+    def hurry_lingering(self) -> None:
+        """Let go sooner of the clients that have been sent all that is for them, and that do not let go themselves."""
+        now = self.loop.time()
+        for connection in list(self.connections):
+            if connection.closing and connection.all_arrived() and now - connection.heard >= HURRIED_SILENCE:
+                connection.transport.close()
 
     async def close(self) -> None:
         """End the listener; connections still open are cut."""
