@@ -120,7 +120,9 @@ class RequestLayer:
     async def refuse_unread(self, scope: Scope, send: Send, connection: Connection | None, refusal: Refusal) -> None:
         """Answer what no request can be made of: nothing has been read of it that an app could use."""
         self.count_rejected(refusal.reason)
-        exchange = Exchange(self, scope, dict(scope["headers"]), send, connection)
+        headers = dict(scope["headers"])
+        exchange = Exchange(self, scope, headers, send, connection)
+        self._forwarding.apply(scope, headers)
         if self._tracer is not None:
             self._tracer.begin(exchange)
         try:
