@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
+from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, ExceptionHandler
 
@@ -13,7 +14,7 @@ from lmservice.jobs.periodic import PeriodicJob
 from lmservice.jobs.startup_graph import Job, check_graph
 from lmservice.settings.model import Settings
 from lmservice.telemetry.metrics import Metrics
-from lmservice.web.starlette import RoutesApp
+from lmservice.web.starlette import RoutesApp, wrapped
 
 if TYPE_CHECKING:
     import httpx
@@ -36,6 +37,8 @@ class Service:
         settings: the class of its settings.
         version: the version of the code, unless `LM_VERSION` says otherwise.
         exception_handlers: with `routes`, starlette's: a status or an exception's class, and what answers it.
+        middleware: starlette's, around the app and inside lmservice's own layer, the outermost first. With `routes`,
+            `service.app.add_middleware` adds more until the service runs.
 
     Raises:
         ServiceDefinitionError: both or neither of `routes` and `app`, or something of the wrong kind.
@@ -50,6 +53,7 @@ class Service:
         settings: type[Settings] = Settings,
         version: str = "",
         exception_handlers: Mapping[Any, ExceptionHandler] | None = None,
+        middleware: Sequence[Middleware] = (),
     ) -> None:
         if not (name.isascii() and name.translate(_DASHES).isalnum() and len(name) <= LONGEST_NAME):
             raise ServiceDefinitionError(f"the service's name {name!r} must be 1 to 63 letters, digits, '.', '_', '-'")
@@ -59,12 +63,17 @@ class Service:
             raise ServiceDefinitionError(f"exception_handlers= of service {name!r} goes with routes=: app= has its own")
         if Settings not in getattr(settings, "__mro__", ()):
             raise ServiceDefinitionError(f"settings= of service {name!r} must be a subclass of lmservice.Settings")
+        self.app: ASGIApp
         self.name = name
         self.version = version
         self.settings_class = settings
-        self.app: ASGIApp = RoutesApp(routes, exception_handlers or {}) if routes is not None else app  # type: ignore[assignment]
-        if not callable(self.app):
-            raise ServiceDefinitionError(f"app= of service {name!r} is {self.app!r}, which is no ASGI application")
+        if app is not None and not callable(app):
+            raise ServiceDefinitionError(f"app= of service {name!r} is {app!r}, which is no ASGI application")
+        _must_be_middleware(name, middleware)
+        if app is not None:
+            self.app = wrapped(app, middleware)
+        else:
+            self.app = RoutesApp(routes or (), exception_handlers or {}, middleware)
         self.jobs: list[Job] = []
         self.checks: list[Check] = []
         self.periodic_jobs: list[PeriodicJob] = []
@@ -242,6 +251,13 @@ class Service:
             ServiceDefinitionError: naming what is wrong.
         """
         check_graph(self.jobs)
+
+
+def _must_be_middleware(service: str, middleware: Sequence[object]) -> None:
+    for entry in middleware:
+        if not isinstance(entry, Middleware):
+            advice = "it must be a list of starlette's Middleware(...)"
+            raise ServiceDefinitionError(f"middleware= of service {service!r} has {entry!r}: {advice}")
 
 
 def _must_be_name(name: object, what: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
@@ -18,19 +19,36 @@ from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
 from lmservice.telemetry import context
 from lmservice.web.problem import MEDIA_TYPE, problem
+from lmservice.web.route_index import IndexedRouter, is_plain
 
 
 class RoutesApp(Starlette):
     """Starlette with a lighter stack, whose 404 and its kind are problems like every other error."""
 
-    def __init__(self, routes: Sequence[BaseRoute], handlers: Mapping[Any, ExceptionHandler]) -> None:
-        super().__init__(routes=routes, exception_handlers={HTTPException: _http_problem, **handlers})
+    def __init__(
+        self, routes: Sequence[BaseRoute], handlers: Mapping[Any, ExceptionHandler], middleware: Sequence[Middleware]
+    ) -> None:
+        super().__init__(
+            routes=routes, middleware=middleware, exception_handlers={HTTPException: _http_problem, **handlers}
+        )
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Compose what a request goes through."""
+        """Compose what a request goes through, with middleware in the place where starlette has it."""
         handlers = dict(self.exception_handlers)
         of_exceptions, of_500 = handlers.pop(Exception, None), handlers.pop(500, None)
-        return _ExceptionHandling(self.router, handlers, of_500 or of_exceptions)
+        app: ASGIApp = IndexedRouter(self.router) if is_plain(self.router) else self.router
+        outermost = of_500 or of_exceptions
+        if not self.user_middleware:
+            return _ExceptionHandling(app, handlers, outermost)
+        app = wrapped(_ExceptionHandling(app, handlers, None), self.user_middleware)
+        return ServerErrorMiddleware(app, handler=outermost) if outermost is not None else app
+
+
+def wrapped(app: ASGIApp, middleware: Sequence[Middleware]) -> ASGIApp:
+    """Return an app within middleware, the first of which is the outermost."""
+    for cls, args, kwargs in reversed(middleware):
+        app = cls(app, *args, **kwargs)
+    return app
 
 
 class _ExceptionHandling(ExceptionMiddleware):
