@@ -13,6 +13,7 @@ from lmservice.manifests import (
     network,
     probes,
     scaling,
+    secret_files,
     security,
     selection,
     settings,
@@ -29,7 +30,7 @@ from lmservice.settings.variables import PREFIX
 __all__ = ["Finding", "check"]
 
 _RULES = (
-    settings.judge, probes.judge, stopping.judge, network.judge, monitoring.judge, scaling.judge,
+    settings.judge, secret_files.judge, probes.judge, stopping.judge, network.judge, monitoring.judge, scaling.judge,
     security.judge, selection.spread,
 )  # fmt: skip
 

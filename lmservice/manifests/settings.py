@@ -9,7 +9,7 @@ from lmservice.manifests.objects import Object, dig, mapping
 from lmservice.manifests.variables import Variable
 from lmservice.manifests.workload import Workload
 from lmservice.settings.masking import masked, secret_name
-from lmservice.settings.variables import PREFIX, misspelt, variable, variables
+from lmservice.settings.variables import PREFIX, fields_by_variable, misspelt, variables
 
 _REFERENCES = ("configMapRef", "configMapKeyRef")
 
@@ -46,12 +46,11 @@ def _not_text(each: Variable) -> Iterator[Finding]:
 
 
 def _secrets_in_the_open(workload: Workload, each: Variable) -> Iterator[Finding]:
-    cls = workload.settings_class
-    name = next((name for name in cls.model_fields if each.name.upper() in variables(cls, name)), "")
-    field = cls.model_fields.get(name)
-    secret = secret_name(name) or (field is not None and "Secret" in str(field.annotation))
-    if secret and isinstance(each.value, str) and each.value:
-        found = masked(name, each.value, field.annotation if field else None)
+    inner = fields_by_variable(workload.settings_class).get(each.name.upper())
+    if inner is None or not isinstance(each.value, str) or not each.value:
+        return
+    if secret_name(inner.name) or "Secret" in str(inner.field.annotation):
+        found = masked(inner.name, each.value, inner.field.annotation)
         fix = f"keep it in a Secret, and let {each.name} come from there by secretKeyRef"
         yield each.object.finding(each.path, found, f"{each.name} is a secret", fix)
 
@@ -88,9 +87,7 @@ def _problem(workload: Workload, problem: str) -> Iterator[Finding]:
 
 
 def _is_missing(workload: Workload, name: str, said: str) -> bool:
-    cls = workload.settings_class
-    known = any(variable(cls, field) == name for field in cls.model_fields)
-    return known and said.startswith(" is required")
+    return name in fields_by_variable(workload.settings_class) and said.startswith(" is required")
 
 
 def _environment(workload: Workload) -> Iterator[Finding]:

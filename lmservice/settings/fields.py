@@ -112,6 +112,10 @@ def type_name(annotation: Any) -> str:
 
 
 def is_sequence(annotation: Any) -> bool:
-    """Return whether a field holds several values: a list, a tuple or a set."""
-    origin = get_origin(annotation) or annotation
+    """Return whether a field holds several values: a list, a tuple or a set, or None beside one of them."""
+    origin, args = get_origin(annotation) or annotation, get_args(annotation)
+    if origin is Annotated:
+        return is_sequence(args[0])
+    if origin in (Union, UnionType):
+        return all(is_sequence(arg) for arg in args if arg is not NoneType)
     return isinstance(origin, type) and issubclass(origin, list | tuple | set | frozenset)

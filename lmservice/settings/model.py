@@ -8,7 +8,7 @@ highest first: the environment; `.env` in the current directory (in the `dev` en
 import contextlib
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal, Self
 
@@ -135,7 +135,9 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: with a line for each problem found, none of which shows a secret.
         """
-        return cls._validated({"argument": given, **read(cls), UVICORNS_VARIABLE: read_uvicorns(os.environ)})
+        return cls._validated(
+            {"argument": given, **read(cls), UVICORNS_VARIABLE: read_uvicorns(os.environ)}, os.environ
+        )
 
     @classmethod
     def load_from(cls, variables: Mapping[str, str], **given: Any) -> Self:
@@ -145,10 +147,10 @@ class Settings(BaseSettings):
             SettingsError: as `load`.
         """
         environment, proxies = read_variables(cls, variables), read_uvicorns(variables)
-        return cls._validated({"argument": given, "environment": environment, UVICORNS_VARIABLE: proxies})
+        return cls._validated({"argument": given, "environment": environment, UVICORNS_VARIABLE: proxies}, variables)
 
     @classmethod
-    def _validated(cls, by_source: dict[str, dict[str, Any]]) -> Self:
+    def _validated(cls, by_source: dict[str, dict[str, Any]], names: Iterable[str]) -> Self:
         values = {name: value for source in reversed(by_source.values()) for name, value in source.items()}
         origin_of = origins(cls, by_source)
         settings = cls.__new__(cls)
@@ -156,7 +158,7 @@ class Settings(BaseSettings):
             BaseModel.__init__(settings, **values)  # the sources have been read: once is enough
             problems = contradictions(settings.__dict__)
         except ValidationError as error:
-            problems = Problems(cls, origin_of, values).of(error)
+            problems = Problems(cls, origin_of, values, names).of(error)
         except Exception as error:  # noqa: BLE001 - a validator of the service's own
             problems = [f"the settings cannot be used: a validator of {cls.__name__} raised {type(error).__name__}"]
         if problems:

@@ -1,7 +1,7 @@
 """The problems of settings, told in a line each without showing a secret."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,18 +10,34 @@ from pydantic_settings import BaseSettings
 
 from lmservice.settings.fields import type_name
 from lmservice.settings.masking import MASK, masked
+from lmservice.settings.nesting import resolve
 from lmservice.settings.stop_budget import BUDGET, contradictions
-from lmservice.settings.variables import field_names, misspelt, variable
+from lmservice.settings.variables import field_names, linked_service, misspelt, variable
 
 _SHORTEST_SECRET = 3
 """The length below which parts of secrets are not looked for in messages, in characters."""
 
+_LINKED = (
+    "is not a port but what Kubernetes tells of a Service named {service}: set enableServiceLinks: false in the pod, "
+    "or the variable in the container's env"
+)
+
 
 class Problems:
-    """Tell what is wrong with settings, and show nothing that is not plainly harmless."""
+    """What is wrong with settings, of which nothing is shown that is not plainly harmless.
 
-    def __init__(self, cls: type[BaseSettings], origins: Mapping[str, str], values: Mapping[str, Any]) -> None:
+    Args:
+        cls: the settings.
+        origins: by each field's name the source of its value.
+        values: what the sources gave.
+        given: the names of the variables that there are.
+    """
+
+    def __init__(
+        self, cls: type[BaseSettings], origins: Mapping[str, str], values: Mapping[str, Any], given: Iterable[str]
+    ) -> None:
         self._cls = cls
+        self._given = {name.upper() for name in given}
         self._origins = origins
         self._fields = field_names(cls)
         self._values = values
@@ -42,20 +58,31 @@ class Problems:
 
     def _line(self, entry: Mapping[str, Any]) -> str:
         name = self._name(entry)
-        field = self._cls.model_fields.get(name)
-        if field is None:
+        outer = self._cls.model_fields.get(name)
+        if outer is None:
             return self._scrubbed(str(entry["msg"]))
-        label = variable(self._cls, name)
-        if entry["type"] == "missing" and len(entry["loc"]) == 1:
+        inner = [str(part) for part in entry["loc"][1:]]
+        label, field, inside = self._innermost(name, outer, inner)
+        if entry["type"] == "missing" and not inside:
             return f"{label}: is required ({type_name(field.annotation)}): set it in the environment{self._hint(label)}"
         where = f"(from {self._origins.get(name, 'default')}; expected {_expected(field)})"
-        inner = [str(part) for part in entry["loc"][1:]]
-        if any(masked(part, "x", field.annotation) != "x" for part in (name, *inner)):
+        if service := linked_service(label, entry["input"]):
+            return f"{label}: {entry['input']!r}: {_LINKED.format(service=service)} {where}"
+        kinds = f"{outer.annotation} {field.annotation}"
+        if any(masked(part, "x", kinds) != "x" for part in (name, *inner)):
             return f"{label}: is not allowed here {where}"
-        path = self._scrubbed("".join(f"[{part}]" for part in inner if part.isidentifier() or part.isdigit()))
+        path = self._scrubbed("".join(f"[{part}]" for part in inside if part.isidentifier() or part.isdigit()))
         shown = masked(name, entry["input"])
         message = self._scrubbed(_lower(entry["msg"]))
         return f"{label}{path}: {f'{shown!r}: ' if shown == entry['input'] else ''}{message} {where}"
+
+    def _innermost(self, name: str, field: FieldInfo, path: list[str]) -> tuple[str, FieldInfo, list[str]]:
+        """Return the variable at fault, its field, and what is left of the path: of JSON it is the whole setting's."""
+        label = variable(self._cls, name)
+        if label in self._given:
+            return label, field, path
+        inner, steps = resolve(self._cls, label, field, path)
+        return inner.variable, inner.field, path[steps:]
 
     def _hint(self, label: str) -> str:
         near = [name for name, nearest in misspelt(self._cls).items() if nearest == label]

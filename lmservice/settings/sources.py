@@ -4,7 +4,8 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
@@ -20,18 +21,20 @@ from lmservice.errors import SettingsError
 from lmservice.settings.fields import is_sequence
 from lmservice.settings.variables import SECRETS_DIR, variable
 
-_DEFAULT_SECRETS_DIR = "/run/secrets"
+DEFAULT_SECRETS_DIR = "/run/secrets"
 
 
 class _FriendlyDecoding:
     """Takes `a,b` for a list; leaves what is not JSON to the field's validation, which names every bad variable."""
 
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+    def decode_complex_value(self, field_name: str, field: FieldInfo | None, value: Any) -> Any:
         try:
             decoded = super().decode_complex_value(field_name, field, value)  # type: ignore[misc]
         except ValueError:
             decoded = value
-        if is_sequence(field.annotation) and not isinstance(decoded, list):
+        if decoded is None and field is not None and NoneType in get_args(field.annotation):
+            return None
+        if field is not None and is_sequence(field.annotation) and not isinstance(decoded, list):
             return [part.strip() for part in value.split(",") if part.strip()]
         return decoded
 
@@ -105,4 +108,4 @@ def _secrets_dir() -> str | None:
         raise SettingsError([f"{SECRETS_DIR}: {given!r} is not a folder: make it, or unset {SECRETS_DIR}"])
     if given:
         return given
-    return _DEFAULT_SECRETS_DIR if Path(_DEFAULT_SECRETS_DIR).is_dir() else None
+    return DEFAULT_SECRETS_DIR if Path(DEFAULT_SECRETS_DIR).is_dir() else None

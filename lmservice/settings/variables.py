@@ -1,14 +1,18 @@
 """The names of the environment variables that settings are read from, and the names that only look like them."""
 
 import os
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from pydantic import AliasChoices
 from pydantic_settings import BaseSettings
 
+from lmservice.settings.nesting import Inner, inner_fields, takes_any
+
 PREFIX = "LM_"
 SECRETS_DIR = "LM_SECRETS_DIR"
+_LINK = r"_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 
 
 def variable(cls: type[BaseSettings], name: str) -> str:
@@ -25,8 +29,20 @@ def variables(cls: type[BaseSettings], name: str) -> list[str]:
     return [alias.upper() for alias in _aliases(cls, name)] or [f"{PREFIX}{name.upper()}"]
 
 
+def fields_by_variable(cls: type[BaseSettings]) -> dict[str, Inner]:
+    """Return every variable that a setting, or a field inside one, is read from, with that field."""
+    found: dict[str, Inner] = {}
+    for name, field in cls.model_fields.items():
+        for each in variables(cls, name):
+            found[each] = Inner(each, name, field)
+            found |= {inner.variable: inner for inner in inner_fields(cls, each, field)}
+    return found
+
+
 def misspelt(cls: type[BaseSettings], among: Iterable[str] | None = None) -> dict[str, str]:
     """Find the `LM_` variables that no setting reads, each with the nearest right name or ''.
+
+    What Kubernetes tells of a Service whose name begins with `lm` is none of them.
 
     Args:
         cls: the settings.
@@ -35,15 +51,36 @@ def misspelt(cls: type[BaseSettings], among: Iterable[str] | None = None) -> dic
     given = [name for name in (os.environ if among is None else among) if name.upper().startswith(PREFIX)]
     if not given:
         return {}
-    known = {SECRETS_DIR}
-    for name in cls.model_fields:
-        known.update(variables(cls, name))
-    unknown = sorted(name for name in given if name.upper() not in known)
+    known = fields_by_variable(cls)
+    fields = {name: inner.field for name, inner in known.items()}
+    names = {*known, SECRETS_DIR}
+    links = service_links(given)
+    unknown = sorted(
+        name
+        for name in given
+        if (upper := name.upper()) not in names and name not in links and not takes_any(cls, fields, upper)
+    )
     if not unknown:
         return {}
     from difflib import get_close_matches  # noqa: PLC0415 - costs every start what few need
 
-    return {name: next(iter(get_close_matches(name.upper(), known, n=1, cutoff=0.7)), "") for name in unknown}
+    return {name: next(iter(get_close_matches(name.upper(), names, n=1, cutoff=0.7)), "") for name in unknown}
+
+
+def service_links(names: Iterable[str]) -> set[str]:
+    """Find the variables by which Kubernetes tells of Services, each of which has one for its host.
+
+    As https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables has it.
+    """
+    names = list(names)
+    stems = [name.removesuffix("_SERVICE_HOST") for name in names if name.endswith("_SERVICE_HOST")]
+    return {name for name in names for stem in stems if re.fullmatch(rf"{re.escape(stem)}{_LINK}", name)}
+
+
+def linked_service(name: str, value: object) -> str:
+    """Return the Service of which Kubernetes tells by a variable `…_PORT`; '' where it is not one of those."""
+    linked = isinstance(value, str) and name.endswith("_PORT") and re.fullmatch(r"(tcp|udp|sctp)://\S+:\d+", value)
+    return name.removesuffix("_PORT").lower().replace("_", "-") if linked else ""
 
 
 def field_names(cls: type[BaseSettings]) -> dict[str, str]:

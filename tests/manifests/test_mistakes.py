@@ -102,6 +102,28 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         ("Service lm: metadata.name is lm, but Kubernetes sets LM_PORT from it, which a setting reads: "
         "enableServiceLinks: false in the pod"),
     ),
+    "a misspelt key of a Secret that is mounted as files": (
+        {
+            "Secret": {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "files", "namespace": "shop"},
+                       "stringData": {"LM_TOKN": "hunter2", "LM_TOKEN": "hunter2", "ca.crt": "x"}},
+            f"{POD}/volumes": [{"name": "secrets", "secret": {"secretName": "files"}}],
+            f"{C}/volumeMounts": [{"name": "secrets", "mountPath": "/var/run/secrets/", "readOnly": True}],
+        },
+        ("Secret files: stringData.LM_TOKN is LM_TOKN, but no setting reads a file of that name in /run/secrets: "
+        "did you mean LM_TOKEN?"),
+    ),
+    "a key of a Secret that lost its prefix on the way to a file": (
+        {
+            "Secret": {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "files", "namespace": "shop"},
+                       "data": {"t": "aHVudGVyMg=="}},
+            "ConfigMap/data/LM_SECRETS_DIR": "/etc/shop",
+            f"{POD}/volumes": [{"name": "secrets", "projected": {"sources": [
+                {"secret": {"name": "files", "items": [{"key": "t", "path": "token"}]}}]}}],
+            f"{C}/volumeMounts": [{"name": "secrets", "mountPath": "/etc/shop"}],
+        },
+        ("volumes[secrets].projected.sources[0].secret.items[0].path is token, but no setting reads a file of that "
+        "name in /etc/shop: did you mean LM_TOKEN?"),
+    ),
     "a port that nobody can know": (
         {"ConfigMap/data/LM_PORT": "0", f"{C}/ports/0/containerPort": 0, "Service/spec/ports/0/targetPort": 0},
         "env is LM_PORT 0, but a free port is one that nobody else knows",
