@@ -1,10 +1,12 @@
 """The cache, against a real Redis that is killed and hangs."""
 
+import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from redis.asyncio import Redis
 from search_service.cache import REST, Cache
 from servers import Server, free_port, redis_server
 
@@ -103,3 +105,46 @@ async def test_a_redis_that_was_killed_is_used_again_once_it_is_back(
     assert await cache.get(cache.key("a")) is None  # it keeps nothing over its end
     await cache.put(cache.key("a"), b"again")
     assert await cache.get(cache.key("a")) == b"again"
+
+
+REFUSALS = {
+    "its memory is full": ({"maxmemory": "1", "maxmemory-policy": "noeviction"}, {"maxmemory": "0"}),
+    "it has too few replicas": ({"min-replicas-to-write": "1"}, {"min-replicas-to-write": "0"}),
+}
+
+
+@pytest.mark.parametrize("reason", REFUSALS)
+async def test_a_redis_that_refuses_writes_is_still_read_and_that_is_said_once(
+    cache: Cache, clock: Clock, mortal: Server, caplog: pytest.LogCaptureFixture, reason: str
+) -> None:
+    caplog.set_level(logging.INFO, "search_service.cache")
+    await cache.put(cache.key("a"), b"kept")
+    async with Redis(host="127.0.0.1", port=mortal.port) as operator:
+        spoil, mend = REFUSALS[reason]
+        for name, value in spoil.items():
+            await operator.config_set(name, value)
+        for _ in range(20):
+            await cache.put(cache.key("b"), b"refused")
+            assert await cache.get(cache.key("a")) == b"kept"
+            clock.now += 0.4
+        assert [record.message for record in caplog.records] == ["the cache keeps nothing new"]
+        for name, value in mend.items():
+            await operator.config_set(name, value)
+        clock.now += REST
+        await cache.put(cache.key("b"), b"taken")
+        assert await cache.get(cache.key("b")) == b"taken"
+    assert [record.message for record in caplog.records][1:] == ["the cache keeps results again"]
+
+
+async def test_a_replica_is_read_and_never_asked_to_keep_more_than_once_a_second(
+    cache: Cache, clock: Clock, mortal: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Redis(host="127.0.0.1", port=mortal.port) as operator:
+        await operator.replicaof("127.0.0.1", str(free_port()))
+        for _ in range(50):
+            await cache.put(cache.key("b"), b"refused")
+        clock.now += REST
+        await cache.put(cache.key("b"), b"refused")
+        await cache.get(cache.key("b"))
+        assert (await operator.info("errorstats"))["errorstat_READONLY"]["count"] == 2
+    assert [record.message for record in caplog.records] == ["the cache keeps nothing new"]
