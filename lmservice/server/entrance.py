@@ -58,12 +58,23 @@ def new_listener(
     return Listener(
         layer,
         sock,
-        limits=Limits(keep_alive_timeout=settings.keep_alive_timeout, head_timeout=settings.head_timeout),
+        limits=_limits(settings),
         state=state,
         ahead=shared.ahead if shared is not None else None,
         reserve=True,
         refused=layer.refuse_unread,
         on_rejected=layer.count_rejected,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        keep_alive_timeout=settings.keep_alive_timeout,
+        head_timeout=settings.head_timeout,
+        write_timeout=settings.write_timeout,
+        head_size=int(settings.max_head_size),
+        headers=settings.max_headers,
+        max_age=settings.max_connection_age,
     )
 
 

@@ -84,17 +84,25 @@ class Settings(BaseSettings):
     cleanup_timeout: Seconds = Field(5, description="what the clean-up of all start-up jobs has")
     termination_grace_period: Seconds = Field(60, description="the pod's terminationGracePeriodSeconds")
 
-    keep_alive_timeout: PositiveSeconds = Field(75, description="how long an idle connection is kept")
+    keep_alive_timeout: PositiveSeconds = Field(
+        100, description="how long an idle connection is kept: longer than its clients keep it"
+    )
+    max_connection_age: Seconds = Field(
+        0, description="after about how long a connection's next response is its last; 0 is never"
+    )
     liveness_stall: PositiveSeconds = Field(
         10, description="/livez fails once the event loop has stood still this long"
     )
-    http: Literal["auto", "httptools", "h11"] = Field("auto", description="the HTTP parser; auto is httptools")
+    http: Literal["auto", "httptools", "h11"] = Field("auto", description="all mean lmservice's own HTTP, parsed by httptools")
     loop: Literal["auto", "uvloop", "asyncio"] = Field("auto", description="the event loop; auto is uvloop")
     workers: int = Field(1, ge=1, le=_MOST_WORKERS, description="processes that serve; 1 serves in the process itself")
     request_timeout: Seconds = Field(30, description="until a response's head is sent; 0 is none")
     max_body_size: Size = Field(ByteSize(1_048_576), description="the largest request body, in bytes")
     max_concurrency: int = Field(1000, ge=1, description="requests in flight at once")
+    max_head_size: Size = Field(ByteSize(65_536), ge=1024, description="the largest head of a request, in bytes")
+    max_headers: int = Field(100, ge=1, description="fields in a request's head")
     head_timeout: PositiveSeconds = Field(10, description="until a request's head is complete")
+    write_timeout: Seconds = Field(60, description="how long a client may take none of its response; 0 is no limit")
 
     forwarded_allow: tuple[Network, ...] = Field(
         (ip_network("127.0.0.0/8"), ip_network("::1/128")),

@@ -41,7 +41,7 @@ class Model(BaseModel):
         ("suppliers", ["http://a", "http://b:81"], ["http://a", "http://b:81"]),
         ("limits", {"a": 1}, {"a": 1}),
         ("empty", "", ""),
-        ("keep_alive_timeout", 75.0, 75.0),
+        ("keep_alive_timeout", 100.0, 100.0),
         ("monkey", "chimp", "chimp"),
         ("author", "me", "me"),
     ],
