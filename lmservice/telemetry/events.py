@@ -71,6 +71,7 @@ EVENTS: Mapping[str, Event] = {
         "a handler raised, and the answer was 500",
         {"method": "the request's", "path": "as it was asked for"},
     ),
+    "http.client_left": Event("debug", "an app failed as its client had left, which counts as 499", {}),
     "lmservice.listening": Event(
         "info",
         "both ports are bound; start-up jobs begin",

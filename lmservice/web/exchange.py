@@ -8,9 +8,11 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Protocol
+from typing import Final, Protocol
 
-from starlette.types import Message, Scope, Send
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 from lmservice.lifecycle import Lifecycle
 from lmservice.telemetry.labels import METHODS, OTHER
@@ -18,6 +20,10 @@ from lmservice.web.cycle import ClientGoneError
 from lmservice.web.ids import RequestContext
 from lmservice.web.problem import MEDIA_TYPE, problem
 
+CLIENT_LEFT: Final = 499
+"""nginx's status for a client that did not wait."""
+
+_FIRST_ERROR: Final = 400
 _ID_LENGTH = len(b"x-request-id")
 _PROBLEM_TYPE = (b"content-type", MEDIA_TYPE.encode())
 
@@ -61,11 +67,12 @@ class Exchange(RequestContext):
         refusing: the task in which it does so, where the app was ended from outside.
         cut_off: whether the end of the drain has ended it.
         task: in which the app runs.
+        told_gone: whether the app has been told that its client has left.
     """
 
     __slots__ = (
-        "_layer", "_send", "connection", "cut_off", "finished", "method", "path", "refused", "refusing", "started",
-        "status", "task",
+        "_layer", "_receive", "_send", "connection", "cut_off", "finished", "method", "path", "refused", "refusing",
+        "started", "status", "task", "told_gone",
     )  # fmt: skip
 
     def __init__(
@@ -73,11 +80,13 @@ class Exchange(RequestContext):
         layer: Layer,
         scope: Scope,
         headers: Mapping[bytes, bytes],
+        receive: Receive,
         send: Send,
         connection: Connection | None,
     ) -> None:
         super().__init__(scope, headers)
         self._layer = layer
+        self._receive = receive
         self._send = send
         self.connection = connection
         method = scope["method"]
@@ -85,7 +94,7 @@ class Exchange(RequestContext):
         self.path = scope["path"]
         self.started = time.monotonic()
         self.status = 0
-        self.finished = self.refused = self.cut_off = False
+        self.finished = self.refused = self.cut_off = self.told_gone = False
         self.task = asyncio.current_task()
         self.refusing: asyncio.Task[None] | None = None
 
@@ -95,12 +104,27 @@ class Exchange(RequestContext):
         timeout = self._layer.timeout
         return self.started + timeout if timeout and not self.status else None
 
+    @property
+    def left(self) -> bool:
+        """Whether the client has left and the app knows it, so that a failure is only the consequence."""
+        return self.told_gone and (self.connection is None or self.connection.gone)
+
+    async def receive(self) -> Message:
+        """Pass on what the client sends; where its body broke the rules, it is refused first."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self.told_gone = True
+            if "refusal" in message:
+                await self.refuse(message["refusal"].status, message["refusal"].detail, [(b"connection", b"close")])
+        return message
+
     async def answer(self, message: Message) -> None:
         """Pass the app's answer on, unless the request has been refused meanwhile."""
         if self.refused:
             return
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            status = message["status"]
+            self.status = CLIENT_LEFT if status >= _FIRST_ERROR and self.left else status
             try:
                 await self._send({**message, "headers": self._headers(message.get("headers", ()))})
             except ClientGoneError:
@@ -141,3 +165,10 @@ class Exchange(RequestContext):
             kept = [pair for pair in kept if pair[0].lower() != b"connection"]
             kept.append((b"connection", b"close"))
         return kept
+
+
+def means_gone(error: BaseException) -> bool:
+    """Return whether an exception says nothing but that the client has left, be it one or a group of them."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(means_gone(inner) for inner in error.exceptions)
+    return isinstance(error, ClientDisconnect | ClientGoneError | WebSocketDisconnect)

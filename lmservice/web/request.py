@@ -11,7 +11,6 @@ from collections.abc import Callable, Coroutine, Iterable
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lmservice import names
@@ -22,7 +21,7 @@ from lmservice.telemetry.logs import Stream
 from lmservice.telemetry.metrics import Metrics, Samples
 from lmservice.web.access_log import AccessLog, Parts
 from lmservice.web.cycle import ClientGoneError
-from lmservice.web.exchange import Connection, Exchange
+from lmservice.web.exchange import CLIENT_LEFT, Connection, Exchange, means_gone
 from lmservice.web.forwarded import Forwarding
 from lmservice.web.ids import RequestTracer
 from lmservice.web.parsing import Refusal
@@ -31,8 +30,6 @@ from lmservice.web.websocket import WebSocketLayer
 
 RETRY_AFTER: Final = b"1"
 """What a refused client is asked to wait, in seconds."""
-
-_CLIENT_CLOSED: Final = 499  # nginx's word for a client that did not wait
 
 _log = logging.getLogger("lmservice.request")
 
@@ -91,7 +88,7 @@ class RequestLayer:
             await self._websockets(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        exchange = Exchange(self, scope, headers, send, connection)
+        exchange = Exchange(self, scope, headers, receive, send, connection)
         self._forwarding.apply(scope, headers)
         if self._tracer is not None:
             self._tracer.begin(exchange)
@@ -101,11 +98,11 @@ class RequestLayer:
                 return
             self.in_flight.add(exchange)
             if b"transfer-encoding" in headers:
-                await self.app(scope, self._counted(exchange, receive), exchange.answer)
+                await self.app(scope, self._counted(exchange), exchange.answer)
             elif b"content-length" in headers and int(headers[b"content-length"]) > self._max_body:
                 await self._refuse_body(exchange)
             else:
-                await self.app(scope, receive, exchange.answer)
+                await self.app(scope, exchange.receive, exchange.answer)
             if not exchange.status:
                 self._must_have_left(exchange)
         except asyncio.CancelledError as error:
@@ -121,7 +118,7 @@ class RequestLayer:
         """Answer what no request can be made of: nothing has been read of it that an app could use."""
         self.count_rejected(refusal.reason)
         headers = dict(scope["headers"])
-        exchange = Exchange(self, scope, headers, send, connection)
+        exchange = Exchange(self, scope, headers, _nothing, send, connection)
         self._forwarding.apply(scope, headers)
         if self._tracer is not None:
             self._tracer.begin(exchange)
@@ -159,15 +156,13 @@ class RequestLayer:
             [(b"retry-after", RETRY_AFTER)],
         )
 
-    def _counted(self, exchange: Exchange, receive: Receive) -> Receive:
-        """Return `receive` with a count of a body that does not declare its size, as it is read."""
+    def _counted(self, exchange: Exchange) -> Receive:
+        """Return its `receive` with a count of a body that does not declare its size, as it is read."""
         size, refused = 0, False
 
         async def counted() -> Message:
             nonlocal size, refused
-            message = await receive()
-            if "refusal" in message:
-                await exchange.refuse(message["refusal"].status, message["refusal"].detail, [(b"connection", b"close")])
+            message = await exchange.receive()
             size += len(message.get("body", b""))
             if size <= self._max_body:
                 return message
@@ -187,7 +182,7 @@ class RequestLayer:
         )
 
     def _must_have_left(self, exchange: Exchange) -> None:
-        if exchange.connection is None or not exchange.connection.gone:
+        if not exchange.told_gone and (exchange.connection is None or not exchange.connection.gone):
             raise RuntimeError("the app returned without an answer")
 
     async def _cancelled(self, exchange: Exchange, error: asyncio.CancelledError) -> None:
@@ -203,8 +198,9 @@ class RequestLayer:
     async def _failed(self, exchange: Exchange, error: BaseException) -> None:
         if exchange.refused:
             return  # what it says after that is only the consequence
-        if isinstance(error, (ClientDisconnect, ClientGoneError)):
-            exchange.status = exchange.status or _CLIENT_CLOSED
+        if means_gone(error) or (exchange.left and not isinstance(error, BaseExceptionGroup)):
+            exchange.status = exchange.status or CLIENT_LEFT
+            _log.debug("http.client_left", exc_info=error)
             return
         values = {"path": exchange.path, "method": exchange.scope["method"]}
         _log.error("http.error", exc_info=error, extra=values)
@@ -221,7 +217,7 @@ class RequestLayer:
         self.in_flight.discard(exchange)
         scope = exchange.scope
         route = self._templates.of(scope)
-        key = exchange.method, route, exchange.status or _CLIENT_CLOSED
+        key = exchange.method, route, exchange.status or CLIENT_LEFT
         observe, parts = self._observers.get(key) or self._observer(key)
         observe(seconds, exchange.trace_id)
         if self.slowest is not None:
@@ -290,3 +286,8 @@ class RequestLayer:
     def _active_requests(self) -> Samples:
         methods = Counter(exchange.method for exchange in list(self.in_flight))
         return [((method,), float(methods[method])) for method in sorted({"GET", *methods})]
+
+
+async def _nothing() -> Message:
+    """Give an app what there is of a request that could not be read."""
+    return {"type": "http.disconnect"}

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocketDisconnect
 
 from lmservice.web.access_log import AccessLog, Parts
+from lmservice.web.exchange import CLIENT_LEFT, means_gone
 from lmservice.web.forwarded import Forwarding
 from lmservice.web.ids import RequestContext, RequestTracer
 from lmservice.web.problem import MEDIA_TYPE, problem
@@ -48,19 +48,20 @@ class WebSocketLayer:
             handshake.must_have_answered()
         except asyncio.CancelledError:
             raise
-        except WebSocketDisconnect:
-            pass  # the client has left, which is no failure
         except BaseException as error:  # noqa: BLE001 - whatever the app let through
+            if means_gone(error):
+                return  # the client has left, which is no failure
             _log.error("http.error", exc_info=error, extra={"path": path, "method": "GET"})
             if handshake.span is not None:
                 handshake.span.fail(error)
             await handshake.fail()
         finally:
             route = self._templates.of(scope)
+            status = handshake.end()
             if handshake.span is not None:
-                handshake.span.end("GET", route, handshake.status)
+                handshake.span.end("GET", route, status)
             if self._access_log is not None:
-                parts = Parts("GET", route, handshake.status)
+                parts = Parts("GET", route, status)
                 self._access_log.write(handshake, parts, path, scope.get("client"), time.monotonic() - started)
 
 
@@ -102,6 +103,10 @@ class Handshake(RequestContext):
         """Raise where the app has ended, and has neither accepted nor refused."""
         if not self._answered and not self._gone:
             raise RuntimeError("the app returned without an answer")
+
+    def end(self) -> int:
+        """Return how it was answered in the end: not at all, where the client had left before."""
+        return CLIENT_LEFT if self._gone and not self._answered else self.status
 
     async def fail(self) -> None:
         """Answer for an app that failed: 500 before it had accepted, 1011 after."""
