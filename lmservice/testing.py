@@ -15,6 +15,7 @@ from typing import Any
 from lmservice.errors import StartError
 from lmservice.lifecycle import State, StopCause
 from lmservice.runtime.virtual_time import jumping
+from lmservice.server import children
 from lmservice.server.binding import bound
 from lmservice.server.instance import Instance
 from lmservice.server.process import start_management
@@ -69,7 +70,11 @@ async def running(service: Service, **settings: Any) -> AsyncIterator[Running]:
     given = {"host": "127.0.0.1", "port": 0, "management_host": "127.0.0.1", "management_port": 0, **settings}
     service.check()
     loaded = service.settings_class.load(**given)
-    with takeover.configured(loaded, service.name, service.version) as stream, bound(loaded) as (sock, management_sock):
+    with (
+        takeover.configured(loaded, service.name, service.version) as stream,
+        bound(loaded) as (sock, management_sock),
+        children.withheld(sock, management_sock),
+    ):
         instance = Instance(service, loaded, sock, stream)
         management = start_management(instance, management_sock)
         running_service = Running(instance, sock, management_sock)

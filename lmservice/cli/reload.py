@@ -14,10 +14,12 @@ from uvicorn.supervisors.statreload import StatReload
 
 from lmservice.cli.outcome import exit_code
 from lmservice.cli.run import run as run_service
+from lmservice.server import reaper
 
 
 def run(target: str) -> int:
     """Run the service, anew after each change, until it is interrupted."""
+    reaper.stand_in_as_first()
     config = uvicorn.Config(target, reload=True, reload_dirs=[str(Path.cwd())], log_config=None)
     _Reload(config, target=partial(_child, target), sockets=[]).run()
     return 0
@@ -25,6 +27,12 @@ def run(target: str) -> int:
 
 class _Reload(StatReload):
     """A reloader that remembers over a restart what the files were when it began: one saved meanwhile has changed."""
+
+    def startup(self) -> None:
+        """Start the service; a terminal that goes ends it, as Ctrl-C does, unless that is ignored, as under nohup."""
+        super().startup()
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self.signal_handler)
 
     def restart(self) -> None:
         """Start the service anew."""

@@ -6,8 +6,12 @@ import sys
 from collections.abc import Sequence
 
 from lmservice.errors import ExitCode
+from lmservice.server import reaper
 
 # What serves is loaded only once signals are heeded, as a stop may come while a web framework is being imported.
+
+_WAITS_FOR_NOBODY = {"drain_delay": 0, "drain_delay_max": 0, "drain_quiet": 0, "idle_grace": 0, "drain_timeout": 0.3}
+"""Settings of a stop after which new code begins: an event stream that a browser holds open never ends by itself."""
 
 
 def run(name: str, *, one_process: bool = False) -> ExitCode:
@@ -15,14 +19,17 @@ def run(name: str, *, one_process: bool = False) -> ExitCode:
 
     Args:
         name: MODULE:SERVICE.
-        one_process: `LM_WORKERS` does not count, as under `--reload`.
+        one_process: as under `--reload`: `LM_WORKERS` does not count, and a stop waits for nobody but requests that are
+            about to be answered.
 
     Raises:
         LmserviceError: it cannot start; the exit code is the error's.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os._exit(ExitCode.CLEAN))  # nothing has begun yet
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, lambda *_: os._exit(ExitCode.CLEAN))  # nothing has begun yet
     signal.signal(signal.SIGUSR1, lambda *_: None)  # there is nothing to tell yet
+    reaper.stand_in_as_first()
     from lmservice.cli import target  # noqa: PLC0415
     from lmservice.server import process  # noqa: PLC0415
 
@@ -30,7 +37,9 @@ def run(name: str, *, one_process: bool = False) -> ExitCode:
     settings = process.settings_of(service)
     if one_process and settings.workers > 1:
         print(f"lmservice: --reload runs one process: LM_WORKERS={settings.workers} is not heeded", file=sys.stderr)  # noqa: T201
-    if one_process or settings.workers == 1:
+    if one_process:
+        return process.run(service, settings.model_copy(update=_WAITS_FOR_NOBODY))
+    if settings.workers == 1:
         return process.run(service, settings)
     from lmservice.workers import process as processes  # noqa: PLC0415
 

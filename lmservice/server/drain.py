@@ -21,6 +21,9 @@ TICK = 0.05
 LAST_WORDS = 1.0
 """Seconds that work which was cut off has to end itself."""
 
+FLUSH = 0.5
+"""Seconds that the answers for handlers which were cut off have to be sent; a fifth of it where the stop is hurried."""
+
 _log = logging.getLogger("lmservice.instance")
 
 
@@ -107,8 +110,8 @@ class Drain:
 class Requests:
     """The requests of one listener, with its connections, WebSockets and the tasks behind a response (`Drainable`)."""
 
-    def __init__(self, listener: Listener, layer: RequestLayer) -> None:
-        self._listener, self._layer = listener, layer
+    def __init__(self, listener: Listener, layer: RequestLayer, lifecycle: Lifecycle) -> None:
+        self._listener, self._layer, self._lifecycle = listener, layer, lifecycle
 
     def holding(self) -> bool:
         """Return whether anybody is connected, or a task runs the app."""
@@ -124,7 +127,7 @@ class Requests:
             self._layer.cut_off(tasks)
             await asyncio.wait(tasks, timeout=patience)
         loop = asyncio.get_running_loop()
-        flushed = loop.time() + patience
+        flushed = loop.time() + (FLUSH / 5 if self._lifecycle.hurried else FLUSH)
         while self._listener.open and loop.time() < flushed:
             self._listener.close_idle(0)
             await asyncio.sleep(TICK)

@@ -250,7 +250,7 @@ class Instance:
         entrance = OwnEntrance(listener, self.settings, self.lifecycle)
         if self._shared is not None:
             entrance = SharedEntrance(listener, self.settings, self.lifecycle, self._shared)
-        await self.drain.run(entrance, [Requests(listener, self._layer), self._timetable])
+        await self.drain.run(entrance, [Requests(listener, self._layer, self.lifecycle), self._timetable])
         if self.drain.unclean:
             self.exit_code = ExitCode.UNCLEAN
 

@@ -17,6 +17,7 @@ from lmservice.errors import BindError, ExitCode, UsageError
 from lmservice.management.managed import Managed
 from lmservice.management.thread import ManagementThread
 from lmservice.runtime.heartbeat import Heartbeat
+from lmservice.server import children
 from lmservice.server.binding import bound
 from lmservice.server.instance import Instance
 from lmservice.server.signals import Served, signals
@@ -62,7 +63,7 @@ def serve(
     forwarded.announce(instance.settings)
     if instance.settings.http == "h11":
         _log.info("lmservice.own_http", extra={"hint": "LM_HTTP=h11 means lmservice's own HTTP, as auto does"})
-    with signals(instance):
+    with signals(instance), children.withheld(sock, management_sock):
         management = start_management(instance, management_sock)
         _log.info("lmservice.listening", extra=_addresses(sock, management_sock))
         code = run_loop(factory, instance)

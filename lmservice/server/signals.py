@@ -1,4 +1,8 @@
-"""Signals: SIGTERM and SIGINT come through the lifecycle's door, SIGUSR1 has the stacks logged."""
+"""Signals: SIGTERM, SIGINT and SIGHUP come through the lifecycle's door, SIGUSR1 has the stacks logged.
+
+SIGHUP is what a terminal says as it goes. It stops a service as SIGTERM does, unless it was ignored at the start, which
+is how `nohup` asks for it to be.
+"""
 
 import contextlib
 import signal
@@ -8,6 +12,14 @@ from typing import Protocol
 
 from lmservice.errors import ExitCode
 from lmservice.lifecycle import Lifecycle, StopCause
+
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""The signals that stop a service."""
+
+
+def heeded() -> tuple[signal.Signals, ...]:
+    """Return those of them that the process heeds: SIGHUP only where it was not ignored at the start."""
+    return tuple(each for each in STOPPING if each != signal.SIGHUP or signal.getsignal(each) is not signal.SIG_IGN)
 
 
 class Served(Protocol):
@@ -36,8 +48,8 @@ def signals(instance: Served) -> Iterator[None]:
         nonlocal interrupts
         if instance.leaving:
             return
-        if number == signal.SIGTERM:
-            instance.lifecycle.stop(StopCause("SIGTERM"))
+        if number != signal.SIGINT:
+            instance.lifecycle.stop(StopCause(signal.Signals(number).name))
             return
         interrupts += 1
         if interrupts > 1:
@@ -45,10 +57,11 @@ def signals(instance: Served) -> Iterator[None]:
         elif not instance.lifecycle.stop(StopCause("SIGINT", hurried=True)):
             instance.lifecycle.hurry()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    stopping = heeded()
+    for number in stopping:
         signal.signal(number, handle)
     signal.signal(signal.SIGUSR1, lambda *_: instance.log_stacks())
     yield
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    for number in (signal.SIGTERM, signal.SIGINT):  # restored handlers would let a late one change the exit code
+    for number in stopping:  # restored handlers would let a late one change the exit code
         signal.signal(number, signal.SIG_IGN)

@@ -7,15 +7,17 @@ from functools import partial
 from typing import NamedTuple
 
 from lmservice.errors import ExitCode
+from lmservice.server import children
 from lmservice.server.entrance import SharedListener
 from lmservice.server.instance import Instance
 from lmservice.server.process import leave_without_leftovers, loop_factory, run_loop, settings_of
+from lmservice.server.signals import STOPPING, heeded
 from lmservice.service import Service
 from lmservice.telemetry import takeover
 from lmservice.workers.connection_counts import ConnectionCounts
 from lmservice.workers.supervisor_link import SupervisorLink
 
-ORDERS = (signal.SIGTERM, signal.SIGINT)
+ORDERS = STOPPING
 """The signals that are the supervisor's to heed: it tells the workers."""
 
 
@@ -45,7 +47,7 @@ def heed_no_signals() -> None:
 
     By handlers, as a process started from here would inherit that they are ignored. They were blocked until now.
     """
-    for number in ORDERS:
+    for number in heeded():
         signal.signal(number, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ORDERS)
 
@@ -60,10 +62,12 @@ def run(service: Service, given: InheritedDescriptors) -> ExitCode:
     shared = SharedListener(given.worker, partial(ConnectionCounts(given.counts).ahead, given.worker))
     with takeover.configured(settings, service.name, service.version, worker=str(given.worker)) as stream:
         instance = Instance(service, settings, sock, stream, shared)
-        link = SupervisorLink(instance, shared, socket.socket(fileno=given.channel))
+        channel = socket.socket(fileno=given.channel)
+        link = SupervisorLink(instance, shared, channel)
         signal.signal(signal.SIGUSR1, lambda *_: instance.log_stacks())
         link.start()
-        code = run_loop(loop_factory(settings), instance)
+        with children.withheld(sock, channel):
+            code = run_loop(loop_factory(settings), instance)
         link.close()
     leave_without_leftovers(code)
     return code

@@ -1,11 +1,14 @@
 """`lmservice run --reload`: a developer's service, anew after each change, and nothing left behind."""
 
 import contextlib
+import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from command import FREE, LMSERVICE, PREAMBLE
@@ -98,7 +101,7 @@ def test_a_mistake_is_told_and_its_correction_runs(reloading: Reloading) -> None
     assert sum("Reloading..." in line for line in reloading.output) == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_cleanly_without_leaving_children(reloading: Reloading, number: signal.Signals) -> None:
     reloading.signal(number)
     assert reloading.wait() == 0
@@ -140,3 +143,42 @@ def test_workers_are_not_heeded_and_it_says_so(folder: Path) -> None:
         assert len(process.children) == 1
         process.signal(signal.SIGINT)
         process.wait()
+
+
+STREAM = """
+import asyncio
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.routing import Route
+from lmservice import Service
+
+
+async def events(request):
+    async def parts():
+        while True:
+            yield "data: tick\\n\\n"
+            await asyncio.sleep(0.2)
+
+    return StreamingResponse(parts(), media_type="text/event-stream")
+
+
+service = Service("page", routes=[Route("/events", events)])
+print("program says one")
+"""
+
+
+def test_an_event_stream_that_is_open_does_not_put_the_new_code_off(folder: Path) -> None:
+    (folder / "program.py").write_text(STREAM)
+    with Reloading(folder, LM_ENVIRONMENT="qa") as process:
+        process.wait_said("lmservice.ready")
+        with socket.create_connection(("127.0.0.1", port_of(process))) as held:
+            held.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert b"200 OK" in held.recv(1000)
+            process.change(STREAM.replace("one", "two"), "program says two")
+            process.wait_said("lmservice.ready", 2)
+        (stopped,) = [json.loads(line) for line in process.output if '"lmservice.stopped"' in line]
+        assert stopped["seconds"] < 1
+
+
+def port_of(process: Reloading) -> int:
+    listening = next(json.loads(line) for line in process.output if '"lmservice.listening"' in line)
+    return urlsplit(listening["url"]).port or 0

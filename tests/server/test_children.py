@@ -1,0 +1,164 @@
+"""Children that a handler forks without executing another program: they have nothing of the service's own."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from processes import ServiceProcess
+from strict_client import Connection
+
+PROGRAM = """
+import multiprocessing, os, signal, stat, time
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.routing import Route
+from lmservice import Service
+
+fork = multiprocessing.get_context("fork")
+
+
+def sleep():
+    time.sleep(300)
+
+
+def terminate(request):
+    process = fork.Process(target=sleep, daemon=True)
+    process.start()
+    time.sleep(float(request.query_params.get("after", 0)))
+    process.terminate()
+    process.join(5)
+    code = process.exitcode
+    process.kill()
+    return PlainTextResponse(str(code))
+
+
+def square(number):
+    return number * number
+
+
+def pool(request):
+    with fork.Pool(2) as workers:
+        return PlainTextResponse(str(sum(workers.map(square, range(10)))))
+
+
+def descriptors():
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        if os.path.lexists("/proc/self/fd/" + name):
+            found[name] = os.readlink("/proc/self/fd/" + name)
+    return found
+
+
+def looked(pipe):
+    signals = ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"]
+    kinds = descriptors()
+    with open(__file__) as opened:
+        pipe.send({
+            "kinds": kinds,
+            "opened": opened.fileno(),
+            "handlers": {name: repr(signal.getsignal(getattr(signal, name))) for name in signals},
+            "blocked": len(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+        })
+
+
+def look(request):
+    here, there = fork.Pipe(False)
+    process = fork.Process(target=looked, args=(there,))
+    process.start()
+    found = here.recv()
+    process.join()
+    return JSONResponse(found)
+
+
+def leave(request):
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(60)
+        os._exit(0)
+    return PlainTextResponse(str(pid))
+
+
+async def own(request):
+    return JSONResponse(descriptors())
+
+
+routes = [Route("/" + each.__name__, each) for each in (terminate, pool, look, leave, own)]
+service = Service("forks", routes=routes)
+"""
+MODES = [("1", "uvloop"), ("1", "asyncio"), ("2", "uvloop")]
+
+
+@pytest.fixture(params=MODES, ids=["-".join(mode) for mode in MODES])
+def service(request: pytest.FixtureRequest, start_process: Callable[..., ServiceProcess]) -> ServiceProcess:
+    workers, loop = request.param
+    return start_process(
+        PROGRAM, settings={"LM_WORKERS": workers, "LM_LOOP": loop, "LM_ENVIRONMENT": "dev"}
+    ).wait_ready()
+
+
+def get(service: ServiceProcess, path: str) -> bytes:
+    with Connection(service.port) as connection:
+        return connection.request(path).body
+
+
+def test_terminate_ends_a_child_however_soon_it_comes(service: ServiceProcess) -> None:
+    for after in ("0", "0", "0", "0.3"):
+        assert get(service, f"/terminate?after={after}") == b"-15"
+
+
+def test_a_pool_is_left_at_once_again_and_again(service: ServiceProcess) -> None:
+    for _ in range(15):
+        assert get(service, "/pool") == b"285"
+
+
+def test_a_child_has_default_dispositions_and_no_listening_socket_and_its_files_get_other_numbers(
+    service: ServiceProcess,
+) -> None:
+    own, found = json.loads(get(service, "/own")), json.loads(get(service, "/look"))
+    assert found["handlers"]["SIGINT"].startswith("<built-in function default_int_handler")
+    assert {found["handlers"][name] for name in ("SIGTERM", "SIGHUP", "SIGUSR1")} == {"<Handlers.SIG_DFL: 0>"}
+    assert found["blocked"] == 0
+    listening = _listening(service)
+    numbers = {number for number, target in own.items() if target in listening}
+    assert numbers
+    assert {found["kinds"][number] for number in numbers} == {"/dev/null"}
+    assert str(found["opened"]) not in numbers
+    assert not listening & set(found["kinds"].values())
+
+
+def _listening(service: ServiceProcess) -> set[str]:
+    inodes = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            port = int(fields[1].rpartition(":")[2], 16)
+            if fields[3] == "0A" and port in (service.port, service.management_port):
+                inodes.add(f"socket:[{fields[9]}]")
+    return inodes
+
+
+def test_a_child_that_outlives_the_service_does_not_keep_its_ports(service: ServiceProcess) -> None:
+    child = int(get(service, "/leave"))
+    try:
+        service.signal(signal.SIGTERM)
+        assert service.wait() == 0
+        for port in (service.port, service.management_port):
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port), timeout=2)
+        os.kill(child, 0)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+
+
+def test_the_service_heeds_signals_after_forks(service: ServiceProcess) -> None:
+    get(service, "/pool")
+    began = time.monotonic()
+    service.signal(signal.SIGTERM)
+    assert service.wait() == 0
+    assert time.monotonic() - began < 20
