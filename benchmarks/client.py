@@ -21,7 +21,7 @@ from lmservice.telemetry import context
 ROUNDS = 9
 CALLS = 1000
 WARM_UP = 300
-RATIO = 1.3
+RATIO = 1.1
 SETTING = (
     "One process calls one server, uvicorn with a bare starlette app in a process of its own, over one keep-alive"
     f" connection, one call after another: {CALLS} calls with one client, then as many with the other, in turns. The"

@@ -25,6 +25,7 @@ CLIENT_REQUEST_DURATION = "http_client_request_duration_seconds"
 CLIENT_RETRIES = "lmservice_client_retries_total"
 CLIENT_RETRY_BUDGET_EXHAUSTED = "lmservice_client_retry_budget_exhausted_total"
 CLIENT_BREAKER_STATE = "lmservice_client_breaker_state"
+CLIENT_POOL_WAIT = "lmservice_client_pool_wait_seconds"
 RETRIES = "lmservice_retries_total"
 
 WORKERS = "lmservice_workers"

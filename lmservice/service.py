@@ -221,6 +221,8 @@ class Service:
         name: str | None = None,
         policy: "ClientPolicy | None" = None,
         transport: "httpx.AsyncBaseTransport | None" = None,
+        max_connections: int = 500,
+        keep_cookies: bool = False,
     ) -> "Client":
         """Make an outbound client of the service's own, to be declared before the service runs.
 
@@ -231,16 +233,26 @@ class Service:
             name: the value of the label `client`; default the host.
             policy: how long a call may take, and how often it is tried; default `ClientPolicy()`.
             transport: httpx's, for tests.
+            max_connections: how many calls to one host are under way at once; others wait for their turn.
+            keep_cookies: whether a cookie that an answer sets goes out with all calls that follow.
 
         Raises:
-            ClientDefinitionError: `base_url` is no absolute http URL.
+            ClientDefinitionError: `base_url` is no absolute http URL, or `max_connections` below 1.
             MissingExtraError: httpx is not installed: the extra `lmservice[client]` brings it.
         """
         from lmservice.client import Client, ClientPolicy  # noqa: PLC0415 - httpx comes with an extra
 
         policy = ClientPolicy() if policy is None else policy
         registry = self.metrics.registry
-        made = Client(base_url, name=name, policy=policy, transport=transport, registry=registry)
+        made = Client(
+            base_url,
+            name=name,
+            policy=policy,
+            transport=transport,
+            registry=registry,
+            max_connections=max_connections,
+            keep_cookies=keep_cookies,
+        )
         self.clients.append(made)
         return made
 

@@ -51,6 +51,11 @@ class Breaker:
         self._probing = True
         return self._turn
 
+    def refuses(self, now: float) -> bool:
+        """Return whether `enter` would give no permit; takes none."""
+        open_still = self.state is BreakerState.OPEN and self.reopens_in(now) > 0
+        return open_still or (self.state is BreakerState.HALF_OPEN and self._probing)
+
     def leave(self, permit: int, now: float, *, failed: bool | None) -> None:
         """Count an attempt that has ended; `failed` is None where that says nothing of the host, as when cancelled."""
         if permit != self._turn:

@@ -13,6 +13,7 @@ from lmservice.client.breaker import BreakerState
 from lmservice.client.errors import CircuitOpen, DeadlineExceeded
 from lmservice.client.hosts import Host
 from lmservice.client.policy import ClientPolicy
+from lmservice.client.pool import sweep
 from lmservice.client.retry_after import retry_after
 from lmservice.telemetry import context
 from lmservice.telemetry.labels import METHODS
@@ -35,12 +36,15 @@ class CallOptions:
     Attributes:
         retried: the statuses after which another attempt may follow.
         backoff: how long to wait before it.
+        transport: the caller's own, where he has given one.
     """
 
     http: httpx.AsyncClient
     policy: ClientPolicy
     retried: frozenset[int]
     backoff: Backoff
+    transport: httpx.AsyncBaseTransport | None
+    max_connections: int
 
 
 class Call:
@@ -54,17 +58,8 @@ class Call:
     """
 
     __slots__ = (
-        "_began",
-        "_deadline",
-        "_host",
-        "_loop",
-        "_method",
-        "_number",
-        "_options",
-        "_request",
-        "_sending",
-        "_span_name",
-        "_traced",
+        "_began", "_deadline", "_has_place", "_host", "_loop", "_method", "_number", "_options", "_request",
+        "_sending", "_span_name", "_traced",
     )  # fmt: skip
 
     def __init__(self, options: CallOptions, request: httpx.Request, host: Host, sending: dict[str, Any]) -> None:
@@ -72,6 +67,7 @@ class Call:
         self._method = request.method
         self._span_name = self._method if self._method in METHODS else "HTTP"
         self._number = 0
+        self._has_place = False
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._deadline = self._began + options.policy.deadline
@@ -108,12 +104,67 @@ class Call:
                 wait = self._wait_after(response)
                 if wait is None:
                     return response
-                await response.aclose()
+                await self.close(response)
                 why = str(response.status_code)
             self._log_retry(why, wait)
             await asyncio.sleep(wait)
 
+    async def close(self, response: httpx.Response) -> None:
+        """Close an answer that was streamed, and give its connection back."""
+        try:
+            await response.aclose()
+        finally:
+            self.give_back_place()
+
+    def give_back_place(self) -> None:
+        """Let another call have the connection; may be called again."""
+        if self._has_place:
+            self._has_place = False
+            self._host.places.give_back()
+
+    @property
+    def about(self) -> dict[str, str]:
+        """Return what log lines say of the call."""
+        return {"client": self._host.client, "host": self._host.name, "method": self._method}
+
     async def _attempt(self) -> httpx.Response:
+        """Send the request once, as soon as there is a connection for it; an answer that is streamed keeps that."""
+        await self._take_place()
+        response = None
+        try:
+            response = await self._observed_attempt()
+        finally:
+            if response is None or not self._sending.get("stream"):
+                self.give_back_place()
+            if response is None and self._options.transport is not None:
+                await sweep(self._options.transport)
+        return response
+
+    async def _take_place(self) -> None:
+        """Wait for a connection that is free, which nobody holds against the host."""
+        now = self._loop.time()
+        if now >= self._deadline:
+            raise self._deadline_exceeded()
+        places = self._host.places
+        if places.take_at_once():
+            self._has_place = True
+            self._host.observe_wait(0.0)
+            return
+        if self._host.breaker.refuses(now):
+            raise self._circuit_open(now)
+        try:
+            async with asyncio.timeout_at(self._deadline) as limit:
+                self._has_place = await places.take()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise self._no_connection() from None
+        finally:
+            self._host.observe_wait(self._loop.time() - now)
+        if not self._has_place:
+            raise self._circuit_open(self._loop.time())
+
+    async def _observed_attempt(self) -> httpx.Response:
         now = self._loop.time()
         if now >= self._deadline:
             raise self._deadline_exceeded()
@@ -210,18 +261,24 @@ class Call:
         return known
 
     def _log_retry(self, why: str, wait: float) -> None:
-        said = {"client": self._host.client, "host": self._host.name, "method": self._method, "attempt": self._number}
-        _log.info("lmservice.client_retry", extra={**said, "reason": why, "wait": round(wait, 3)})
+        said = {**self.about, "attempt": self._number, "reason": why, "wait": round(wait, 3)}
+        _log.info("lmservice.client_retry", extra=said)
 
     def _deadline_exceeded(self) -> DeadlineExceeded:
-        own, given = self._options.policy.deadline, self._deadline - self._began
-        limit = f"ClientPolicy.deadline, {own:g} s"
-        if given < own:
-            limit = (
-                f"the {max(0.0, given):.3g} s that the request under way had left (ClientPolicy.deadline is {own:g} s)"
-            )
-        said = f"{self._method} {self._host.name}: no answer within {limit}; attempt {self._number}"
+        said = f"{self._method} {self._host.name}: no answer within {self._limit()}; attempt {self._number}"
         return DeadlineExceeded(said, request=self._request)
+
+    def _limit(self) -> str:
+        own, given = self._options.policy.deadline, self._deadline - self._began
+        if given > own - CLOCK:
+            return f"ClientPolicy.deadline, {own:g} s"
+        left = f"{max(0.0, given):.3g} s"
+        return f"the {left} that the request under way had left (ClientPolicy.deadline is {own:g} s)"
+
+    def _no_connection(self) -> DeadlineExceeded:
+        limit = f"{self._options.max_connections} (max_connections= of the client)"
+        said = f"{self._method} {self._host.name}: no connection of {limit} became free within {self._limit()}"
+        return DeadlineExceeded(f"{said}; attempt {self._number}", request=self._request)
 
     def _circuit_open(self, now: float) -> CircuitOpen:
         breaker, policy = self._host.breaker, self._options.policy

@@ -1,18 +1,24 @@
 """`Client`: httpx with a deadline, retries within a budget, a circuit breaker per host, metrics and trace headers."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import sys
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 import httpx
-from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client import CollectorRegistry
 
 from lmservice.backoff import Backoff
 from lmservice.client.call import TOO_MANY, Call, CallOptions
 from lmservice.client.hosts import Hosts
 from lmservice.client.policy import ClientPolicy
+from lmservice.client.pool import own_limit
+from lmservice.client.proxies import environment_transport
+from lmservice.client.streaming import Streams
 from lmservice.errors import ClientDefinitionError, UsageError
+from lmservice.telemetry.metrics import current_registry
 
 if TYPE_CHECKING:
     from httpx._client import UseClientDefault
@@ -26,6 +32,9 @@ if TYPE_CHECKING:
         RequestExtensions,
         RequestFiles,
     )
+
+MAX_CONNECTIONS = 500
+"""The calls to one host at once, unless a client is given another number."""
 
 
 class SendOptions(TypedDict, total=False):
@@ -65,17 +74,23 @@ class Client:
     against the host.
 
     Calls carry the trace and the request id of the request under way, unless the caller gives his own. As in httpx,
-    redirects are not followed unless asked for, and the environment's proxies and netrc are used.
+    redirects are not followed unless asked for, and the environment's proxies and netrc are used. Unlike there, cookies
+    of answers are not kept, as they would go out with the calls that are made for somebody else.
 
     Args:
         base_url: what the calls' URLs are relative to: `https://api.example/v1`.
         name: the value of the label `client`; default the host. Clients of one name and registry count together.
         policy: how long, how often.
         transport: httpx's, for tests; default its own.
-        registry: where the metrics go; default prometheus_client's own.
+        registry: where the metrics go; default that of the service in whose context the client is opened, else
+            prometheus_client's own.
+        max_connections: how many calls to one host are under way at once, each of which has a connection of its own.
+            Others wait for their turn within their deadline; that time is never held against the host.
+        keep_cookies: whether a cookie that an answer sets goes out with the calls that follow, whoever makes them.
 
     Raises:
-        ClientDefinitionError: `base_url` is no absolute http URL, or `policy` no `ClientPolicy`.
+        ClientDefinitionError: `base_url` is no absolute http URL, `policy` no `ClientPolicy`, or `max_connections`
+            below 1; on opening, that HTTP_PROXY or its kind is no address of a proxy.
     """
 
     def __init__(
@@ -86,7 +101,12 @@ class Client:
         policy: ClientPolicy = ClientPolicy(),  # noqa: B008 - frozen
         transport: httpx.AsyncBaseTransport | None = None,
         registry: CollectorRegistry | None = None,
+        max_connections: int = MAX_CONNECTIONS,
+        keep_cookies: bool = False,
     ) -> None:
+        if type(max_connections) is not int or max_connections < 1:
+            wrong = f"max_connections= of a client is {max_connections!r}"
+            raise ClientDefinitionError(f"{wrong}: it must be a whole number, at least 1")
         if not isinstance(policy, ClientPolicy):
             raise ClientDefinitionError(f"policy= of a client is {policy!r}: it must be a lmservice.ClientPolicy")
         self._base_url = _checked(base_url)
@@ -94,7 +114,9 @@ class Client:
         self._policy = policy
         self._transport = transport
         self._name = name or self._host_name
-        self._registry = REGISTRY if registry is None else registry
+        self._registry = registry
+        self._streams = Streams()
+        self._max_connections, self._keep_cookies = max_connections, keep_cookies
         self._options: CallOptions | None = None
         self._hosts: Hosts
 
@@ -108,12 +130,17 @@ class Client:
     async def __aenter__(self) -> Self:
         if self._options is not None:
             raise UsageError(f"{self!r} is open already")
-        policy = self._policy
-        http = httpx.AsyncClient(base_url=self._base_url, transport=self._transport, timeout=_NEVER)
+        policy, registry = self._policy, self._registry
+        transport = environment_transport() if self._transport is None else self._transport
+        http = httpx.AsyncClient(base_url=self._base_url, transport=transport, timeout=_NEVER)
+        if not self._keep_cookies:
+            http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         await http.__aenter__()
-        self._hosts = Hosts(self._name, policy, self._registry)
+        limit = min(self._max_connections, own_limit(self._transport) or self._max_connections)
+        self._hosts = Hosts(self._name, policy, current_registry() if registry is None else registry, limit)
         backoff = Backoff(policy.backoff_initial, policy.backoff_max)
-        self._options = CallOptions(http, policy, frozenset((*policy.retry_statuses, TOO_MANY)), backoff)
+        retried = frozenset((*policy.retry_statuses, TOO_MANY))
+        self._options = CallOptions(http, policy, retried, backoff, self._transport, limit)
         return self
 
     async def __aexit__(
@@ -121,6 +148,7 @@ class Client:
     ) -> None:
         common, self._options = self._options, None
         if common is not None:
+            self._streams.tell_open_ones()
             await common.http.__aexit__(kind, error, trace)
 
     async def request(self, method: str, url: httpx.URL | str, **options: Unpack[RequestOptions]) -> httpx.Response:
@@ -137,12 +165,11 @@ class Client:
             httpx.HTTPError: the last attempt failed.
             UsageError: the client is not open, or `timeout` was given.
         """
-        return await self._call(method, url, options, stream=False)
+        return await self._call(method, url, options)
 
-    @asynccontextmanager
-    async def stream(
+    def stream(
         self, method: str, url: httpx.URL | str, **options: Unpack[RequestOptions]
-    ) -> AsyncIterator[httpx.Response]:
+    ) -> AbstractAsyncContextManager[httpx.Response]:
         """Call, and yield the answer once its head has come; the body is the caller's to read, and closed after.
 
         Retries and the deadline end with the head. Between two pieces of the body no more than the policy's `timeout`
@@ -154,43 +181,42 @@ class Client:
             httpx.HTTPError: the last attempt failed, or the body broke off.
             UsageError: the client is not open.
         """
-        response = await self._call(method, url, options, stream=True)
-        try:
-            yield response
-        finally:
-            await response.aclose()
+        caller = sys._getframe(1)  # noqa: SLF001 - names who forgets to close the answer
+        place = f"{caller.f_code.co_filename}:{caller.f_lineno} in {caller.f_code.co_qualname}"
+        return self._streams.begin(partial(self._made, method, url, options, stream=True), place)
 
     async def get(self, url: httpx.URL | str, **options: Unpack[RequestOptions]) -> httpx.Response:
         """Call by GET, as `request` does."""
-        return await self._call("GET", url, options, stream=False)
+        return await self._call("GET", url, options)
 
     async def head(self, url: httpx.URL | str, **options: Unpack[RequestOptions]) -> httpx.Response:
         """Call by HEAD, as `request` does."""
-        return await self._call("HEAD", url, options, stream=False)
+        return await self._call("HEAD", url, options)
 
     async def options(self, url: httpx.URL | str, **options: Unpack[RequestOptions]) -> httpx.Response:
         """Call by OPTIONS, as `request` does."""
-        return await self._call("OPTIONS", url, options, stream=False)
+        return await self._call("OPTIONS", url, options)
 
     async def post(self, url: httpx.URL | str, **options: Unpack[RequestOptions]) -> httpx.Response:
         """Call by POST, as `request` does."""
-        return await self._call("POST", url, options, stream=False)
+        return await self._call("POST", url, options)
 
     async def put(self, url: httpx.URL | str, **options: Unpack[RequestOptions]) -> httpx.Response:
         """Call by PUT, as `request` does."""
-        return await self._call("PUT", url, options, stream=False)
+        return await self._call("PUT", url, options)
 
     async def patch(self, url: httpx.URL | str, **options: Unpack[RequestOptions]) -> httpx.Response:
         """Call by PATCH, as `request` does."""
-        return await self._call("PATCH", url, options, stream=False)
+        return await self._call("PATCH", url, options)
 
     async def delete(self, url: httpx.URL | str, **options: Unpack[RequestOptions]) -> httpx.Response:
         """Call by DELETE, as `request` does."""
-        return await self._call("DELETE", url, options, stream=False)
+        return await self._call("DELETE", url, options)
 
-    async def _call(
-        self, method: str, url: httpx.URL | str, options: RequestOptions, *, stream: bool
-    ) -> httpx.Response:
+    async def _call(self, method: str, url: httpx.URL | str, options: RequestOptions) -> httpx.Response:
+        return await self._made(method, url, options, stream=False).answer()
+
+    def _made(self, method: str, url: httpx.URL | str, options: RequestOptions, *, stream: bool) -> Call:
         common = self._options
         if common is None:
             raise UsageError(
@@ -202,7 +228,7 @@ class Client:
         made: dict[str, Any] = {name: value for name, value in options.items() if name not in _SENDING}
         sending: dict[str, Any] = {name: value for name, value in options.items() if name in _SENDING}
         request = common.http.build_request(method, url, timeout=timeout, **made)
-        return await Call(common, request, self._hosts.of(request.url), {"stream": stream, **sending}).answer()
+        return Call(common, request, self._hosts.of(request.url), {"stream": stream, **sending})
 
 
 def _checked(base_url: str | httpx.URL) -> httpx.URL:

@@ -37,6 +37,13 @@ class Families:
             (*labels, "state"),
             registry=None,
         )
+        self.pool_wait = Histogram(
+            names.CLIENT_POOL_WAIT,
+            "How long outbound calls waited for a free connection, in seconds.",
+            labels,
+            registry=None,
+            buckets=BUCKETS,
+        )
         self.hosts = Label("server_address", "hosts")
 
     def describe(self) -> Iterable[Metric]:
@@ -48,4 +55,4 @@ class Families:
         return [metric for family in self._all() for metric in family.collect()]
 
     def _all(self) -> Iterator[Histogram | Counter | Gauge]:
-        yield from (self.duration, self.retries, self.exhausted, self.breaker)
+        yield from (self.duration, self.retries, self.exhausted, self.breaker, self.pool_wait)

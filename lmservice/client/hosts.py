@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from lmservice.client.breaker import Breaker, BreakerState
 from lmservice.client.budget import Budget
 from lmservice.client.families import NAME, Families
+from lmservice.client.places import Places
 from lmservice.client.policy import ClientPolicy
 from lmservice.telemetry.labels import LIMIT, METHODS, OTHER
 from lmservice.telemetry.metrics import shared_collector
@@ -29,11 +30,13 @@ class Host:
     Attributes:
         name: as messages and labels have it: `api.example:8443`.
         attributes: what the span of each call to it has.
+        places: the connections that calls to it may have at once.
+        observe_wait: notes how long a call waited for one, in seconds.
         count_retry: counts a retry.
         count_exhausted: counts a retry that the budget did not allow.
     """
 
-    def __init__(self, url: httpx.URL, client: str, policy: ClientPolicy, families: Families) -> None:
+    def __init__(self, url: httpx.URL, client: str, policy: ClientPolicy, families: Families, limit: int) -> None:
         self.name = url.netloc.decode("ascii")
         self.client = client
         port = url.port or _PORTS.get(url.scheme, 0)
@@ -41,6 +44,7 @@ class Host:
         self.origin = f"{url.scheme}://{self.name}"
         self.budget = Budget(policy.budget_ratio, policy.budget_floor)
         self.breaker = Breaker(policy, self._breaker_changed)
+        self.places = Places(limit)
         self._duration = families.duration
         self._calls = self._failed = 0
         self._seconds = 0.0
@@ -48,6 +52,7 @@ class Host:
         self._server = (OTHER, "") if label == OTHER else (url.host, str(port))
         self._observers: dict[tuple[str, int, str], Callable[[float], None]] = {}
         self.count_retry = families.retries.labels(client, label).inc
+        self.observe_wait = families.pool_wait.labels(client, label).observe
         self.count_exhausted = families.exhausted.labels(client, label).inc
         self._states: dict[BreakerState, Any] = {}
         if label != OTHER:  # which would be the state of nobody in particular
@@ -77,6 +82,8 @@ class Host:
 
     def _breaker_changed(self, state: BreakerState) -> None:
         self._show(state)
+        if state is BreakerState.OPEN:
+            self.places.dismiss()  # who waits for a connection is told at once as well
         level = logging.WARNING if state is BreakerState.OPEN else logging.INFO
         said = {"client": self.client, "host": self.name, "state": state.value}
         _log.log(level, "lmservice.client_breaker", extra=said)
@@ -93,10 +100,11 @@ class Hosts:
         client: the client's name.
         policy: what each host's breaker and budget keep to.
         registry: where the metrics are.
+        limit: how many calls to each may be under way at once.
     """
 
-    def __init__(self, client: str, policy: ClientPolicy, registry: CollectorRegistry) -> None:
-        self._client, self._policy = client, policy
+    def __init__(self, client: str, policy: ClientPolicy, registry: CollectorRegistry, limit: int) -> None:
+        self._client, self._policy, self._limit = client, policy, limit
         self._families = shared_collector(registry, NAME, Families)
         self._known: OrderedDict[tuple[str, bytes], Host] = OrderedDict()
 
@@ -111,7 +119,7 @@ class Hosts:
         if host is None:
             if len(self._known) >= LIMIT:
                 self._known.popitem(last=False)
-            host = self._known[key] = Host(url, self._client, self._policy, self._families)
+            host = self._known[key] = Host(url, self._client, self._policy, self._families, self._limit)
         else:
             self._known.move_to_end(key)
         return host

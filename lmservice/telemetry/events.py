@@ -230,6 +230,16 @@ EVENTS: Mapping[str, Event] = {
     "lmservice.client_breaker": Event(
         "warning", "a host's circuit breaker has changed", {**_CLIENT, "state": "`open`, `half_open` or `closed`"}
     ),
+    "lmservice.client_stream_leaked": Event(
+        "warning",
+        "the answer to an outbound call was not closed; its connection is taken back",
+        {**_CLIENT, "method": "the call's", "place": "the line of code that made the call", "error": _ERROR},
+    ),
+    "lmservice.client_no_proxy": Event(
+        "warning",
+        "an entry of NO_PROXY cannot be read, and is left out",
+        {"variable": "its name", "entry": "the entry", "error": _ERROR},
+    ),
     "lmservice.graphite_failed": Event(
         "warning", "a push to Graphite failed; those that follow are only counted", {"url": "whereto", "error": _ERROR}
     ),

@@ -99,7 +99,7 @@ async def test_hosts_past_200_are_folded_with_one_warning_that_names_the_label(
 
 
 def test_the_hosts_called_last_are_the_ones_kept(registry: CollectorRegistry) -> None:
-    hosts = Hosts("test", ClientPolicy(), registry)
+    hosts = Hosts("test", ClientPolicy(), registry, 500)
     first = hosts.of(httpx.URL("http://first.example/a"))
     for number in range(500):
         hosts.of(httpx.URL(f"http://host{number}.example/"))
