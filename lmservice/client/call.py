@@ -16,7 +16,6 @@ from lmservice.client.policy import ClientPolicy
 from lmservice.client.pool import sweep
 from lmservice.client.retry_after import retry_after
 from lmservice.telemetry import context
-from lmservice.telemetry.labels import METHODS
 
 TOO_MANY = 429
 CLIENT_ERROR = 400
@@ -65,7 +64,7 @@ class Call:
     def __init__(self, options: CallOptions, request: httpx.Request, host: Host, sending: dict[str, Any]) -> None:
         self._options, self._request, self._host, self._sending = options, request, host, sending
         self._method = request.method
-        self._span_name = self._method if self._method in METHODS else "HTTP"
+        self._span_name = self._method if self._method in host.methods else "HTTP"
         self._number = 0
         self._has_place = False
         self._loop = asyncio.get_running_loop()

@@ -13,7 +13,7 @@ from lmservice.client.budget import Budget
 from lmservice.client.families import NAME, Families
 from lmservice.client.places import Places
 from lmservice.client.policy import ClientPolicy
-from lmservice.telemetry.labels import LIMIT, METHODS, OTHER
+from lmservice.telemetry.labels import LIMIT, OTHER, known_methods
 from lmservice.telemetry.metrics import shared_collector
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Host:
         self._seconds = 0.0
         label = families.hosts.value(self.name)
         self._server = (OTHER, "") if label == OTHER else (url.host, str(port))
+        self.methods = known_methods()
         self._observers: dict[tuple[str, int, str], Callable[[float], None]] = {}
         self.count_retry = families.retries.labels(client, label).inc
         self.observe_wait = families.pool_wait.labels(client, label).observe
@@ -68,7 +69,7 @@ class Host:
         key = method, status, error
         observe = self._observers.get(key)
         if observe is None:
-            known = method if method in METHODS else OTHER
+            known = method if method in self.methods else OTHER
             labels = (known, *self._server, str(status or ""), error)
             observe = self._duration.labels(*labels).observe
             if known == method:  # of others there may be no end

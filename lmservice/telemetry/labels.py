@@ -1,14 +1,24 @@
 """The values that a metric's label may take: never more than `LIMIT`, whatever comes from outside."""
 
 import logging
+import os
+from typing import Final
 
 LIMIT = 200
 OTHER = "_OTHER"
 """What stands for every value past the limit, as OpenTelemetry's semantic conventions spell it."""
-METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
-"""The methods of RFC 9110, and PATCH; any other is `_OTHER`."""
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"))
+"""The methods of RFC 9110, PATCH and QUERY; any other is `_OTHER`, unless OpenTelemetry's variable names it."""
+METHODS_VARIABLE: Final = "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS"
+"""The variable that replaces the list of known methods (https://opentelemetry.io/docs/specs/semconv/http/http-metrics/)."""
 
 _log = logging.getLogger("lmservice.labels")
+
+
+def known_methods() -> frozenset[str]:
+    """Return the methods that metrics and spans tell by name, as the environment says by now; the case counts."""
+    names = (name.strip() for name in os.environ.get(METHODS_VARIABLE, "").split(","))
+    return frozenset(name for name in names if name) or METHODS
 
 
 class Label:

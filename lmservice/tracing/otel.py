@@ -23,7 +23,7 @@ from opentelemetry.trace import TraceState as OtelTraceState
 from lmservice.runtime.threads import run_in_thread
 from lmservice.telemetry import context
 from lmservice.telemetry.context import Kind, UnderWay
-from lmservice.telemetry.labels import METHODS, OTHER
+from lmservice.telemetry.labels import OTHER, known_methods
 from lmservice.version import __version__
 from lmservice.web.ids import RequestContext
 from lmservice.web.routes import NONE
@@ -51,11 +51,12 @@ class OtelTracer:
             self._own.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         if isinstance(found, trace.ProxyTracerProvider) and self._own is not None:
             trace.set_tracer_provider(self._own)  # so that the spans of other instrumentation go the same way
+        self._methods = known_methods()
         self._tracer = (self._own or found).get_tracer("lmservice", __version__)
 
     def begin(self, request: RequestContext) -> None:
         """Begin the span of a request or handshake, whose ids become the span's; current until its task ends."""
-        attributes = _of_request(request.scope)
+        attributes = _of_request(request.scope, self._methods)
         name = _name(attributes["http.request.method"])
         span = self._tracer.start_span(name, _remote(request), SpanKind.SERVER, attributes=attributes)
         otel_context.attach(trace.set_span_in_context(span))
@@ -105,11 +106,11 @@ def _remote(request: RequestContext) -> otel_context.Context | None:
     return trace.set_span_in_context(NonRecordingSpan(caller), otel_context.Context())
 
 
-def _of_request(scope: Mapping[str, Any]) -> dict[str, Any]:
+def _of_request(scope: Mapping[str, Any], methods: frozenset[str]) -> dict[str, Any]:
     method = scope.get("method", "GET")
     known = {"http.request.method": method}
     attributes = {
-        **(known if method in METHODS else {"http.request.method": OTHER, "http.request.method_original": method}),
+        **(known if method in methods else {"http.request.method": OTHER, "http.request.method_original": method}),
         "url.scheme": scope.get("scheme", "http"),
         "url.path": scope["path"],
         "network.protocol.version": scope.get("http_version", "1.1"),

@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from lmservice.lifecycle import Lifecycle
-from lmservice.telemetry.labels import METHODS, OTHER
+from lmservice.telemetry.labels import OTHER
 from lmservice.web.cycle import ClientGoneError
 from lmservice.web.ids import RequestContext
 from lmservice.web.problem import MEDIA_TYPE, problem
@@ -49,6 +49,8 @@ class Layer(Protocol):
     timeout: float
     """Bounds the time until the answer begins, in seconds; 0 is no limit."""
     lifecycle: Lifecycle
+    methods: frozenset[str]
+    """The methods that metrics tell by name."""
 
     def finish(self, exchange: "Exchange") -> None:
         """Count, time and log a request, whose last byte has been handed on or will never be."""
@@ -90,7 +92,7 @@ class Exchange(RequestContext):
         self._send = send
         self.connection = connection
         method = scope["method"]
-        self.method = method if method in METHODS else OTHER
+        self.method = method if method in layer.methods else OTHER
         self.path = scope["path"]
         self.started = time.monotonic()
         self.status = 0

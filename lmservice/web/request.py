@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lmservice import names
 from lmservice.lifecycle import Lifecycle
 from lmservice.settings.model import Settings
-from lmservice.telemetry.labels import OTHER
+from lmservice.telemetry.labels import OTHER, known_methods
 from lmservice.telemetry.logs import Stream
 from lmservice.telemetry.metrics import Metrics, Samples
 from lmservice.web.access_log import AccessLog, Parts
@@ -57,6 +57,7 @@ class RequestLayer:
         self.app = app
         self._tracer = tracer
         self.lifecycle = lifecycle
+        self.methods = known_methods()
         self.in_flight: set[Exchange] = set()
         self.answered_in_drain: Counter[str] = Counter()
         self.cut_by_route: Counter[str] = Counter()

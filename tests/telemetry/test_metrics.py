@@ -56,7 +56,9 @@ async def test_a_requests_duration_has_the_conventions_labels(serve: Any) -> Non
     assert 0.01 <= seconds < 1
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "CONNECT"])
+@pytest.mark.parametrize(
+    "method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "CONNECT", "QUERY"]
+)
 async def test_methods_of_the_rfc_are_themselves(serve: Any, connect: Any, method: str) -> None:
     served = await serve(service(), http="h11")
     target = "localhost:80" if method == "CONNECT" else "/hello/world"
@@ -75,6 +77,18 @@ async def test_any_other_method_is_other(serve: Any, connect: Any, logged: Any, 
     assert not [name for name in samples if f'"{method}"' in name]
     assert [name for name in samples if 'http_request_method="_OTHER"' in name]
     assert logged("http.request")[-1]["method"] == method
+
+
+async def test_opentelemetrys_list_of_methods_replaces_ours(
+    serve: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS", "PROPFIND,GET")
+    served = await serve(service())
+    for method in ("PROPFIND", "POST"):
+        await (await connect(served.port)).request(request_bytes("/hello/world", method=method))
+    counts = [name for name in await served.metrics() if name.startswith("http_server_request_duration_seconds_count")]
+    methods = {name.split('http_request_method="')[1].split('"')[0] for name in counts}
+    assert methods == {"PROPFIND", "_OTHER"}
 
 
 async def test_requests_in_flight_are_counted_while_they_are(serve: Any) -> None:
