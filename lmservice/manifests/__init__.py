@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from lmservice.manifests import (
     documents,
+    exposure,
     monitoring,
     network,
     probes,
@@ -31,7 +32,7 @@ __all__ = ["Finding", "check"]
 
 _RULES = (
     settings.judge, secret_files.judge, probes.judge, stopping.judge, network.judge, monitoring.judge, scaling.judge,
-    security.judge, selection.spread,
+    security.judge, selection.spread, selection.shared, exposure.judge,
 )  # fmt: skip
 
 

@@ -13,7 +13,9 @@ _PURPOSE = {
     "livenessProbe": "without it a service whose event loop hangs is never restarted",
     "readinessProbe": "without it requests come before the service is ready, and go on coming to one that is not",
 }
-_PERIOD, _FAILURES, _TIMEOUT = 10, 3, 1  # Kubernetes' defaults
+_PERIOD, _FAILURES, _TIMEOUT, _GRACE = 10, 3, 1, 30  # Kubernetes' defaults
+_HANGING_GRACE = 10
+"""The longest that a pod which hangs may sensibly be waited for, in seconds."""
 
 
 def judge(workload: Workload) -> Iterator[Finding]:
@@ -29,6 +31,7 @@ def judge(workload: Workload) -> Iterator[Finding]:
             yield from _timing(workload, name)
     yield from _window(workload)
     yield from _patience(workload)
+    yield from _hanging(workload)
     yield from _reachable(workload)
 
 
@@ -95,6 +98,23 @@ def _patience(workload: Workload) -> Iterator[Finding]:
     if failures is not None and number(failures, _FAILURES) < 2:  # noqa: PLR2004 - one lost packet
         fix = "set it to 3"
         yield workload.finding((name, "failureThreshold"), failures, "one answer that is lost would restart it", fix)
+
+
+def _hanging(workload: Workload) -> Iterator[Finding]:
+    """Judge how long a pod is waited for whose event loop hangs: it cannot drain, so the pod's own grace is lost time.
+
+    The probe has one of its own:
+    https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/.
+    """
+    name, field = "livenessProbe", "terminationGracePeriodSeconds"
+    if not workload.object.mapping(*workload.container, name):
+        return
+    own = workload.value(name, field)
+    grace = number(workload.object.value(*workload.pod, field) if own is None else own, _GRACE)
+    if grace > _HANGING_GRACE:
+        found = own if own is not None else f"missing, which is the pod's {grace:g}"
+        expected = "a service that hangs cannot drain, and would be waited for that long before it starts anew"
+        yield workload.finding((name, field), found, expected, "set it to 5")
 
 
 def _reachable(workload: Workload) -> Iterator[Finding]:

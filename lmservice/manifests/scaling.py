@@ -1,7 +1,8 @@
 """The rules for sizes: there are always pods, while a release rolls out, a node is drained, or load grows."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from lmservice.manifests.finding import Finding
 from lmservice.manifests.objects import Object, Path, dig, mapping, number, share, shown
@@ -64,7 +65,7 @@ def _rollout(workload: Workload) -> Iterator[Finding]:
         fix = "use RollingUpdate with maxUnavailable: 0"
         yield deployment.finding(path, kind, "every release would stop all pods before it starts any", fix)
         return
-    pods = least_pods(workload)
+    _, _, pods = least_pods(workload)
     unavailable = deployment.value(*_UPDATE, "maxUnavailable")
     if share(unavailable, "25%", pods) != 0 or unavailable is None:
         found = shown(unavailable) if unavailable is not None else "missing, which is 25%"
@@ -96,15 +97,18 @@ def _scalers(workload: Workload) -> list[Object]:
     ]  # fmt: skip
 
 
-def least_pods(workload: Workload) -> float:
-    """Return how many pods there are when there is little to do."""
+def least_pods(workload: Workload) -> tuple[Object, Path, float]:
+    """Return how many pods there are when there is little to do, and what says so, and where."""
     scalers = _scalers(workload)
     if scalers:
-        return number(scalers[0].value("spec", "minReplicas"), 1)
+        path: Path = ("spec", "minReplicas")
+        return scalers[0], path, number(scalers[0].value(*path), 1)
     for each in workload.others("ScaledObject"):  # KEDA's
         if each.mapping("spec", "scaleTargetRef").get("name") == _sized(workload).name:
-            return max(1, number(each.value("spec", "minReplicaCount"), 0))
-    return number(_sized(workload).value("spec", "replicas"), 1)
+            path = ("spec", "minReplicaCount")
+            return each, path, max(1, number(each.value(*path), 0))
+    sized, path = _sized(workload), ("spec", "replicas")
+    return sized, path, number(sized.value(*path), 1)
 
 
 def _scaler(workload: Workload, scaler: Object) -> Iterator[Finding]:
@@ -125,18 +129,39 @@ def _utilization(workload: Workload, scaler: Object) -> Iterator[Finding]:
     """Find targets of utilization, a share of what every container of the pod requests, where one requests nothing."""
     for path, metric in scaler.entries("spec", "metrics"):
         resource = mapping(metric.get("resource"))
-        if dig(resource, "target", "type") != "Utilization":
-            continue
-        name = str(resource.get("name"))
-        for where, container in workload.object.entries(*workload.pod, "containers"):
-            if dig(container, "resources", "requests", name) is None:
-                expected = f"container {workload.object.value(*where, 'name')} requests no {name} to measure it by"
-                fix = f"set resources.requests.{name} there"
-                yield scaler.finding((*path, "resource", "name"), name, expected, fix)
+        if dig(resource, "target", "type") == "Utilization":
+            name = str(resource.get("name"))
+            for where, container in _running(workload):
+                if not _requests(container, name):
+                    expected = f"container {workload.object.value(*where, 'name')} requests no {name} to measure it by"
+                    fix = f"set resources.requests.{name} there, or use a ContainerResource of {workload.value('name')}"
+                    yield scaler.finding((*path, "resource", "name"), name, expected, fix)
+        yield from _container_metric(workload, scaler, path)
+
+
+def _requests(container: Mapping[str, Any], name: str) -> bool:
+    """Return whether a container requests a resource; what it limits alone, it requests as much."""
+    return any(dig(container, "resources", kind, name) is not None for kind in ("requests", "limits"))
+
+
+def _running(workload: Workload) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Yield the containers that run for as long as the pod, native sidecars among them."""
+    yield from workload.object.entries(*workload.pod, "containers")
+    for path, container in workload.object.entries(*workload.pod, "initContainers"):
+        if container.get("restartPolicy") == "Always":
+            yield path, container
+
+
+def _container_metric(workload: Workload, scaler: Object, path: Path) -> Iterator[Finding]:
+    where = (*path, "containerResource", "container")
+    name = scaler.value(*where)
+    names = [str(container.get("name")) for _, container in _running(workload)]
+    if name is not None and name not in names:
+        yield scaler.finding(where, name, f"the pods' containers are {', '.join(names)}", "name one of them")
 
 
 def _budget(workload: Workload, budget: Object) -> Iterator[Finding]:
-    pods = least_pods(workload)
+    _, _, pods = least_pods(workload)
     least, most = (budget.value("spec", name) for name in ("minAvailable", "maxUnavailable"))
     if least is not None and most is not None:
         fix = "remove one of the two"

@@ -71,6 +71,47 @@ def _target(scaler: Object, objects: Sequence[Object]) -> Iterator[Finding]:
         yield scaler.finding(path, found, f"the workloads here are {have}", "name one of them")
 
 
+def shared(workload: Workload) -> Iterator[Finding]:
+    """Find selectors that pick the pods of another workload beside the service's.
+
+    So it is with two environments in one namespace: each Service sends to both, an autoscaler measures both, and of two
+    PodDisruptionBudgets for one pod the eviction API refuses every eviction.
+    """
+    others = [each for each in running_pods(workload.objects) if _is_rival(each, workload)]
+    for other in others:
+        for of, path in _selectors_of(workload):
+            given = of.mapping(*path)
+            if given and selects({"matchLabels": given} if of.kind == "Service" else given, labels(other)):
+                found = format_labels(mapping(given.get("matchLabels")) or given)
+                expected = f"the pods of {other} have these labels as well"
+                fix = "add a label that only these pods have, such as app.kubernetes.io/instance"
+                yield of.finding(path, found, expected, fix)
+    yield from _budgets(workload)
+
+
+def _is_rival(other: Object, workload: Workload) -> bool:
+    own = workload.object
+    same = (other.kind, other.name) == (own.kind, own.name)  # which is told as such
+    return other.kind in KINDS and other.beside(own) and not same and not other.mapping("spec", "workloadRef")
+
+
+def _selectors_of(workload: Workload) -> Iterator[tuple[Object, Path]]:
+    yield workload.object, ("spec", "selector")
+    for kind in ("Service", "PodDisruptionBudget"):
+        for each in workload.others(kind):
+            given = each.mapping(*_SELECTORS[kind])
+            if given and workload.selected_by({"matchLabels": given} if kind == "Service" else given):
+                yield each, _SELECTORS[kind]
+
+
+def _budgets(workload: Workload) -> Iterator[Finding]:
+    mine = [each for each in workload.others("PodDisruptionBudget")
+            if each.mapping("spec", "selector") and workload.selected_by(each.value("spec", "selector"))]  # fmt: skip
+    for budget in mine[1:]:
+        expected = f"{mine[0]} is for the same pods: of two the API server lets no pod be evicted"
+        yield budget.finding(("metadata", "name"), budget.name, expected, "remove one of the two")
+
+
 def spread(workload: Workload) -> Iterator[Finding]:
     """Judge whether the pods are spread by labels that they have."""
     for path, constraint in workload.object.entries(*workload.pod, "topologySpreadConstraints"):

@@ -13,12 +13,19 @@ _GRACE = "terminationGracePeriodSeconds"
 _DEFAULT_GRACE = 30  # Kubernetes'
 _CALLS = re.compile(r"stop_helper|lmservice\S* stop\b|/stop\b")
 _PORT = re.compile(r"https?://[^/\s:]*(?:\[[^\]]*\])?:(\d+)")
+_SIGNALS = {
+    "SIGKILL": "it ends the service at once: every request in flight is lost",
+    "SIGINT": "it is a person's Ctrl-C: the drain skips its delay, and requests are lost",
+    "SIGQUIT": "it ends the service with no drain: every request in flight is lost",
+    "SIGUSR1": "it logs stacks and stops nothing: the pod would run on until it is killed",
+}
 _FIX = 'preStop: {exec: {command: ["lmservice", "stop"]}}'
 
 
 def judge(workload: Workload) -> Iterator[Finding]:
     """Judge the hook, and the grace period."""
     yield from _hook(workload)
+    yield from _signal(workload)
     yield from _grace(workload)
 
 
@@ -34,6 +41,23 @@ def _hook(workload: Workload) -> Iterator[Finding]:
     else:
         lost = "without it the drain begins with SIGTERM, after the endpoints' removal has begun"
         yield workload.finding(_HOOK, None, lost, f"add {_FIX}")
+
+
+def _signal(workload: Workload) -> Iterator[Finding]:
+    """Judge `lifecycle.stopSignal`: SIGTERM alone begins a drain with all its phases.
+
+    https://kubernetes.io/docs/concepts/containers/container-lifecycle-hooks/ (Kubernetes 1.33 and later).
+    """
+    path = ("lifecycle", "stopSignal")
+    given = workload.value(*path)
+    if given is None:
+        return
+    if given != "SIGTERM":
+        expected = _SIGNALS.get(str(given), "it begins no drain: the pod would run on until it is killed")
+        yield workload.finding(path, given, expected, "remove it: SIGTERM is the default")
+    elif workload.object.value(*workload.pod, "os", "name") is None:
+        fix = "set os: {name: linux} in the pod, or remove it: SIGTERM is the default"
+        yield workload.finding(path, given, "the API server refuses it without the pod's os.name", fix)
 
 
 def _exec(workload: Workload) -> Iterator[Finding]:
@@ -55,7 +79,10 @@ def _http(workload: Workload) -> Iterator[Finding]:
         yield workload.finding((*path, "path"), asked, "the drain begins with a call of /stop", "set it to /stop")
     if all(network.is_loopback for network in workload.settings.management_allow):
         allowed = ", ".join(map(str, workload.settings.management_allow))
-        lost = f"the kubelet calls from its node, and LM_MANAGEMENT_ALLOW is {allowed}: the hook gets 403"
+        lost = (
+            f"the kubelet calls from its node, and LM_MANAGEMENT_ALLOW is {allowed}: the hook gets 403, "
+            "of which Kubernetes tells nobody"
+        )
         yield workload.finding(path, "httpGet", lost, f"call from inside the pod: {_FIX}")
 
 

@@ -40,6 +40,13 @@ def route(port: int) -> dict[str, Any]:
     }
 
 
+def rival() -> Any:
+    """Another environment's Deployment in the same namespace, whose pods no label sets apart."""
+    deployment = rendered()["Deployment"]
+    deployment["metadata"]["name"] = "shop-qa"
+    return deployment
+
+
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     # the environment
     "a misspelt variable": (
@@ -86,10 +93,14 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a key that its ConfigMap does not have": (
         {f"{C}/env/2": {"name": "LM_RATE", "valueFrom": {"configMapKeyRef": {"name": "shop", "key": "rate"}}}},
-        "env[LM_RATE].valueFrom.configMapKeyRef.key is rate, but ConfigMap shop has LM_ENVIRONMENT, LM_MAX_CONCURRENCY",
+        "env[LM_RATE].valueFrom.configMapKeyRef.key is rate, but ConfigMap shop has LM_ENVIRONMENT, ",
     ),
     "a ConfigMap that no container reads": (
-        {f"{C}/envFrom": GONE, f"{C}/env/2": {"name": "LM_ENVIRONMENT", "value": "qa"}},
+        {
+            f"{C}/envFrom": GONE, f"{C}/env/2": {"name": "LM_ENVIRONMENT", "value": "qa"},
+            "ConfigMap/data/LM_FORWARDED_ALLOW": GONE,
+            f"{C}/env/3": {"name": "LM_FORWARDED_ALLOW", "value": "10.0.0.0/8"},
+        },
         "ConfigMap shop: data is LM_ENVIRONMENT, LM_MAX_CONCURRENCY, but no container reads this ConfigMap",
     ),
     "a Service whose links are read as settings": (
@@ -223,6 +234,65 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "a grace period that the service was told differently": (
         {f"{POD}/terminationGracePeriodSeconds": 90},
         "terminationGracePeriodSeconds is 90, but LM_TERMINATION_GRACE_PERIOD is 60: let both be the same",
+    ),
+    # what it is reached by
+    "an Ingress before a service that believes no proxy": (
+        {"ConfigMap/data/LM_FORWARDED_ALLOW": GONE},
+        ("env is without LM_FORWARDED_ALLOW, but Ingress shop is a proxy: every request would seem to be http, from "
+        "the proxy's own address: set LM_FORWARDED_ALLOW to the proxies' networks"),
+    ),
+    "the environment dev behind a host that people depend on": (
+        {"ConfigMap/data/LM_ENVIRONMENT": "dev"},
+        ("ConfigMap shop: data.LM_ENVIRONMENT is dev, but Ingress shop leads shop.prd.mykubecluster.intra here, and a "
+        "stop in dev skips the drain's delay"),
+    ),
+    "one pod": (
+        {"HorizontalPodAutoscaler/spec/minReplicas": 1},
+        ("HorizontalPodAutoscaler shop: spec.minReplicas is 1, but while its node is replaced or fails nothing serves: "
+        "two pods are the least: set it to 2"),
+    ),
+    "another Deployment's pods with the same labels": (
+        {"Rival": rival()},
+        "Service shop: spec.selector is app.kubernetes.io/name=shop, but the pods of Deployment shop-qa have",
+    ),
+    "two budgets for the same pods": (
+        {"PodDisruptionBudget2": {
+            "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+            "metadata": {"name": "shop-too", "namespace": "shop"},
+            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app.kubernetes.io/name": "shop"}}},
+        }},
+        "PodDisruptionBudget shop-too: metadata.name is shop-too, but PodDisruptionBudget shop is for the same pods",
+    ),
+    "a sidecar that requests nothing where utilization is measured": (
+        {f"{POD}/initContainers": [{"name": "proxy", "image": "proxy:1", "restartPolicy": "Always"}]},
+        ("spec.metrics[0].resource.name is cpu, but container proxy requests no cpu to measure it by: set "
+        "resources.requests.cpu there, or use a ContainerResource of shop"),
+    ),
+    "a metric of a container that was renamed": (
+        {"HorizontalPodAutoscaler/spec/metrics/1": {"type": "ContainerResource", "containerResource": {
+            "name": "cpu", "container": "app", "target": {"type": "Utilization", "averageUtilization": 70}}}},
+        "spec.metrics[1].containerResource.container is app, but the pods' containers are shop: name one of them",
+    ),
+    "a hanging service that is waited for": (
+        {f"{C}/livenessProbe/terminationGracePeriodSeconds": GONE},
+        ("livenessProbe.terminationGracePeriodSeconds is missing, which is the pod's 60, but a service that hangs "
+        "cannot drain, and would be waited for that long before it starts anew: set it to 5"),
+    ),
+    "a stop signal that kills": (
+        {f"{C}/lifecycle/stopSignal": "SIGKILL", f"{POD}/os": {"name": "linux"}},
+        "lifecycle.stopSignal is SIGKILL, but it ends the service at once",
+    ),
+    "a stop signal that stops nothing": (
+        {f"{C}/lifecycle/stopSignal": "SIGUSR1", f"{POD}/os": {"name": "linux"}},
+        "lifecycle.stopSignal is SIGUSR1, but it logs stacks and stops nothing",
+    ),
+    "a stop signal that begins no drain": (
+        {f"{C}/lifecycle/stopSignal": "SIGWINCH", f"{POD}/os": {"name": "linux"}},
+        "lifecycle.stopSignal is SIGWINCH, but it begins no drain: the pod would run on until it is killed",
+    ),
+    "a stop signal of a pod that names no system": (
+        {f"{C}/lifecycle/stopSignal": "SIGTERM"},
+        "lifecycle.stopSignal is SIGTERM, but the API server refuses it without the pod's os.name",
     ),
     # the network
     "a container port that is not the service's": (
@@ -401,7 +471,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         "spec.replicas is 3, but HorizontalPodAutoscaler shop sets it, and every apply would set it back: remove it",
     ),
     "an autoscaler without a measure": (
-        {f"{C}/resources/requests/cpu": GONE, f"{C}/resources/limits/cpu": "1"},
+        {f"{C}/resources/requests/cpu": GONE},
         "resource.name is cpu, but container shop requests no cpu to measure it by",
     ),
     "labels that the Deployment does not select": (
@@ -489,6 +559,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
 
 
 BROUGHT_ALONG = {
+    "another Deployment's pods with the same labels": 9,  # Deployment, Service and budget each have the other's
+    "an autoscaler without a measure": 2,  # without a request it is placed anywhere, too
     "a container port that is not the service's": 2,  # nobody gets in by its name either
     "one port for both listeners": 8,  # probes, policy, monitor and Service mean two
     "two containers, none of which is the service": 2,  # the autoscaler measures the other one, too

@@ -137,7 +137,9 @@ def sidecar(objects: Rendering) -> None:
 
 def native_sidecar(objects: Rendering) -> None:
     """The same by an init container that goes on running."""
-    proxy = {"name": "proxy", "restartPolicy": "Always", "ports": [{"name": "mesh", "containerPort": 15001}]}
+    proxy: dict[str, Any] = {"name": "proxy", "restartPolicy": "Always"}
+    proxy["ports"] = [{"name": "mesh", "containerPort": 15001}]
+    proxy["resources"] = {"limits": {"cpu": "100m"}}  # which is what it requests, then
     objects["Deployment"]["spec"]["template"]["spec"]["initContainers"] = [proxy]
     objects["Service"]["spec"]["ports"][0]["targetPort"] = "mesh"
 
