@@ -6,6 +6,9 @@ from lmservice.manifests.finding import Finding
 from lmservice.manifests.objects import Object, Path, format_labels, mapping, selects, shown
 from lmservice.manifests.workload import KINDS, Workload, labels, running_pods
 
+_TRACK = "lmservice.dev/track"
+"""The label by which a release of lmservice knows its canary's pods."""
+
 _SELECTORS: dict[str, Path] = {
     "Service": ("spec", "selector"),
     "PodDisruptionBudget": ("spec", "selector"),
@@ -92,7 +95,8 @@ def shared(workload: Workload) -> Iterator[Finding]:
 def _is_rival(other: Object, workload: Workload) -> bool:
     own = workload.object
     same = (other.kind, other.name) == (own.kind, own.name)  # which is told as such
-    return other.kind in KINDS and other.beside(own) and not same and not other.mapping("spec", "workloadRef")
+    mine = same or _TRACK in labels(other)  # a canary is meant to have its share of the requests
+    return other.kind in KINDS and other.beside(own) and not mine and not other.mapping("spec", "workloadRef")
 
 
 def _selectors_of(workload: Workload) -> Iterator[tuple[Object, Path]]:

@@ -172,7 +172,7 @@ def test_a_pod_keeps_to_the_restricted_security_standard(built: Any, database: s
 def test_what_selects_pods_selects_these(built: Any) -> None:
     objects = built("none", "no", "qa")
     labels = objects["Deployment"]["spec"]["template"]["metadata"]["labels"]
-    wanted = {"app.kubernetes.io/name": "shop-none-no"}
+    wanted = {"app.kubernetes.io/name": "shop-none-no", "app.kubernetes.io/instance": "shop-none-no-qa"}
     assert wanted.items() <= labels.items()
     selectors = [
         objects["Service"]["spec"]["selector"],
