@@ -68,7 +68,8 @@ class CleanUp:
             self.problems.append(f"the app's lifespan was cut off by LM_CLEANUP_TIMEOUT, {self._limit:g} s")
         except Exception as error:  # noqa: BLE001 - the rest of the clean-up goes on
             self.problems.append(str(error))
-            _log.exception("the app's lifespan failed to shut down")
+            if not self._lifespan.died.is_set():  # which was told when it happened
+                _log.exception("the app's lifespan failed to shut down")
 
     async def _close_clients(self) -> None:
         try:

@@ -213,8 +213,7 @@ class Instance:
             await asyncio.wait([start], timeout=LAST_WORDS)
             return None
         stopping.cancel()
-        error = start.exception()
-        return None if error is None else self._note_failure(as_start_error(error))
+        return self._note_failure(as_start_error(error)) if (error := start.exception()) else None
 
     def _note_failure(self, error: StartError) -> StartError:
         self.exit_code, self.failure = ExitCode.START_FAILED, str(error)
@@ -234,15 +233,17 @@ class Instance:
         self._log.ready(sockets.url(self._sock), time.time() - self.started_at, startup)
 
     async def _until_stopped(self, startup: Startup) -> None:
-        """Wait for the word to stop, which a start-up job gives that breaks down after its start."""
-        stopping = asyncio.create_task(self.lifecycle.wait_draining())
-        broken = asyncio.create_task(startup.broken.wait())
-        await asyncio.wait([stopping, broken], return_when=asyncio.FIRST_COMPLETED)
-        if startup.broken.is_set():
-            self.exit_code = ExitCode.UNCLEAN
-            self.lifecycle.stop(StopCause("failure", failure="a start-up job ended while it was needed"))
-        stopping.cancel()
-        broken.cancel()
+        """Wait for the word to stop, which a start-up job or the app's lifespan gives that has died."""
+        needed = {"a start-up job": startup.broken, "the app's lifespan": self._lifespan.died}
+        waits = [self.lifecycle.wait_draining(), *(ended.wait() for ended in needed.values())]
+        waiting = [asyncio.ensure_future(wait) for wait in waits]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for name, ended in needed.items():
+            if ended.is_set():
+                self.exit_code = ExitCode.UNCLEAN
+                self.lifecycle.stop(StopCause("failure", failure=f"{name} ended while it was needed"))
+        for task in waiting:
+            task.cancel()
 
     async def _drain(self, listener: Listener) -> None:
         self._log.draining(self.lifecycle.cause or StopCause("failure"), self.in_flight)

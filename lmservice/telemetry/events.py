@@ -111,6 +111,16 @@ EVENTS: Mapping[str, Event] = {
     "lmservice.start_failed": Event(
         "error", "the service could not get ready; the exit code is 3", {"error": "which job, and why"}
     ),
+    "lmservice.lifespan_died": Event(
+        "error",
+        "the app's lifespan ended while it was needed: the service stops, and the exit code is 70",
+        {"error": _ERROR},
+    ),
+    "lmservice.lifespan_not_run": Event(
+        "warning",
+        "mounted apps have a lifespan, which nobody runs",
+        {"mounts": "their paths", "hint": "what to do about it"},
+    ),
     "lmservice.startup_job_retry": Event(
         "warning",
         "a start-up job failed and is tried again",

@@ -2,20 +2,28 @@
 
 An app that raises before it has taken `lifespan.startup` does not speak the protocol, and is served without
 (https://asgi.readthedocs.io/en/latest/specs/lifespan.html); one that raises after, or answers `startup.failed`, has
-failed to start.
+failed to start. One that ends later by anything but a plain return, while it is needed, has died: what it held is gone.
 """
 
 import asyncio
+import logging
 from collections.abc import MutableMapping
 from typing import Any
 
 from starlette.types import ASGIApp
 
-from lmservice.errors import StartError
+from lmservice.errors import StartError, one_line
+from lmservice.web.mounted import warn_of_mounted_lifespans
+
+_log = logging.getLogger("lmservice.lifespan")
 
 
 class Lifespan:
-    """Runs `app`'s lifespan in one task; `state` is what it may add to, and each request gets a copy of."""
+    """Runs `app`'s lifespan in one task; `state` is what it may add to, and each request gets a copy of.
+
+    Attributes:
+        died: set when it has ended after its start, and not because it was asked to.
+    """
 
     def __init__(self, app: ASGIApp, state: MutableMapping[str, Any]) -> None:
         self._app = app
@@ -23,7 +31,9 @@ class Lifespan:
         self._to_app: asyncio.Queue[dict[str, str]] = asyncio.Queue()
         self._from_app: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
         self._asked = False
-        self._started = False
+        self._started = self._ending = False
+        self._failure = ""
+        self.died = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -36,6 +46,7 @@ class Lifespan:
         answer = await self._ask("lifespan.startup")
         if answer["type"] == "lifespan.startup.complete":
             self._started = True
+            warn_of_mounted_lifespans(self._app)
             return
         await self._end()
         if answer["type"] == "lifespan.startup.failed":
@@ -45,11 +56,15 @@ class Lifespan:
         """Ask the app to shut down, where it has started, and waits for it; else cancels its start.
 
         Raises:
-            RuntimeError: the app's shut-down failed.
+            RuntimeError: the app's shut-down failed, or the lifespan had died before.
         """
         if not self._started:
             await self._end()
             return
+        if self.died.is_set():
+            await self._end()
+            raise RuntimeError(f"the app's lifespan ended while it was needed: {self._failure}")
+        self._ending = True
         answer = await self._ask("lifespan.shutdown")
         await self._end()
         if answer["type"].endswith(".failed"):
@@ -65,6 +80,8 @@ class Lifespan:
         try:
             await self._app(scope, self._receive, self._send)
         except BaseException as error:  # noqa: BLE001 - told to whoever waits
+            if self._started and not self._ending:
+                self._die(one_line(_innermost(error)), error)
             stage = "startup.failed" if self._asked else "unsupported"
             self._from_app.put_nowait({"type": f"lifespan.{stage}", "message": f"{type(error).__name__}: {error}"})
         else:
@@ -76,9 +93,27 @@ class Lifespan:
         return event
 
     async def _send(self, message: MutableMapping[str, Any]) -> None:
+        if self._started and not self._ending and message["type"] == "lifespan.shutdown.failed":
+            reason = str(message.get("message") or "no reason given")
+            asyncio.get_running_loop().call_soon(self._die, reason)  # after the exception, which says more and follows
         self._from_app.put_nowait(message)
 
+    def _die(self, failure: str, error: BaseException | None = None) -> None:
+        if self.died.is_set() or self._ending:
+            return
+        self._failure = failure
+        self.died.set()
+        _log.error("lmservice.lifespan_died", exc_info=error, extra={"error": failure})
+
     async def _end(self) -> None:
+        self._ending = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Return the one exception of a group of one, which a task group makes of it."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

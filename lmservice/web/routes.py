@@ -43,7 +43,7 @@ class RouteTemplates:
     @cached_property
     def _top(self) -> frozenset[int]:
         """The ids of the app's own routes, which stay theirs: those below a mount may be below another as well."""
-        return frozenset(id(route) for route in _routes(self._app) if hasattr(route, "endpoint"))
+        return frozenset(id(route) for route in routes_of(self._app) if hasattr(route, "endpoint"))
 
     def _look_up(self, scope: MutableMapping[str, Any]) -> str:
         own = self._own(scope)
@@ -66,12 +66,12 @@ class RouteTemplates:
         if route is None or hasattr(route, "routes"):
             return self._left_out.get(id(scope.get("endpoint")))
         included = scope.get("fastapi", {}).get("effective_route_context")  # has the prefixes of include_router
-        return _template(route) if included is None else _template(included)
+        return template_of(route) if included is None else template_of(included)
 
     @cached_property
     def _left_out(self) -> dict[int, str]:
         """What is no route in the scope, by its endpoint's id: FastAPI's own pages, and mounted apps without routes."""
-        return {id(endpoint): template for endpoint, template in _endpoints(_routes(self._app))}
+        return {id(endpoint): template for endpoint, template in _endpoints(routes_of(self._app))}
 
     def _mount(self, path: str) -> str:
         """Return the template of the mount under which a path is."""
@@ -80,10 +80,10 @@ class RouteTemplates:
 
     @cached_property
     def _mounts(self) -> list[str]:
-        return list(_mounts(_routes(self._app), ""))
+        return list(_mounts(routes_of(self._app), ""))
 
 
-def _routes(app: Any) -> Iterable[Any]:
+def routes_of(app: Any) -> Iterable[Any]:
     """Return the routes of an app or a mount, or of the app inside, as middleware keeps it."""
     for _ in range(DEEPEST):
         if routes := getattr(app, "routes", None):
@@ -106,7 +106,7 @@ def _litestars(scope: MutableMapping[str, Any]) -> str | None:
     return None
 
 
-def _template(route: Any) -> str | None:
+def template_of(route: Any) -> str | None:
     """Return a route's own template; starlette's has a `path_format`, without the converters' names."""
     for name in ("path_format", "path"):
         path = getattr(route, name, None)
@@ -119,8 +119,8 @@ def _endpoints(routes: Iterable[Any]) -> Iterator[tuple[Any, str]]:
     """Yield each endpoint with its template within its router, the outermost last; an app without routes is one too."""
     for route in reversed(list(routes)):
         if not hasattr(route, "routes"):
-            yield getattr(route, "endpoint", route), _template(route) or ""
-        elif below := _routes(route):
+            yield getattr(route, "endpoint", route), template_of(route) or ""
+        elif below := routes_of(route):
             yield from _endpoints(below)
         else:
             yield route.app, ""
@@ -130,8 +130,8 @@ def _mounts(routes: Iterable[Any], prefix: str) -> Iterator[str]:
     """Yield the full template of every mount, the deeper ones first."""
     for route in routes:
         if getattr(route, "app", None) is not None and hasattr(route, "routes"):
-            below = prefix + (_template(route) or "").removesuffix("/{path}")
-            yield from _mounts(_routes(route), below)
+            below = prefix + (template_of(route) or "").removesuffix("/{path}")
+            yield from _mounts(routes_of(route), below)
             if below:
                 yield below
 

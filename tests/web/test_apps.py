@@ -140,6 +140,48 @@ async def breaks():
     assert process.event("lmservice.stopped")
 
 
+@pytest.mark.parametrize(
+    "dying",
+    [
+        "raise RuntimeError('the broker has gone')",
+        "sys.exit('the broker has gone')",
+        "asyncio.current_task().cancel('the broker has gone')\n    await asyncio.sleep(0)",
+    ],
+)
+def test_an_app_whose_lifespan_dies_after_its_start_stops_the_service_in_order(start_process: Any, dying: str) -> None:
+    program = f"""
+import asyncio, contextlib, sys
+from starlette.responses import PlainTextResponse
+from lmservice import Service
+
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        await asyncio.sleep(1.5)
+        await PlainTextResponse("served")(scope, receive, send)
+        return
+    await receive()
+    await send({{"type": "lifespan.startup.complete"}})
+    await asyncio.sleep(0.7)
+    {dying}
+
+service = Service("dies", app=app)
+
+@service.startup_job
+async def held():
+    yield
+    print("cleaned up", flush=True)
+"""
+    process = start_process(program)
+    process.wait_ready()
+    assert httpx.get(process.url, timeout=10).text == "served"
+    assert process.wait() == 70
+    assert "cleaned up" in process.output
+    assert process.event("lmservice.draining")["failure"] == "the app's lifespan ended while it was needed"
+    assert process.event("lmservice.stopped")["problems"][0].startswith("the app's lifespan ended while it was needed")
+    (told,) = [event for event in process.logs if event["level"] == "error"]
+    assert told["event"] == "lmservice.lifespan_died"
+
+
 @pytest.mark.parametrize("failing", ["raise RuntimeError('no database')", "sys.exit(5)"])
 def test_an_app_whose_lifespan_raises_ends_the_process_with_3(start_process: Any, failing: str) -> None:
     program = f"""

@@ -101,9 +101,45 @@ async def test_an_app_that_fails_to_shut_down_says_why(app: App, words: str) -> 
         await lifespan.stop()
 
 
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ([RuntimeError("no broker")], "RuntimeError: no broker"),
+        ([ExceptionGroup("a task group", [RuntimeError("no broker")])], "RuntimeError: no broker"),
+        ([asyncio.CancelledError()], "CancelledError"),
+        ([SystemExit(5)], "SystemExit: 5"),
+        (["lifespan.shutdown.failed"], "the app's words"),
+        (["lifespan.shutdown.failed", 1000.0], "the app's words"),
+        (["lifespan.shutdown.failed", RuntimeError("no broker")], "RuntimeError: no broker"),
+    ],
+)
+async def test_an_app_whose_lifespan_ends_after_its_start_is_told_of_at_once(
+    steps: list[Any], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    lifespan = Lifespan(App("receive", UP, 5.0, *steps), {})
+    await lifespan.start()
+    assert not lifespan.died.is_set()
+    await asyncio.wait_for(lifespan.died.wait(), 6)
+    (record,) = caplog.records
+    assert (record.message, record.levelname, vars(record)["error"]) == ("lmservice.lifespan_died", "ERROR", words)
+    with pytest.raises(RuntimeError, match=f"ended while it was needed: {words}"):
+        await lifespan.stop()
+    assert len(caplog.records) == 1
+
+
+async def test_an_app_that_fails_while_it_shuts_down_has_not_died() -> None:
+    lifespan = Lifespan(App("receive", UP, "receive", OSError("disk")), {})
+    await lifespan.start()
+    with pytest.raises(RuntimeError, match="failed to shut down"):
+        await lifespan.stop()
+    assert not lifespan.died.is_set()
+
+
 async def test_an_app_that_leaves_after_its_start_needs_no_shut_down() -> None:
     lifespan = Lifespan(App("receive", UP), {})
     await lifespan.start()
+    await asyncio.sleep(1)
+    assert not lifespan.died.is_set()
     await lifespan.stop()
 
 
