@@ -3,6 +3,7 @@
 import shutil
 import socketserver
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +33,7 @@ async def breaking():
         raise RuntimeError("the clean-up failed")
 """
 DRAIN = {"LM_ENVIRONMENT": "qa", "LM_DRAIN_DELAY": "0.5", "LM_DRAIN_QUIET": "0.1", "LM_DRAIN_TIMEOUT": "1"}
-WAYS = ("wget", "busybox as wget", "busybox", "neither")
+WAYS = ("wget", "busybox as wget", "busybox", "lmservice", "python3", "python")
 
 
 def gnu_wget() -> str | None:
@@ -57,9 +58,12 @@ def path(way: str, tmp_path: Path) -> str:
     """A PATH on which there is nothing but lmservice and what the way needs."""
     folder = tmp_path / "bin"
     folder.mkdir()
+    if way.startswith("python"):
+        folder.joinpath(way).symlink_to(sys.executable)
+        return str(folder)
     folder.joinpath("lmservice").symlink_to(BIN / "lmservice")
-    program = gnu_wget() if way == "wget" else shutil.which("busybox") if way != "neither" else None
-    if way != "neither":
+    program = gnu_wget() if way == "wget" else shutil.which("busybox") if way != "lmservice" else None
+    if way != "lmservice":
         if program is None:
             pytest.skip(f"no {way} on this machine: .ci/run installs it")
         folder.joinpath("busybox" if way == "busybox" else "wget").symlink_to(program)
@@ -98,6 +102,21 @@ def test_it_waits_for_the_drain_through_a_proxy_that_is_set_and_writes_nothing(
     assert '"stopped"' in stopped.stdout
     assert process.wait() == 0
     assert [each.name for each in helper.parent.iterdir()] == [helper.name]
+
+
+@pytest.mark.parametrize("way", ["wget", "busybox as wget", "busybox"])
+def test_wget_alone_is_enough(way: str, helper: Path, path: str, process: ServiceProcess) -> None:
+    del way
+    Path(path, "lmservice").unlink()
+    stopped = stop(helper, path, process.management_port)
+    assert (stopped.returncode, stopped.stderr) == (0, "")
+    assert process.wait() == 0
+
+
+def test_with_nothing_to_ask_by_it_says_so(helper: Path, tmp_path: Path) -> None:
+    stopped = stop(helper, str(tmp_path), free_port())
+    assert stopped.returncode == 127
+    assert "neither wget, lmservice nor Python on PATH" in stopped.stderr
 
 
 @pytest.mark.parametrize("way", WAYS)
