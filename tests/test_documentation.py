@@ -24,6 +24,7 @@ _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>\w+)[^\n]*\n(?P<text>.*?)^(?P=indent)```", re.DOTALL | re.MULTILINE
 )
 _ASKED = re.compile(r"<!-- GET (?P<path>\S+) answers (?P<status>\d+) (?P<text>.*) -->\n$")
+NAMED = re.compile(r"`(?![^`]*PACKAGE)(?P<path>(?:lmservice|tests|tools|benchmarks|docs|examples|templates)/[^` ]*)`")
 LINK = re.compile(r"\[[^\]]*\]\((?!\w+:)(?P<path>[^)#]+)[^)]*\)")
 
 
@@ -126,6 +127,17 @@ def test_a_documents_links_lead_somewhere(document: Path) -> None:
     assert not missing
 
 
-def test_every_setting_is_described() -> None:
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
+def test_every_file_of_this_tree_that_a_document_names_exists(document: Path) -> None:
+    named = {match["path"] for match in NAMED.finditer(document.read_text())}
+    assert [path for path in sorted(named) if not list(ROOT.glob(path.rstrip("/")))] == []
 
+
+def test_the_architecture_names_the_files_of_its_four_walks() -> None:
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    assert re.findall(r"^## (.*)", text, re.MULTILINE) == ["A request", "A start", "A stop", "A scrape"]
+    assert len({match["path"] for match in NAMED.finditer(text)}) > 50
+
+
+def test_every_setting_is_described() -> None:
     assert not [name for name, field in Settings.model_fields.items() if not field.description]
