@@ -278,7 +278,18 @@ class Instance:
         if self.lifecycle.forced:
             self.exit_code = ExitCode.FORCED
         self.lifecycle.advance(State.STOPPED)
-        report = self._stop_report(seconds, problems)
+        left = self._layer.left_tasks()
+        self._log.left_tasks(left)
+        report = stop_report(
+            failed=bool(self.failure),
+            seconds=seconds,
+            phases=self.drain.seconds,
+            served=self._layer.answered_in_drain,
+            cancelled=self._layer.cut_by_route,
+            tasks=len(left),
+            exit_code=self.exit_code,
+            problems=problems,
+        )
         by_route: StopReport = {
             **report,
             "served_by_route": dict(self._layer.answered_in_drain),
@@ -287,14 +298,3 @@ class Instance:
         self._log.stopped(by_route)
         with contextlib.suppress(concurrent.futures.InvalidStateError):
             self.report.set_result(report if self._shared is None else by_route)
-
-    def _stop_report(self, seconds: float, problems: list[str]) -> StopReport:
-        return stop_report(
-            failed=bool(self.failure),
-            seconds=seconds,
-            phases=self.drain.seconds,
-            served=self._layer.answered_in_drain,
-            cancelled=self._layer.cut_by_route,
-            exit_code=self.exit_code,
-            problems=problems,
-        )

@@ -6,13 +6,17 @@ A worker's have names of their own (`lmservice.worker_ready`), as the service's 
 import logging
 import os
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lmservice.errors import LmserviceError, StartError
 from lmservice.jobs.startup import Startup
 from lmservice.lifecycle import StopCause
 from lmservice.server.report import StopReport
+from lmservice.web.left_tasks import LeftTask
+
+MOST_TASKS = 50
+"""So many of the tasks that were left are named."""
 
 _log = logging.getLogger("lmservice.instance")
 
@@ -41,6 +45,13 @@ class LifeLog:
         self._step("draining", {"reason": cause.reason, "in_flight": in_flight, **failure})
         if not self._of_worker:
             warn_of_missing_hook(cause)
+
+    def left_tasks(self, tasks: Sequence[LeftTask]) -> None:
+        """Log which tasks are cut off that handlers had created and left."""
+        if tasks:
+            names = [f"{task.coroutine} ({task.route})" for task in tasks[:MOST_TASKS]]
+            hint = "nobody waits for a task that a handler leaves: answer after it, or give it to a BackgroundTask"
+            _log.warning("lmservice.tasks_left", extra={"count": len(tasks), "tasks": names, "hint": hint})
 
     def stopped(self, report: StopReport) -> None:
         """Log how the stop went."""

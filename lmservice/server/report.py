@@ -31,6 +31,7 @@ class StopReport(TypedDict):
         seconds: how long it took.
         phases: how long `drain_delay`, `drain` and `cleanup` took, in seconds.
         requests: how many ended meanwhile.
+        tasks: how many tasks were cut off that handlers had created and left.
         exit_code: the process's.
         problems: what was not clean, a line each; missing where everything was.
         served_by_route: completed requests by their route; of a worker alone, for its supervisor.
@@ -41,6 +42,7 @@ class StopReport(TypedDict):
     seconds: float
     phases: dict[str, float]
     requests: RequestCounts
+    tasks: int
     exit_code: int
     problems: NotRequired[list[str]]
     served_by_route: NotRequired[dict[str, int]]
@@ -54,6 +56,7 @@ def stop_report(
     phases: Mapping[Phase, float],
     served: Counter[str],
     cancelled: Counter[str],
+    tasks: int,
     exit_code: ExitCode,
     problems: Sequence[str],
 ) -> StopReport:
@@ -63,6 +66,7 @@ def stop_report(
         "seconds": round(seconds, 3),
         "phases": {name: round(seconds, 3) for name, seconds in phases.items()},
         "requests": {"served": served.total(), "cancelled": cancelled.total()},
+        "tasks": tasks,
         "exit_code": int(exit_code),
     }
     if problems:

@@ -153,6 +153,15 @@ EVENTS: Mapping[str, Event] = {
             "left": "how many did not end even so",
         },
     ),
+    "lmservice.tasks_left": Event(
+        "warning",
+        "tasks were cut off that handlers had created and left; the exit code stays",
+        {
+            "count": "how many",
+            "tasks": "the coroutine of each, with the route whose handler created it; the first fifty",
+            "hint": "what to do instead",
+        },
+    ),
     "lmservice.stopped": Event(
         "info",
         "the end, and how it went",
@@ -163,6 +172,7 @@ EVENTS: Mapping[str, Event] = {
             "requests": "`served` and `cancelled` since the stop began",
             "served_by_route": "the same by route",
             "cancelled_by_route": "the same by route",
+            "tasks": "how many tasks were cut off that handlers had created and left",
             "exit_code": "the process's",
             "problems": "what was cut off or failed, a line each",
         },

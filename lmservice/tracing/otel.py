@@ -201,14 +201,14 @@ class _Below:
     """What is under way inside a span: the request's id and deadline, the span's ids (`context.UnderWay`)."""
 
     def __init__(self, above: UnderWay | None, span: Span) -> None:
-        self._above = above
+        self.above = above
         self._span = span
         self.trace_id, self.span_id, self.trace_flags = _ids(span)
 
     @property
     def request_id(self) -> str:
         """Return the request's own; '' outside a request."""
-        return self._above.request_id if self._above else ""
+        return self.above.request_id if self.above else ""
 
     @property
     def trace_state(self) -> str:
@@ -218,7 +218,7 @@ class _Below:
     @property
     def deadline(self) -> float | None:
         """Return the request's."""
-        return self._above.deadline if self._above else None
+        return self.above.deadline if self.above else None
 
 
 def _ids(span: Span) -> tuple[str, str, str]:

@@ -24,6 +24,7 @@ from lmservice.web.cycle import ClientGoneError
 from lmservice.web.exchange import CLIENT_LEFT, Connection, Exchange, means_gone
 from lmservice.web.forwarded import Forwarding
 from lmservice.web.ids import RequestTracer
+from lmservice.web.left_tasks import LeftTask, left_tasks
 from lmservice.web.parsing import Refusal
 from lmservice.web.routes import RouteTemplates
 from lmservice.web.websocket import WebSocketLayer
@@ -260,6 +261,11 @@ class RequestLayer:
             if not task.done():
                 task.cancel()
                 self.cut_by_route["(background)"] += 1
+
+    def left_tasks(self) -> list[LeftTask]:
+        """Return the tasks that handlers created and left, of those that have not ended by now."""
+        serving = {exchange.task for exchange in self.in_flight}
+        return left_tasks(asyncio.all_tasks() - serving, self.lifecycle, self._templates)
 
     def _end(self, exchange: Exchange, refusal: Coroutine[Any, Any, None]) -> None:
         """Answer in the place of a handler, which is cancelled; whether it heeds that makes no difference."""

@@ -19,6 +19,11 @@ class LastWords:
         """Return whether any of them ended with another code than 0."""
         return any(report["exit_code"] for report in self._reports)
 
+    @property
+    def tasks(self) -> int:
+        """Return how many tasks were cut off that handlers had created and left."""
+        return sum(report["tasks"] for report in self._reports)
+
     def problems(self) -> Iterator[str]:
         """Yield what was not clean, a line each, and who had not drained."""
         for worker in self._workers:

@@ -293,6 +293,7 @@ class Supervisor:
             phases=self.drain.seconds,
             served=served,
             cancelled=cancelled,
+            tasks=words.tasks,
             exit_code=self.exit_code,
             problems=problems,
         )
