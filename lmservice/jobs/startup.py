@@ -33,16 +33,22 @@ class Startup:
         jobs: the jobs, whose graph has been checked.
         results: gets the result of each job by its name; jobs see it as their `state`.
         clock: seconds that only grow; default `time.monotonic`.
+        on_broken: told when a generator has ended by itself after its `yield`, as something that it held is gone.
     """
 
-    def __init__(self, jobs: Sequence[Job], results: dict[str, Any], clock: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        results: dict[str, Any],
+        clock: Callable[[], float] | None = None,
+        on_broken: Callable[[str], None] | None = None,
+    ) -> None:
         self.runs = {job.name: JobRun(job) for job in jobs}
-        self.broken = asyncio.Event()
-        """Set when a generator has ended by itself after it was started: something it held is gone."""
         self._results = results
         self._state = State(results)
         self._generators: list[_GeneratorTask] = []
         self._clock = clock or time.monotonic
+        self._on_broken = on_broken
         self._began = self._clock()
 
     def report(self) -> dict[str, JobReport]:
@@ -158,7 +164,7 @@ class Startup:
     async def _value(self, job: Job) -> Any:
         if job.registered.kind is not Kind.GENERATOR:
             return await job.registered.call(self._state)
-        task = _GeneratorTask(job, self._state, self.broken)
+        task = _GeneratorTask(job, self._state, self._on_broken)
         return await task.start(self._generators)
 
     def critical_path(self) -> list[str]:
@@ -209,12 +215,12 @@ async def _give_up(task: asyncio.Task[Any]) -> None:
 class _GeneratorTask:
     """The task in which an async generator lives."""
 
-    def __init__(self, job: Job, state: State, broken: asyncio.Event) -> None:
+    def __init__(self, job: Job, state: State, on_broken: Callable[[str], None] | None) -> None:
         self.name = job.name
         self.error: BaseException | None = None
         self._all: list[_GeneratorTask] = []
         self._generator = job.registered.generator(state)
-        self._broken = broken
+        self._on_broken = on_broken
         self._started: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._stop = asyncio.Event()
         self._task = asyncio.create_task(self._live(), name=f"startup job {job.name}")
@@ -253,12 +259,19 @@ class _GeneratorTask:
         except BaseException as error:  # noqa: BLE001 - it is the job's
             self.error = error
         finally:
-            if self._started.done() and not self._stop.is_set():
-                self._broken.set()
+            needed = self._started.done() and not self._stop.is_set()
             try:
                 await self._generator.aclose()
             except BaseException as error:  # noqa: BLE001
                 self.error = error  # what broke, where the first was only the cancellation that followed from it
+            if needed:
+                self._tell_broken()
+
+    def _tell_broken(self) -> None:
+        cause = one_line(self.error) if self.error is not None else "it came to its end"
+        _log.error("lmservice.startup_job_died", exc_info=self.error, extra={"job": self.name, "error": cause})
+        if self._on_broken is not None:
+            self._on_broken(f"start-up job {self.name!r} ended while it was needed: {cause}")
 
 
 _NOTHING = object()

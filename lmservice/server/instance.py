@@ -102,7 +102,7 @@ class Instance:
         self._layer = RequestLayer(
             app, self.settings, self.lifecycle, self.metrics, templates, self.stream, self._tracer
         )
-        self._lifespan = Lifespan(app, self._state)
+        self._lifespan = Lifespan(app, self._state, self._stop_broken)
         self.startup: Startup | None = None
         self._clients = contextlib.AsyncExitStack()
         self.monitors = [CheckMonitor(check) for check in self.service.checks]
@@ -185,7 +185,7 @@ class Instance:
         self.loop = asyncio.get_running_loop()
         self.lifecycle.attach(self.loop)
         self.heartbeat.start()
-        self.startup = Startup(self.service.jobs, self._state)
+        self.startup = Startup(self.service.jobs, self._state, on_broken=self._stop_broken)
         try:
             await self._live(self.startup)
         finally:
@@ -195,7 +195,7 @@ class Instance:
     async def _live(self, startup: Startup) -> None:
         failure = await self._start(startup)
         if failure is None and not self.lifecycle.draining:
-            await self._until_stopped(startup)
+            await self.lifecycle.wait_draining()
         began = self.loop.time()
         if failure is None and self.listener is not None:
             await self._drain(self.listener)
@@ -232,18 +232,10 @@ class Instance:
             self._graphite.start()
         self._log.ready(sockets.url(self._sock), time.time() - self.started_at, startup)
 
-    async def _until_stopped(self, startup: Startup) -> None:
-        """Wait for the word to stop, which a start-up job or the app's lifespan gives that has died."""
-        needed = {"a start-up job": startup.broken, "the app's lifespan": self._lifespan.died}
-        waits = [self.lifecycle.wait_draining(), *(ended.wait() for ended in needed.values())]
-        waiting = [asyncio.ensure_future(wait) for wait in waits]
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for name, ended in needed.items():
-            if ended.is_set():
-                self.exit_code = ExitCode.UNCLEAN
-                self.lifecycle.stop(StopCause("failure", failure=f"{name} ended while it was needed"))
-        for task in waiting:
-            task.cancel()
+    def _stop_broken(self, failure: str) -> None:
+        """Stop, as something has ended that requests need; a stop that is under way is not clean any longer."""
+        self.exit_code = ExitCode.UNCLEAN
+        self.lifecycle.stop(StopCause("failure", failure=failure))
 
     async def _drain(self, listener: Listener) -> None:
         self._log.draining(self.lifecycle.cause or StopCause("failure"), self.in_flight)

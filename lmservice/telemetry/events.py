@@ -132,11 +132,16 @@ EVENTS: Mapping[str, Event] = {
             "error": _ERROR,
         },
     ),
+    "lmservice.startup_job_died": Event(
+        "error",
+        "a start-up job ended while it was needed; the service stops, and the exit code is 70",
+        {"job": _JOB, "error": _ERROR},
+    ),
     "lmservice.draining": Event(
         "info",
         "the stop has begun; `/readyz` says 503",
         {
-            "reason": "who asked for it: `/stop`, `SIGTERM`, `SIGINT`, `failure`",
+            "reason": "who asked for it: `/stop`, `SIGTERM`, `SIGINT`, `SIGHUP`, `failure`",
             "in_flight": "requests under way",
             "failure": "what failed, where it was the service itself",
         },

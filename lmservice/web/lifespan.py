@@ -7,7 +7,7 @@ failed to start. One that ends later by anything but a plain return, while it is
 
 import asyncio
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from starlette.types import ASGIApp
@@ -19,14 +19,21 @@ _log = logging.getLogger("lmservice.lifespan")
 
 
 class Lifespan:
-    """Runs `app`'s lifespan in one task; `state` is what it may add to, and each request gets a copy of.
+    """Runs `app`'s lifespan in one task.
+
+    Args:
+        app: which speaks the protocol, or does not.
+        state: what it may add to, and each request gets a copy of.
+        on_died: told why it has ended after its start, and not because it was asked to.
 
     Attributes:
         died: set when it has ended after its start, and not because it was asked to.
     """
 
-    def __init__(self, app: ASGIApp, state: MutableMapping[str, Any]) -> None:
-        self._app = app
+    def __init__(
+        self, app: ASGIApp, state: MutableMapping[str, Any], on_died: Callable[[str], None] | None = None
+    ) -> None:
+        self._app, self._on_died = app, on_died
         self._state = state
         self._to_app: asyncio.Queue[dict[str, str]] = asyncio.Queue()
         self._from_app: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
@@ -53,7 +60,7 @@ class Lifespan:
             raise StartError(f"the app's lifespan failed to start: {answer.get('message') or 'no reason given'}")
 
     async def stop(self) -> None:
-        """Ask the app to shut down, where it has started, and waits for it; else cancels its start.
+        """Ask the app to shut down, where it has started, and wait for it; else cancel its start.
 
         Raises:
             RuntimeError: the app's shut-down failed, or the lifespan had died before.
@@ -63,7 +70,7 @@ class Lifespan:
             return
         if self.died.is_set():
             await self._end()
-            raise RuntimeError(f"the app's lifespan ended while it was needed: {self._failure}")
+            raise RuntimeError(self._failure)
         self._ending = True
         answer = await self._ask("lifespan.shutdown")
         await self._end()
@@ -101,9 +108,11 @@ class Lifespan:
     def _die(self, failure: str, error: BaseException | None = None) -> None:
         if self.died.is_set() or self._ending:
             return
-        self._failure = failure
+        self._failure = f"the app's lifespan ended while it was needed: {failure}"
         self.died.set()
         _log.error("lmservice.lifespan_died", exc_info=error, extra={"error": failure})
+        if self._on_died is not None:
+            self._on_died(self._failure)
 
     async def _end(self) -> None:
         self._ending = True
