@@ -90,6 +90,7 @@ class Lifecycle:
 
     def __init__(self, worker: int = 1) -> None:
         self.worker = worker
+        self._began = time.monotonic()
         self._lock = threading.RLock()  # re-entrant: a signal handler may interrupt its own holder
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
@@ -105,6 +106,11 @@ class Lifecycle:
     def state(self) -> State:
         """Return where the service is now."""
         return self._state
+
+    @property
+    def uptime(self) -> float:
+        """Return how long the service has lived, in seconds, whatever has become of the wall clock meanwhile."""
+        return time.monotonic() - self._began
 
     @property
     def draining(self) -> bool:

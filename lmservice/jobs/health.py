@@ -1,7 +1,8 @@
 """Health checks: polled in the background, never inside a probe, and slow to change their mind.
 
 A check is down after `failures` failed polls in a row, and up again after `successes` good ones. Before its first
-result it is `unknown`, which takes nothing down.
+result it is `unknown`. A critical check makes the service unready unless it is up, so that a rollout with a wrong
+password stops at its first pod; until it has been up once it is polled every second.
 """
 
 import asyncio
@@ -15,6 +16,8 @@ from starlette.datastructures import State
 from lmservice.errors import one_line
 from lmservice.jobs.callables import Registered
 
+UNTIL_FIRST = 1.0
+"""Seconds, at most, from one poll of a critical check to the next, until it has been up once."""
 REMEMBERED = 60
 """How many polls of each check are remembered."""
 
@@ -43,7 +46,7 @@ class Check(NamedTuple):
         timeout: what one poll may take, in seconds.
         failures: so many failed polls in a row turn it down.
         successes: so many good polls in a row turn it up again.
-        critical: whether the service is unready while it is down.
+        critical: whether the service is unready while it is down, and until it has succeeded once.
     """
 
     registered: Registered
@@ -67,12 +70,14 @@ class CheckMonitor:
         error: what the last poll failed with, by its kind.
         failure: the same with its message, which is not for everybody.
         polls: the last ones, the latest last.
+        been_up: whether it has been up once.
         since: when the status last changed, in seconds since the epoch; 0 before its first result.
     """
 
     def __init__(self, check: Check) -> None:
         self.check = check
         self.status = "unknown"
+        self.been_up = False
         self.error = self.failure = ""
         self.polls: deque[Poll] = deque(maxlen=REMEMBERED)
         self.since = 0.0
@@ -82,7 +87,12 @@ class CheckMonitor:
     @property
     def takes_down(self) -> bool:
         """Return whether it makes the service unready now."""
-        return self.check.critical and self.status == "down"
+        return self.check.critical and self.status != "up"
+
+    @property
+    def awaited(self) -> bool:
+        """Return whether it makes the service unready only because nothing is known yet."""
+        return self.check.critical and self.status == "unknown"
 
     def report(self) -> dict[str, Any]:
         """Return what the probes say of it; of an error only its kind, as probes answer anybody."""
@@ -93,7 +103,8 @@ class CheckMonitor:
         """Poll until it is cancelled."""
         while True:
             await self.poll(state)
-            await asyncio.sleep(self.check.interval)
+            first = self.check.critical and not self.been_up
+            await asyncio.sleep(min(UNTIL_FIRST, self.check.interval) if first else self.check.interval)
 
     async def poll(self, state: State) -> None:
         """Poll once, and heed the result; fail at once while an earlier poll still holds its thread."""
@@ -121,6 +132,7 @@ class CheckMonitor:
 
     def _turn(self, status: str, cause: BaseException | None) -> None:
         before, self.status, self._in_a_row = self.status, status, 0
+        self.been_up = self.been_up or status == "up"
         self.since = time.time()
         values = {
             "check": self.check.name,

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import platform
-import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -154,7 +153,7 @@ class Endpoints:
             **self._instance.info(),
             "python": platform.python_version(),
             "started_at": rfc3339(self._instance.started_at),
-            "uptime_seconds": round(time.time() - self._instance.started_at, 3),
+            "uptime_seconds": round(self._instance.lifecycle.uptime, 3),
         }
 
     async def _watch(self, request: Request) -> Response:

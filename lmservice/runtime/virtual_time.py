@@ -73,7 +73,8 @@ def jumping(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         UsageError: it is no loop of asyncio's own, or lives in virtual time already.
     """
     real = getattr(loop, "_selector", None)
-    if not isinstance(loop, asyncio.BaseEventLoop) or not isinstance(real, selectors.BaseSelector):
+    own_clock = getattr(type(loop), "time", None) is not asyncio.BaseEventLoop.time
+    if own_clock or not isinstance(real, selectors.BaseSelector):
         kind = f"{type(loop).__module__}.{type(loop).__qualname__}"
         raise UsageError(f"virtual_time() needs asyncio's own event loop, not {kind}: run the test on that")
     if isinstance(real, _JumpingSelector):

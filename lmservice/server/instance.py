@@ -125,8 +125,13 @@ class Instance:
 
     @property
     def ready(self) -> bool:
-        """Return whether requests should come."""
-        return self.lifecycle.state is State.READY and not any(each.takes_down for each in self.monitors)
+        """Return whether requests should come: to nobody who is not alive."""
+        return self.lifecycle.state is State.READY and self.well and not any(each.takes_down for each in self.monitors)
+
+    @property
+    def awaits_checks(self) -> bool:
+        """Return whether critical checks make it unready of which nothing is known yet."""
+        return any(monitor.awaited for monitor in self.monitors)
 
     @property
     def last_opened(self) -> float:
@@ -230,7 +235,7 @@ class Instance:
         self.lifecycle.advance(State.READY)
         if self._graphite is not None:
             self._graphite.start()
-        self._log.ready(sockets.url(self._sock), time.time() - self.started_at, startup)
+        self._log.ready(sockets.url(self._sock), self.lifecycle.uptime, startup)
 
     def _stop_broken(self, failure: str) -> None:
         """Stop, as something has ended that requests need; a stop that is under way is not clean any longer."""

@@ -28,6 +28,7 @@ class WorkerStatus(TypedDict, total=False):
         still_for: how long its event loop has stood still, in seconds; 0 as long as it turns.
         started: whether its start-up jobs are done.
         ready: whether requests should come to it.
+        awaits_checks: whether it is unready for checks of which nothing is known yet.
         refused: whether it has parted with the listener.
         last_opened: when a connection last came, in seconds of the same clock.
         in_flight: how many requests are under way.
@@ -39,6 +40,7 @@ class WorkerStatus(TypedDict, total=False):
     still_for: float
     started: bool
     ready: bool
+    awaits_checks: bool
     refused: bool
     last_opened: float
     in_flight: int

@@ -119,9 +119,13 @@ class Supervisor:
 
     @property
     def ready(self) -> bool:
-        """Return whether one worker at least can be relied on, and each that serves has its critical checks up."""
+        """Return whether one worker at least can be relied on, and each that serves has its critical checks up.
+
+        One of whose checks nothing is known yet, as it has just been started, is as the others are.
+        """
         serving = [slot.worker for slot in self.slots if slot.serves]
-        return self.lifecycle.state is State.READY and bool(serving) and all(worker.ready for worker in serving)
+        known = [worker for worker in serving if not worker.status.get("awaits_checks")]
+        return self.lifecycle.state is State.READY and self.well and bool(known) and all(each.ready for each in known)
 
     def info(self) -> dict[str, str]:
         """Return name, version and so on of what runs."""
@@ -242,7 +246,7 @@ class Supervisor:
         self._has_been_ready = True
         if self._graphite is not None:
             self._graphite.start()
-        values = {"url": sockets.url(self._sock), "seconds": round(time.time() - self.started_at, 3)}
+        values = {"url": sockets.url(self._sock), "seconds": round(self.lifecycle.uptime, 3)}
         _log.info("lmservice.ready", extra={**values, "workers": {each.number: each.pid for each in self.workers}})
 
     def _all_ready(self) -> bool:

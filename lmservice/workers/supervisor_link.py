@@ -109,6 +109,7 @@ class SupervisorLink:
             "still_for": instance.heartbeat.still_for(),
             "started": instance.started,
             "ready": instance.ready,
+            "awaits_checks": instance.awaits_checks,
             "refused": self._shared.refused,
             "last_opened": instance.last_opened,
             "in_flight": instance.in_flight,

@@ -95,19 +95,42 @@ async def test_a_poll_that_raises_what_is_no_exception_is_a_failure() -> None:
     assert dependency.watch.status == "down"
 
 
-@pytest.mark.parametrize(("critical", "takes_down"), [(True, True), (False, False)])
-async def test_only_a_critical_check_takes_down(critical: bool, takes_down: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize("critical", [True, False])
+async def test_only_a_critical_check_takes_down(critical: bool) -> None:  # noqa: FBT001
     dependency = Dependency(critical=critical, failures=1)
+    await dependency.poll(WELL)
     assert not dependency.watch.takes_down
     await dependency.poll(ERROR)
-    assert dependency.watch.takes_down is takes_down
+    assert dependency.watch.takes_down is critical
 
 
-async def test_a_critical_check_that_is_not_known_yet_takes_nothing_down() -> None:
-    dependency = Dependency(critical=True)
+@pytest.mark.parametrize("critical", [True, False])
+async def test_a_critical_check_takes_down_until_it_has_succeeded(critical: bool) -> None:  # noqa: FBT001
+    dependency = Dependency(critical=critical)
+    assert (dependency.watch.takes_down, dependency.watch.awaited) == (critical, critical)
     await dependency.poll(ERROR)
     assert dependency.watch.status == "unknown"
+    assert dependency.watch.takes_down is critical
+    await dependency.poll(WELL)
     assert not dependency.watch.takes_down
+    assert not dependency.watch.awaited
+
+
+@pytest.mark.parametrize(("critical", "moments"), [(True, [0, 1, 2, 3, 4, 11, 18]), (False, [0, 7, 14, 21, 28])])
+async def test_a_critical_check_is_polled_every_second_until_it_is_up(critical: bool, moments: list[int]) -> None:  # noqa: FBT001
+    polls: list[float] = []
+    service = Service("checked", routes=[])
+
+    async def fails_three_times() -> bool:
+        polls.append(asyncio.get_running_loop().time() - began)
+        return len(polls) > 3
+
+    service.health_check(interval=7, critical=critical)(fails_three_times)
+    began = asyncio.get_running_loop().time()
+    polling = asyncio.create_task(CheckMonitor(service.checks[0]).poll_forever(State({})))
+    await asyncio.sleep(moments[-1] + 0.5)
+    polling.cancel()
+    assert polls == pytest.approx(moments, abs=1e-6)
 
 
 async def test_the_report_names_the_kind_of_error_and_none_of_its_words() -> None:
