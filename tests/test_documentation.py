@@ -113,6 +113,14 @@ def test_a_block_of_yaml_is_yaml(block: str, asked: None) -> None:
     assert isinstance(yaml.safe_load(block), dict | list)
 
 
+@pytest.mark.parametrize(("block", "asked"), blocks("diff"))
+def test_a_recipe_applies_to_the_code_as_it_is(block: str, asked: None) -> None:
+    assert asked is None
+    command = ["git", "apply", "--check", "-C1", "-"]
+    ran = subprocess.run(command, cwd=ROOT, input=block, capture_output=True, text=True, timeout=20, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
 def help_of_lmservice() -> str:
     """What `lmservice --help` says."""
     command = shutil.which("lmservice") or Path(sys.executable).with_name("lmservice")
