@@ -93,9 +93,7 @@ class Settings(BaseSettings):
     liveness_stall: PositiveSeconds = Field(
         10, description="/livez fails once the event loop has stood still this long"
     )
-    http: Literal["auto", "httptools", "h11"] = Field(
-        "auto", description="all mean lmservice's own HTTP, parsed by httptools"
-    )
+    http: Literal["auto", "httptools", "h11"] = Field("auto", description="all mean lmservice's own, on httptools")
     loop: Literal["auto", "uvloop", "asyncio"] = Field("auto", description="the event loop; auto is uvloop")
     workers: int = Field(1, ge=1, le=_MOST_WORKERS, description="processes that serve; 1 serves in the process itself")
     request_timeout: Seconds = Field(30, description="until a response's head is sent; 0 is none")
