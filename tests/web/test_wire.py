@@ -279,8 +279,10 @@ async def test_clients_cannot_have_the_last_descriptors(
             sock.connect(("127.0.0.1", process.port))
         assert await asyncio.to_thread(process.probe, "/livez") == 200
         assert [each.request().body for each in connections] == [b"ok"] * 5
-        with Connection(process.port) as refused:
-            assert refused.receive().status == 503
+        statuses = []
+        while 503 not in statuses:  # a probe's connection may have left its descriptor to one more
+            statuses.append(open_connections.enter_context(Connection(process.port)).request().status)
+            assert len(statuses) < 20
         metrics = process.manage("/metrics")[1]
     assert re.search(r'lmservice_connections_refused_total{reason="descriptors"} [1-9]', metrics)
     while True:  # until the service has seen that they are closed
