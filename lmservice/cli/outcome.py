@@ -11,7 +11,7 @@ def exit_code(command: Callable[[], int]) -> int:
     """Run a command; return its exit code, or that of the error that ended it, which is told on stderr."""
     try:
         code = command()
-        if not sys.stdout.closed:
+        if sys.stdout is not None and not sys.stdout.closed:
             sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -49,7 +49,9 @@ def run(service: Service, settings: Settings) -> ExitCode:
         takeover.configured(settings, service.name, service.version) as stream,
         bound(settings) as (sock, management_sock),
     ):
-        return serve(Instance(service, settings, sock, stream), sock, management_sock, loop_factory(settings))
+        code = serve(Instance(service, settings, sock, stream), sock, management_sock, loop_factory(settings))
+    takeover.leave_output()
+    return code
 
 
 def serve(

@@ -7,6 +7,7 @@ library's, by logger name, so that `PUT /loggers/{name}` rules every kind of log
 import contextlib
 import importlib.util
 import logging
+import os
 import sys
 import threading
 import traceback
@@ -70,10 +71,15 @@ class _Process:
                 logging.getLogger().setLevel(level)
 
     def put_back(self, stream: Stream) -> None:
+        self.output.close()
         with self._lock:
             if self._streams == [stream]:
                 self._undo.close()
             self._streams.remove(stream)
+
+    def after_fork_in_child(self) -> None:
+        self._lock = threading.Lock()
+        self.output.after_fork_in_child()
 
 
 def share_output(lock: int) -> None:
@@ -85,7 +91,17 @@ def share_output(lock: int) -> None:
     _process.output.lock = lock
 
 
+def leave_output() -> None:
+    """Let a standard output that nobody reads any more not change the exit code of this process, which is to end."""
+    _process.output.leave()
+
+
 _process = _Process()  # logging itself is the process's, and standard output too
+os.register_at_fork(
+    before=_process.output.before_fork,
+    after_in_parent=_process.output.after_fork_in_parent,
+    after_in_child=_process.after_fork_in_child,
+)
 
 
 @contextlib.contextmanager

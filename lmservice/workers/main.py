@@ -69,5 +69,6 @@ def run(service: Service, given: InheritedDescriptors) -> ExitCode:
         with children.withheld(sock, channel):
             code = run_loop(loop_factory(settings), instance)
         link.close()
+    takeover.leave_output()
     leave_without_leftovers(code)
     return code

@@ -3,10 +3,14 @@
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
+from contextlib import suppress
+from pathlib import Path
 
+import httpx
 import pytest
-from processes import environment
+from processes import environment, free_port
 
 WRITER = """
 import sys
@@ -15,6 +19,7 @@ output = Output()
 output.lock = int(sys.argv[2])
 for number in range(300):
     output.write(sys.argv[1].encode() * (10_000 if number % 3 == 0 else 200) + b"\\n")
+output.close(20)
 assert output.dropped == 0
 """
 HOLDER = """
@@ -22,6 +27,40 @@ import fcntl, sys, time
 fcntl.lockf(int(sys.argv[1]), fcntl.LOCK_EX)
 print("locked", flush=True)
 time.sleep(60)
+"""
+SLOW = """
+import os, sys, time
+from lmservice.telemetry.output import BACKLOG, Output
+output = Output()
+began = time.monotonic()
+output.write(b"a" * 2_000_000 + b"\\n")
+for number in range(1000):
+    output.write(b"b" * 3_000 + b"\\n")
+print(output.dropped, time.monotonic() - began, file=sys.stderr, flush=True)
+sys.stdin.readline()
+output.close(20)
+"""
+FORKING = """
+import os, sys, threading
+from lmservice.telemetry import takeover
+output = takeover._process.output
+def chatter():
+    for number in range(300):
+        output.write(b"p" * 3_000 + b"\\n")
+threads = [threading.Thread(target=chatter) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for child in range(20):
+    output.pending.append("pending\\n")
+    pid = os.fork()
+    if not pid:
+        output.write(b"c" * 9_000 + b"\\n")
+        os._exit(0)
+    output.flush()
+    os.waitpid(pid, 0)
+for thread in threads:
+    thread.join()
+output.close(20)
 """
 WAITER = """
 import sys, time
@@ -31,6 +70,7 @@ output.lock = int(sys.argv[1])
 began = time.monotonic()
 for _ in range(5):
     output.write(b"lost\\n")
+output.close()
 print(output.dropped, time.monotonic() - began < 5, file=sys.stderr)
 """
 PRINTER = """
@@ -46,6 +86,7 @@ writing.start()
 for _ in range(2000):
     print("printed")
 writing.join()
+output.close(20)
 """
 
 
@@ -91,3 +132,80 @@ def test_what_is_printed_comes_out_by_whole_lines_however_python_is_started(unbu
         env=environment({"PYTHONUNBUFFERED": unbuffered}),
     )
     assert Counter(ran.stdout.splitlines()) == {"line": 2001, "printed": 2000}
+
+
+def slow_writer() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", SLOW],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment({}),
+    )
+
+
+def test_nobody_waits_for_a_reader_who_stands_still_and_what_is_over_the_bound_is_dropped_whole() -> None:
+    with slow_writer() as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        dropped, seconds = process.stderr.readline().split()
+        assert float(seconds) < 0.5
+        assert 0 < int(dropped) < 1000
+        process.stdin.write("\n")
+        process.stdin.close()
+        lines = Counter(process.stdout.read().splitlines())
+        assert process.wait(30) == 0
+    assert lines == {"a" * 2_000_000: 1, "b" * 3_000: 1000 - int(dropped)}
+
+
+def test_a_child_that_is_forked_repeats_no_line_breaks_none_and_loses_none() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", FORKING], capture_output=True, text=True, timeout=60, check=True, env=environment({})
+    )
+    assert ran.stderr == ""
+    assert Counter(ran.stdout.splitlines()) == {"p" * 3_000: 600, "c" * 9_000: 20, "pending": 20}
+
+
+LMSERVICE = Path(sys.executable).with_name("lmservice")
+PROGRAM = """
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from lmservice import Service
+
+async def hello(request):
+    print("x" * 100)
+    return JSONResponse({})
+
+service = Service("printing", routes=[Route("/", hello)])
+"""
+
+
+@pytest.mark.parametrize("closed", ["by its reader", "from the first"])
+def test_a_standard_output_that_is_closed_changes_no_exit_code(tmp_path: Path, closed: str) -> None:
+    (tmp_path / "printing.py").write_text(PROGRAM)
+    port, management = free_port(), free_port()
+    settings = {"LM_PORT": str(port), "LM_MANAGEMENT_PORT": str(management), "LM_LOG_FORMAT": "json"}
+    shell = f"exec {LMSERVICE} run printing:service" + (" >&-" if closed == "from the first" else "")
+    with subprocess.Popen(
+        ["sh", "-c", shell], cwd=tmp_path, env=environment(settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        until_ready(management)
+        process.stdout.close()
+        httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)  # its own print may fail
+        assert httpx.get(f"http://127.0.0.1:{management}/stop", trust_env=False, timeout=20).status_code == 200
+        assert process.wait(20) == 0
+        assert process.stderr.read() == b""
+
+
+def until_ready(management: int) -> None:
+    due = time.monotonic() + 30
+    while time.monotonic() < due:
+        with suppress(httpx.TransportError):
+            if httpx.get(f"http://127.0.0.1:{management}/readyz", trust_env=False).status_code == 200:
+                return
+        time.sleep(0.05)
+    raise TimeoutError
