@@ -43,6 +43,7 @@ IN_A_REQUEST: Mapping[str, str] = {
 SOMETIMES: Mapping[str, str] = {
     "exception": "the traceback, where there was an exception",
     "stack": "where the code was, where that was asked for",
+    "given_…": "what the code gave under the name of a field that the line has itself: `given_version`, `given_level`",
     "worker": "of several workers, the number of the one that says it; the steps of its own life, `lmservice.ready` and"
     " so on, are then `lmservice.worker_ready` and so on",
 }
@@ -293,6 +294,11 @@ EVENTS: Mapping[str, Event] = {
     ),
     "lmservice.log_level_changed": Event(
         "warning", "somebody changed a logger's level", {"changed": "the logger, the level and for how long"}
+    ),
+    "lmservice.logging_kept": Event(
+        "warning",
+        "something configured Python's logging anew; the stream of the log stays, and this is told once",
+        {"by": "what did", "place": "the line of code", "hint": "what to do about it"},
     ),
     "lmservice.management_refused": Event(
         "warning",

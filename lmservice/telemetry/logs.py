@@ -8,26 +8,26 @@ import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 from pydantic_core import to_json
 
-from lmservice.settings.masking import MASK, secret_name
 from lmservice.telemetry import context
 from lmservice.telemetry.output import Output
+from lmservice.telemetry.shown import without_secrets
 
 current_stream: "ContextVar[Stream | None]" = ContextVar("lmservice_stream", default=None)
 """The log stream of the service running in this context; several may live in one process."""
 
+GIVEN = "given_"
+"""What precedes the name of a value that would hide one of the stream's own fields."""
+
 _RESERVED = frozenset(("timestamp", "level", "logger", "event", "service", "version", "environment", "instance"))
-_DEEPEST = 8
 _CONTROLS = rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]"
 _CONSOLE_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
     0x2028: "\\u2028",
     0x2029: "\\u2029",
 }
-_is_secret = lru_cache(maxsize=4096)(secret_name)
 
 
 class Stream:
@@ -61,30 +61,13 @@ class Stream:
     def write_masked(self, level: str, logger: str, event: str, values: Mapping[str, Any]) -> None:
         """Write one event that somebody else composed.
 
-        What is named like a secret is not shown, and what is named like one of the stream's own fields is left out.
+        What is named like a secret is not shown; what is named like a field of the line's own becomes `given_…`.
         """
-        reserved = _RESERVED | context.ids().keys()
-        shown = {key: without_secrets(key, value) for key, value in values.items() if key not in reserved}
+        reserved = _RESERVED | context.ids().keys() | self.fields.keys()
+        shown = {
+            f"{GIVEN}{key}" if key in reserved else key: without_secrets(key, value) for key, value in values.items()
+        }
         self.write(level, logger, event, shown)
-
-
-def without_secrets(key: object, value: Any, depth: int = 0) -> Any:
-    """Return `value` with what is named like a secret masked, `_DEEPEST` levels deep; deeper is left out."""
-    if _is_secret(str(key)):
-        return MASK
-    if depth > _DEEPEST:  # or a value that holds itself
-        return "…"
-    if isinstance(value, Mapping):
-        return {inner: without_secrets(inner, item, depth + 1) for inner, item in value.items()}
-    if isinstance(value, list | tuple):
-        if len(value) == 2 and isinstance(value[0], str | bytes) and _is_secret(_name(value[0])):  # noqa: PLR2004 - a header
-            return [_name(value[0]), MASK]
-        return [without_secrets("", item, depth + 1) for item in value]
-    return value
-
-
-def _name(of_header: str | bytes) -> str:
-    return of_header if isinstance(of_header, str) else of_header.decode("latin-1")
 
 
 def json_line(event: Mapping[str, Any]) -> bytes:

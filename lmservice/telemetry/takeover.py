@@ -11,14 +11,16 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from importlib.machinery import ModuleSpec
 from types import ModuleType, TracebackType
 from typing import Any
 
 from lmservice.settings.model import Settings
-from lmservice.telemetry.logs import Stream, current_stream, on_a_terminal, printable
+from lmservice.telemetry.logs import GIVEN, Stream, current_stream, on_a_terminal, printable
 from lmservice.telemetry.output import Output
+from lmservice.telemetry.reconfiguration import Guard, quieten
+from lmservice.telemetry.shown import masked_argument, without_secrets
 
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
@@ -33,16 +35,28 @@ class _Handler(logging.Handler):
     """Brings the standard library's records into the stream of the service that speaks."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            event = record.getMessage()
-        except Exception:  # noqa: BLE001 - a wrong format string must not cost the line
-            event = f"{printable(record.msg)} {printable(record.args)}"
+        event = _message(record)
         values = bound() | {key: value for key, value in vars(record).items() if key not in _STANDARD_ATTRIBUTES}
+        texts = {}
         if record.exc_info and record.exc_info[0]:
-            values["exception"] = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+            texts["exception"] = "".join(traceback.format_exception(*record.exc_info)).rstrip()
         if record.stack_info:
-            values["stack"] = record.stack_info
+            texts["stack"] = record.stack_info
+        values = {f"{GIVEN}{key}" if key in texts else key: value for key, value in values.items()} | texts
         _process.stream.write_masked(record.levelname.lower(), record.name, event, values)
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Return a record's message, in which no argument shows a secret."""
+    args: Any = record.args
+    try:
+        if isinstance(args, Mapping):
+            args = {key: without_secrets(key, value) for key, value in args.items()}
+        elif args:
+            args = tuple(map(masked_argument, args))
+        return str(record.msg) % args if args else str(record.msg)
+    except Exception:  # noqa: BLE001 - a wrong format string must not cost the line
+        return f"{printable(record.msg)} {printable(args)}"
 
 
 class _Process:
@@ -53,6 +67,7 @@ class _Process:
         self._streams: list[Stream] = []
         self._undo = contextlib.ExitStack()
         self.output = Output()
+        self.guard = Guard(_Handler())
 
     @property
     def stream(self) -> Stream:
@@ -64,7 +79,8 @@ class _Process:
         with self._lock:
             self._streams.insert(0 if behind_others else len(self._streams), stream)
             if len(self._streams) == 1:
-                _take_standard_logging(self._undo)
+                self.guard = Guard(_Handler())
+                _take_standard_logging(self._undo, self.guard)
                 _take_structlog(self._undo)
                 _take_hooks(self._undo)
             if not behind_others or len(self._streams) == 1:
@@ -142,13 +158,12 @@ def observed(observe: Callable[[bytes], None]) -> Iterator[None]:
         output.observers.remove(observe)
 
 
-def _take_standard_logging(undo: contextlib.ExitStack) -> None:
+def _take_standard_logging(undo: contextlib.ExitStack, guard: Guard) -> None:
     root = logging.getLogger()
     before, before_level = root.handlers[:], root.level
-    root.handlers[:] = [_Handler()]
+    root.handlers[:] = [guard.handler]
     logging.captureWarnings(capture=True)
-    for noisy in ("uvicorn.error", "asyncio", "httpx"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    quieten()
     uvicorn = logging.getLogger("uvicorn.error")
     uvicorn.addFilter(_told_better)
     undo.callback(uvicorn.removeFilter, _told_better)
@@ -159,6 +174,8 @@ def _take_standard_logging(undo: contextlib.ExitStack) -> None:
         logging.captureWarnings(capture=False)
 
     undo.callback(put_back)
+    guard.begin(undo)
+    _when_imported("logging.config", lambda: guard.watch_config(undo), undo)
 
 
 def _told_better(record: logging.LogRecord) -> bool:
@@ -168,10 +185,15 @@ def _told_better(record: logging.LogRecord) -> bool:
 
 def _take_structlog(undo: contextlib.ExitStack) -> None:
     """Configure structlog, at once where it has been imported, else when it is: it costs every start a twentieth."""
-    if "structlog" in sys.modules:
-        _configure_structlog(undo)
+    _when_imported("structlog", lambda: _configure_structlog(undo), undo)
+
+
+def _when_imported(name: str, then: Callable[[], None], undo: contextlib.ExitStack) -> None:
+    """Call `then` once a module is imported: at once where it has been."""
+    if name in sys.modules:
+        then()
         return
-    hook = _ImportHook("structlog", lambda: _configure_structlog(undo))
+    hook = _ImportHook(name, then)
     sys.meta_path.insert(0, hook)
     undo.callback(hook.remove)
 
@@ -188,6 +210,8 @@ def _configure_structlog(undo: contextlib.ExitStack) -> None:
     positional = structlog.stdlib.PositionalArgumentsFormatter()
 
     def formatted(logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
+        if args := event.get("positional_args"):
+            event = {**event, "positional_args": tuple(map(masked_argument, args))}
         try:
             return positional(logger, method, event)
         except Exception:  # noqa: BLE001 - a wrong format string must not cost the line

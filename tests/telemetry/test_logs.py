@@ -277,7 +277,7 @@ async def test_the_access_line_has_just_the_contracts_fields(serve: Any, logged:
     served = await serve(Service("access", version="1.0", routes=ROUTES), instance="pod-1")
     await served.client.get("/hello/a/b?token=hunter2", headers={"X-Request-ID": "mine"})
     (line,) = logged("http.request")
-    assert set(line) == FIELDS | IDS | {"method", "route", "path", "status", "duration"}
+    assert set(line) == FIELDS | IDS | {"method", "route", "path", "client", "status", "duration"}
     assert line["level"] == "info"
     assert (line["service"], line["version"], line["instance"]) == ("access", "1.0", "pod-1")
     assert (line["method"], line["route"], line["path"]) == ("GET", "/hello/{name}", "/hello/a/b")
