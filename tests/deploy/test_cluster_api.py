@@ -1,5 +1,6 @@
 """What the fake API server promises; the same tests on a real one, where `.ci/run` has brought one up, find it out."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -11,6 +12,7 @@ import pytest
 from kubernetes.client.exceptions import ApiException
 
 from lmservice.deploy.kubeconfig import connected
+from lmservice.deploy.pods import template_of
 
 Object = dict[str, Any]
 REAL = os.environ.get("KUBECONFIG", "") if os.environ.get("LMSERVICE_TEST_IMAGE") else ""
@@ -157,19 +159,30 @@ def test_a_container_of_another_manager_survives(api: Api) -> None:
 
 def test_managed_fields_may_be_rewritten_so_that_an_apply_takes_over(api: Api) -> None:
     api.ask("post", api.deployments, with_env("A", "B"), field_manager="hand")
-    live = api.ask("get", f"{api.deployments}/a")
-    entries = [
-        {**e, "manager": "one", "operation": "Apply"} if e["manager"] == "hand" else e
-        for e in live["metadata"]["managedFields"]
-    ]
-    patch = [
-        {"op": "replace", "path": "/metadata/managedFields", "value": entries},
-        {"op": "replace", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]},
-    ]
     kind = "application/json-patch+json"
-    api.ask("patch", f"{api.deployments}/a", patch, content_type=kind)
+    for _ in range(10):  # the controllers write to it too
+        live = api.ask("get", f"{api.deployments}/a")
+        entries = [
+            {**e, "manager": "one", "operation": "Apply"} if e["manager"] == "hand" else e
+            for e in live["metadata"]["managedFields"]
+        ]
+        patch = [
+            {"op": "replace", "path": "/metadata/managedFields", "value": entries},
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]},
+        ]
+        with contextlib.suppress(ApiException):
+            api.ask("patch", f"{api.deployments}/a", patch, content_type=kind)
+            break
     assert env_of(api.apply("one", with_env("A"))) == ["A"]
     assert api.refused("patch", f"{api.deployments}/a", patch, content_type=kind)[0] == 409
+
+
+def test_only_the_object_of_a_uid_is_deleted_where_one_is_given(api: Api) -> None:
+    made = api.ask("post", api.maps, config())
+    other = {"preconditions": {"uid": made["metadata"]["uid"][::-1]}}
+    assert api.refused("delete", f"{api.maps}/a", other)[0] == 409
+    api.ask("delete", f"{api.maps}/a", {"preconditions": {"uid": made["metadata"]["uid"]}})
+    assert api.refused("get", f"{api.maps}/a")[0] == 404
 
 
 def test_defaults_are_nobodys_and_stay(api: Api) -> None:
@@ -179,6 +192,14 @@ def test_defaults_are_nobodys_and_stay(api: Api) -> None:
     assert (found["spec"]["replicas"], found["spec"]["revisionHistoryLimit"]) == (1, 10)
     entry = next(e for e in found["metadata"]["managedFields"] if e["manager"] == "one")
     assert "f:replicas" not in json.dumps(entry["fieldsV1"])
+
+
+def test_what_is_made_without_applying_owns_the_defaults_too(api: Api) -> None:
+    found = api.ask("post", api.deployments, deployment({"name": "c", "image": "i:1"}), field_manager="hand")
+    entry = next(e for e in found["metadata"]["managedFields"] if e["manager"] == "hand")
+    container = entry["fieldsV1"]["f:spec"]["f:template"]["f:spec"]["f:containers"]['k:{"name":"c"}']
+    assert {"f:revisionHistoryLimit"} <= entry["fieldsV1"]["f:spec"].keys()
+    assert {"f:imagePullPolicy", "f:terminationMessagePath"} <= container.keys()
 
 
 def test_what_has_no_namespace_loses_the_one_that_it_is_given(api: Api) -> None:
@@ -262,3 +283,5 @@ def test_a_deployments_pods_are_made_by_replica_sets_with_revisions(api: Api) ->
     assert {each["metadata"]["labels"]["pod-template-hash"] for each in pods} <= hashes
     live = api.ask("get", f"{api.deployments}/a")
     assert live["metadata"]["annotations"][revision] == "2"
+    (newest,) = [each for each in found if each["metadata"]["annotations"][revision] == "2"]
+    assert template_of(found, live) == newest["metadata"]["labels"]["pod-template-hash"]

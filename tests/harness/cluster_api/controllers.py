@@ -159,7 +159,18 @@ class Controllers:
             fewer = min(each["spec"]["replicas"], max(0, unready) + max(0, spare))
             spare -= max(0, fewer - max(0, unready))
             self._sized(each, each["spec"]["replicas"] - fewer)
+        if wanted == self._ready(newest) == sum(self._size(each) for each in sets):
+            self._forget(old, deployment["spec"]["revisionHistoryLimit"])
         return next((text for each in sets if (text := each.get("status", {}).get("failure", ""))), "")
+
+    def _forget(self, old: list[Object], limit: int) -> None:
+        """Delete the oldest ReplicaSets past the limit."""
+        old = sorted(old, key=lambda each: int(each["metadata"]["annotations"][_REVISION]), reverse=True)
+        for each in old[limit:]:
+            self.store.delete(SETS, each["metadata"]["namespace"], each["metadata"]["name"])
+
+    def _size(self, replica_set: Object) -> int:
+        return sum("deletionTimestamp" not in pod["metadata"] for pod in self._sets(replica_set, PODS))
 
     def _ready(self, replica_set: Object) -> int:
         return sum(is_ready(pod) for pod in self._sets(replica_set, PODS) if "deletionTimestamp" not in pod["metadata"])
@@ -263,7 +274,8 @@ class Controllers:
 
 def _owner(item: Object) -> Object:
     metadata = item["metadata"]
-    return {"apiVersion": item["apiVersion"], "kind": item["kind"], "name": metadata["name"], "uid": metadata["uid"]}
+    named = {"apiVersion": item["apiVersion"], "kind": item["kind"], "name": metadata["name"]}
+    return {**named, "uid": metadata["uid"], "controller": True}
 
 
 def _bounds(strategy: Object, wanted: int) -> tuple[int, int]:

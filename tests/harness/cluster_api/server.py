@@ -142,6 +142,9 @@ class Handler(BaseHTTPRequestHandler):
         manager = query.get("fieldManager") or self.headers.get("User-Agent", "unknown").partition("/")[0]
         write = Write(manager, "Update", dry_run, query.get("force") in {"true", "True"}, target.subresource)
         if call.method == "DELETE":
+            wanted = ((body or {}).get("preconditions") or {}).get("uid")
+            if wanted and wanted != store.find(*where, target.name)["metadata"]["uid"]:
+                raise ApiError(409, "Conflict", f"Precondition failed: UID in precondition: {wanted}")
             return 200, target.shown(store.delete(*where, target.name, dry_run=dry_run))
         if call.method == "POST":
             return 201, target.shown(store.create(*where, body, write))

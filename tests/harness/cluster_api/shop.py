@@ -79,6 +79,10 @@ def autoscaler(least: int, most: int = 10, name: str = "shop") -> Object:
     }
 
 
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing of the pipeline handles it."""
+
+
 class Shop:
     """One service, in the environment `qa` unless another is named.
 
@@ -94,7 +98,7 @@ class Shop:
         self.objects = [deployment(name), service(name)]
         self.settings: dict[str, Any] = dict(QUICK)
         self.events: list[tuple[str, Mapping[str, Any]]] = []
-        self.during: dict[str, Callable[[], None]] = {}
+        self.during: dict[str, Callable[[], object]] = {}
         self.describe()
 
     def describe(self, environment: str = "qa", *, namespace: str | None = None, **literals: str) -> None:
@@ -188,6 +192,21 @@ class Shop:
         for key in (name, f"{name} {details.get('step', '')}"):
             if act := self.during.pop(key, None):
                 act()
+
+    def killed(self, moment: str, release: Callable[[], object]) -> None:
+        """Kill a release's pipeline at its first event of this name: it does nothing any more."""
+
+        def die() -> None:
+            self.cluster.fails(".*", times=None, loses="before")
+            raise Killed
+
+        self.during[moment] = die
+        try:
+            release()
+        except Killed:
+            self.cluster.script.faults.clear()
+        else:
+            raise AssertionError(f"it never came to {moment}: {self.text()}")
 
     def _settings(self, more: Mapping[str, Any]) -> DeploySettings:
         return DeploySettings(**{**self.settings, **more})

@@ -153,7 +153,6 @@ class Store:
             metadata |= {name: live["metadata"][name] for name in _OWN if name in live["metadata"]}
         if applied is None and write.operation == "Apply":
             applied = fields.owned(item)
-        bare = copy.deepcopy(item)
         defaulted(resource, item)
         if said := problem(item, live):
             raise ApiError(422, "Invalid", f'{resource.kind} "{metadata["name"]}" is invalid: {said}')
@@ -161,7 +160,7 @@ class Store:
         before = live or {"metadata": {}}
         if live and resource.has_generation and _meaning(live) != _meaning(item):
             metadata["generation"] = live["metadata"].get("generation", 1) + 1
-        owners = owners_after(before, item if live else bare, write, applied, given)
+        owners = owners_after(before, item, write, applied, given)
         metadata["managedFields"] = owners
         if live and _without_version(live) == _without_version(item):
             return live
