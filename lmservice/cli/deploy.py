@@ -18,7 +18,7 @@ from lmservice.deploy import (
     rolling,
     status,
 )
-from lmservice.deploy.progress_lines import print_json, shown
+from lmservice.deploy.progress_lines import planned, print_json, shown
 from lmservice.errors import ExitCode, LmserviceError
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
@@ -120,19 +120,24 @@ def _stream(options: argparse.Namespace) -> TextIO:
 def _plan(options: argparse.Namespace) -> ExitCode:
     found = prospect(_request(options), options.environment, strategy=options.strategy)
     if options.output == "json":
-        _say(json.dumps({"steps": found.plan.data(), "objects": found.objects, "traffic": found.traffic}))
+        changes = [asdict(each) for each in found.changes]
+        told = {"objects": found.objects, "traffic": found.traffic, "changes": changes, "note": found.note}
+        _say(json.dumps({"steps": found.plan.data(), **told}))
         return ExitCode.CLEAN
     for number, step in enumerate(found.plan.steps, 1):
         _say(f"{number}. {step}")
-    if options.strategy == "canary":
+    if found.note:
+        _say(found.note)
+    elif options.strategy == "canary":
         _say(f"the canary's share of the traffic: {_SHARES[found.traffic]}")
-    for name, change in found.objects.items():
-        _say(f"{change:>8}  {name}")
+    for line in planned(found):
+        _say(line)
     return ExitCode.CLEAN
 
 
 def _status(options: argparse.Namespace) -> ExitCode:
-    found = status(_request(options), options.environment)
+    request = _request(options)
+    found = status(request, options.environment)
     if options.output == "json":
         _say(json.dumps(asdict(found)))
         return ExitCode.CLEAN
@@ -140,6 +145,8 @@ def _status(options: argparse.Namespace) -> ExitCode:
         _say(f"{each.name}: {each.ready} of {each.pods} pods ready, {each.image}")
     if found.holder:
         _say(f"being released by {found.holder}")
+    if not found.records:
+        _say(f"{request.service} in {found.environment} (namespace {found.namespace}): nothing released yet")
     for record in reversed(found.records):
         about = f"{record.number:>4}  {record.started}  {record.outcome:<11}  {record.strategy:<13}  {record.artifact}"
         _say(" ".join([about, record.commit[:12], record.reason]).rstrip())

@@ -21,8 +21,9 @@ from lmservice.deploy.errors import (
     ReleaseFailedError,
 )
 from lmservice.deploy.history import Record
-from lmservice.deploy.pipeline import Prospect, Running, Status, canary, changes, prospect, rollback, rolling, status
+from lmservice.deploy.pipeline import Running, Status, canary, changes, prospect, rollback, rolling, status
 from lmservice.deploy.plan import Analysis, CanaryPods, Pause, Plan, Promote, SetWeight, canary_plan, rolling_plan
+from lmservice.deploy.prospect import Change, FieldChange, Prospect
 from lmservice.deploy.release import Observer
 from lmservice.deploy.request import Artifact, DeployRequest, Source
 from lmservice.deploy.settings import DeploySettings
@@ -31,10 +32,12 @@ __all__ = [
     "Analysis",
     "Artifact",
     "CanaryPods",
+    "Change",
     "ClusterUnreachableError",
     "DeployRequest",
     "DeploySettings",
     "DeployUsageError",
+    "FieldChange",
     "InterruptedReleaseError",
     "LockLostError",
     "Observer",

@@ -7,7 +7,8 @@ hundred is every version's due.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -45,6 +46,7 @@ class Window:
         canary: the canary's counts so far.
         stable: the stable version's.
         gap: why the last reading does not tell of both; empty where it does.
+        gaps: how many readings in a row did not.
         unread: how many readings in a row could not be had at all.
     """
 
@@ -53,6 +55,7 @@ class Window:
     canary: Counts = field(default_factory=Counts)
     stable: Counts = field(default_factory=Counts)
     gap: str = ""
+    gaps: int = 0
     unread: int = 0
     _last: dict[str, Counts] = field(default_factory=dict)
 
@@ -63,9 +66,10 @@ class Window:
         try:
             found = self.metrics.read(self.namespace, [each.name for each in chosen])
         except FiguresError as error:
-            self.gap, self.unread = str(error), self.unread + 1
+            self.gap, self.gaps, self.unread = str(error), self.gaps + 1, self.unread + 1
             return
         self.gap, self.unread = self._gap(chosen, found), 0
+        self.gaps = self.gaps + 1 if self.gap else 0
         for name, now in found.items():
             came = now.since(self._last.get(name, now))
             if name in canaries:
@@ -86,6 +90,41 @@ class Window:
         """Choose those read before first, so that a pod's part of the window is as long as it can be."""
         running = [each for each in pods if each.canary == canary and not each.ending]
         return sorted(running, key=lambda each: (each.name not in self._last, each.name))[:SAMPLED]
+
+
+def compare(
+    window: Window,
+    look: Callable[[], Sequence[Pod]],
+    seconds: float,
+    settings: DeploySettings,
+    wait: Callable[[float], None],
+    measured: Callable[[Window, Verdict], None],
+) -> Verdict:
+    """Read figures for so many seconds and judge by them; earlier where they are bad again and again.
+
+    What cannot be read at the end is read again, as often as readings may be bad, before it decides anything.
+
+    Args:
+        window: what the figures are added to.
+        look: the service's pods now.
+        seconds: how long.
+        settings: how often, and what is bad.
+        wait: sleeps for so many seconds, or raises to end it.
+        measured: called after each reading.
+    """
+    bad, end = 0, time.monotonic() + seconds
+    window.read(look())
+    while True:
+        left = end - time.monotonic()
+        wait(min(left, settings.analysis_interval) if left > 0 else settings.analysis_interval)
+        pods = look()
+        window.read(pods)
+        verdict = judge(window.canary, window.stable, pods, settings, window.gap)
+        measured(window, verdict)
+        bad = bad + 1 if verdict.outcome is Outcome.FAILED else 0
+        is_over = time.monotonic() >= end and not (window.gap and window.gaps <= settings.failure_limit)
+        if max(bad, window.unread) > settings.failure_limit or is_over:
+            return verdict
 
 
 def judge(canary: Counts, stable: Counts, pods: Sequence[Pod], settings: DeploySettings, gap: str = "") -> Verdict:

@@ -1,22 +1,21 @@
 """The API server of one cluster: patient where it does not answer, plain where it refuses."""
 
 import contextlib
+import copy
 import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from lmservice.deploy.errors import ClusterUnreachableError, ReleaseFailedError
 from lmservice.deploy.kubeconfig import connected
-from lmservice.deploy.objects import Object
+from lmservice.deploy.objects import MANAGER, Object
 
-MANAGER = "lmservice-deploy"
-"""The field manager of everything that a release applies."""
 UNAUTHORIZED, NOT_FOUND, CONFLICT = 401, 404, 409
 _CALL_TIMEOUT = (5.0, 30.0)
 _SCRAPE_TIMEOUT = (3.0, 5.0)
@@ -57,6 +56,7 @@ class Cluster:
         self.context = context
         self.patience = patience
         self._kinds: dict[str, dict[str, _Kind]] = {}
+        self.before_change: Callable[[], None] = lambda: None
         self._connect()
 
     def _connect(self) -> None:
@@ -70,6 +70,12 @@ class Cluster:
     def another(self) -> "Cluster":
         """Open one more connection to the same cluster, for another thread."""
         return Cluster(self.context, self.patience)
+
+    def guarded(self, before_change: Callable[[], None]) -> Self:
+        """Return the same connection, which calls this before each attempt to change something; it may raise."""
+        made = copy.copy(self)
+        made.before_change = before_change
+        return made
 
     @contextmanager
     def patient(self, patience: float) -> Iterator[None]:
@@ -97,6 +103,27 @@ class Cluster:
                 return None
             raise
 
+    def placed(self, item: Object, namespace: str) -> Object:
+        """Return the object as the cluster names it: in this namespace where it names none, in none where it has none.
+
+        A kind that the cluster does not know stays as it is, until it is applied.
+        """
+        metadata = {**item["metadata"]}
+        if self.is_namespaced(item):
+            metadata["namespace"] = metadata.get("namespace") or namespace
+        else:
+            metadata.pop("namespace", None)
+        return {**item, "metadata": metadata}
+
+    def is_namespaced(self, item: Object) -> bool:
+        """Return whether objects of its kind are in namespaces; where nobody knows the kind, it is taken for so."""
+        try:
+            return self._kind(item).namespaced
+        except ApiRefusalError as error:
+            if error.status != NOT_FOUND:
+                raise
+            return True
+
     def create(self, item: Object) -> Object:
         """Make it; refused with 409 where it exists."""
         return self._call("post", item, named=False, body=item, field_manager=MANAGER)
@@ -105,12 +132,18 @@ class Cluster:
         """Overwrite it; refused with 409 where its resourceVersion is not the last any more."""
         return self._call("put", item, body=item, field_manager=MANAGER)
 
-    def delete(self, item: Object) -> None:
-        """Delete it, and what it owns after it; nothing happens where it is gone."""
+    def patch(self, item: Object, operations: list[Object]) -> Object:
+        """Change it by a JSON Patch (RFC 6902)."""
+        kind = "application/json-patch+json"
+        return self._call("patch", item, body=operations, content_type=kind, field_manager=MANAGER)
+
+    def delete(self, item: Object, uid: str = "") -> None:
+        """Delete it, and what it owns after it; nothing happens where it is gone, or is another than that of `uid`."""
+        options = {"preconditions": {"uid": uid}} if uid else {}
         try:
-            self._call("delete", item, propagation_policy="Background")
+            self._call("delete", item, body=options, propagation_policy="Background")
         except ApiRefusalError as error:
-            if error.status != NOT_FOUND:
+            if error.status != NOT_FOUND and not (uid and error.status == CONFLICT):
                 raise
 
     def list(self, item: Object, labels: str) -> Object:
@@ -143,7 +176,11 @@ class Cluster:
         return str(response.data.decode("utf-8", "replace"))
 
     def _call(self, method: str, item: Object, *, named: bool = True, **options: Any) -> Object:
+        changes = method != "get" and "dry_run" not in options
+
         def attempt() -> Object:
+            if changes:
+                self.before_change()
             response = self._request(method, self._path(item, named=named), **options)
             loaded: Object = json.loads(response.data)
             return loaded

@@ -142,7 +142,7 @@ class PrometheusMetrics:
     def _asked(self, query: str) -> list[dict[str, Any]]:
         request = urllib.request.Request(self._url, urllib.parse.urlencode({"query": query}).encode(), self._headers)  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310 - the setting is http or https
+            with urllib.request.build_opener(_WithinHost).open(request, timeout=_TIMEOUT) as answer:
                 found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
         except urllib.error.HTTPError as error:
             raise FiguresError(f"{self} refuses the query: {error.code} {_complaint(error)}") from None
@@ -153,6 +153,19 @@ class PrometheusMetrics:
         except (OSError, http.client.HTTPException) as error:
             raise FiguresError(f"{self} gives no figures: {getattr(error, 'reason', None) or error}") from None
         return found
+
+
+class _WithinHost(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to the same host, with the query; elsewhere neither it nor its credentials are sent."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, _: Any, __: int, ___: str, ____: Any, newurl: str
+    ) -> urllib.request.Request:
+        """Return the same request to the new place."""
+        host = urllib.parse.urlsplit(newurl).hostname
+        if host != urllib.parse.urlsplit(req.full_url).hostname or not newurl.startswith(("https:", f"{req.type}:")):
+            raise urllib.error.URLError(f"it redirects to {host}: name that in LM_DEPLOY_PROMETHEUS_URL")
+        return urllib.request.Request(newurl, req.data, req.headers)  # noqa: S310 - http or https
 
 
 def _basic(user: str | None, password: str | None) -> dict[str, str]:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from typing import TypeAlias
 
 from lmservice.deploy.errors import ReleaseFailedError
-from lmservice.deploy.objects import CANARY, STABLE, TRACK, Object
+from lmservice.deploy.objects import CANARY, MADE_BY, MANAGER, STABLE, TRACK, Object
 from lmservice.deploy.overlay import Manifests
 from lmservice.deploy.plan import WHOLE
 
@@ -56,6 +56,7 @@ def backend(service: Object, track: str) -> Object:
         "name": backend_name(service["metadata"]["name"], track),
         "namespace": service["metadata"]["namespace"],
         "labels": {TRACK: track},
+        "annotations": {MADE_BY: MANAGER},
     }
     selector = {**spec["selector"], TRACK: track}
     made = {**kept, **headless, "ports": ports, "selector": selector}

@@ -1,5 +1,6 @@
 """A Git repository at a revision, by the git on PATH: never asks, never waits for long, tells no secret."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -13,14 +14,9 @@ from lmservice.deploy.errors import DeployUsageError, RefusedError
 # up to the last @, as a password may hold one that nobody escaped; after one slash too, as kustomize writes a URL
 _CREDENTIALS = re.compile(r"(:/{1,2})[^\s'\"]*@")
 _QUERY = re.compile(r"(:/{1,2}[^\s'\"?#]*)[?#][^\s'\"]*")
-_QUIET = {
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_ASKPASS": "true",
-    "SSH_ASKPASS": "true",
-    "GCM_INTERACTIVE": "never",
-    "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=10",
-    "LC_ALL": "C",
-}
+_QUIET = {"GIT_TERMINAL_PROMPT": "0", "GCM_INTERACTIVE": "never", "LC_ALL": "C"}
+_ASKING = {"GIT_ASKPASS": "true", "SSH_ASKPASS": "true"}  # where nothing answers in a person's place
+_SSH = "ssh -oBatchMode=yes -oConnectTimeout=10"
 
 
 @contextmanager
@@ -96,8 +92,20 @@ def _fetch_all(folder: Path, repository: str, revision: str, timeout: float) -> 
         raise RefusedError(f"cannot fetch {revision} of {without_credentials(repository)}: {error}") from None
 
 
+def _ssh(timeout: float) -> dict[str, str]:
+    """Return what keeps ssh from asking, unless the pipeline has an ssh of its own: with its key, its known hosts."""
+    if any(name in os.environ for name in ("GIT_SSH_COMMAND", "GIT_SSH")):
+        return {}
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        words = ["git", "config", "--get", "core.sshCommand"]
+        own = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False)  # noqa: S603
+        if own.stdout.strip():
+            return {}
+    return {"GIT_SSH_COMMAND": _SSH}
+
+
 def _git(*words: str, folder: Path, timeout: float) -> str:
-    environment = {**os.environ, **_QUIET}
+    environment = {**_ASKING, **os.environ, **_QUIET, **_ssh(timeout)}
     try:
         ran = subprocess.run(  # noqa: S603 - its words are ours, and a revision that begins with no -
             ["git", *words],  # noqa: S607 - the git on PATH

@@ -17,7 +17,11 @@ from lmservice.deploy.objects import Object, key, reference
 from lmservice.deploy.overlay import Manifests
 
 PREFIX = "lmservice.dev/"
+CAUSE = "kubernetes.io/change-cause"
+"""The annotation that `kubectl rollout history` shows."""
 RUNNING, RELEASED, FAILED, INTERRUPTED = "running", "released", "failed", "interrupted"
+FOUND = "found"
+"""The outcome of what was not released by lmservice, but was there: before the first release, or by hand since."""
 _KEPT_OUT = {
     "managedFields",
     "resourceVersion",
@@ -38,8 +42,8 @@ class Record:
         artifact: the image at its version.
         digest: of the image that its pods ran, where that was seen.
         commit: of the repository that the manifests came from.
-        strategy: `canary`, `rolling`, `rollback to N`, or `found` for what was there before the first release.
-        outcome: `running`, `released`, `failed` or `interrupted`.
+        strategy: `canary`, `rolling`, `rollback to N`, or `found` for what lmservice did not release.
+        outcome: `running`, `released`, `failed`, `interrupted`, or `found`.
         reason: why it was not released.
         by: who released it.
         stage: the last step that was begun.
@@ -60,11 +64,19 @@ class Record:
 
 @dataclass(frozen=True)
 class StoredRelease:
-    """A record with what was applied, and what of it was not there before."""
+    """A record with what was applied.
+
+    Attributes:
+        made: what of it was not there before.
+        left: what earlier releases made and ReplicaSets still name, so that `kubectl rollout undo` works.
+        name: of the Secret that keeps it.
+    """
 
     record: Record
     manifests: Manifests
     made: Sequence[Object] = ()
+    left: Sequence[Object] = ()
+    name: str = ""
 
 
 class History:
@@ -81,15 +93,18 @@ class History:
     def records(self) -> list[StoredRelease]:
         """Return all of them."""
         labels = ",".join(f"{name}={value}" for name, value in self._labels.items())
-        listed = self._cluster.list(self._object(0), labels)
+        listed = self._cluster.list(self._object(""), labels)
         return sorted((self._loaded(each) for each in listed["items"]), key=lambda kept: kept.record.number)
 
     def write(self, kept: StoredRelease) -> StoredRelease:
         """Add a record, or overwrite the one of its number."""
-        data = {"manifests": _packed(list(kept.manifests.objects)), "made": _packed(list(kept.made))}
-        item = self._object(kept.record.number)
+        name = kept.name or self._name(kept.record.number)
+        kept = replace(kept, name=name)
+        data = {"manifests": kept.manifests.objects, "made": kept.made, "left": kept.left}
+        item = self._object(name)
         item["metadata"]["annotations"] = {PREFIX + name: str(value) for name, value in asdict(kept.record).items()}
-        self._cluster.apply({**item, "type": f"{PREFIX}release", "data": data})
+        packed = {key: _packed(list(objects)) for key, objects in data.items()}
+        self._cluster.apply({**item, "type": f"{PREFIX}release", "data": packed})
         return kept
 
     def end(self, kept: StoredRelease, outcome: str, reason: str = "") -> StoredRelease:
@@ -99,13 +114,16 @@ class History:
     def prune(self, limit: int) -> None:
         """Forget the oldest ones past the limit, but never the one that is running in the cluster."""
         records = self.records()
-        current = released(records)
+        current = what_runs(records)
         for kept in records[:-limit]:
             if not current or kept.record.number != current.record.number:
-                self._cluster.delete(self._object(kept.record.number))
+                self._cluster.delete(self._object(kept.name))
 
-    def _object(self, number: int) -> Object:
-        name = f"{self._service}-{self._environment}-release-{number}"
+    def _name(self, number: int) -> str:
+        """Name the Secret of a release; with dots, which no part has, so that no two services share a name."""
+        return f"{self._service}.{self._environment}.release-{number}"
+
+    def _object(self, name: str) -> Object:
         item = reference("v1", "Secret", self._namespace, name)
         item["metadata"]["labels"] = self._labels
         return item
@@ -115,35 +133,105 @@ class History:
         names = [each.name for each in fields(Record) if each.name != "number"]
         facts: dict[str, Any] = {name: written.get(PREFIX + name, "") for name in names}
         record = Record(number=int(written[f"{PREFIX}number"]), **facts)
-        manifests = Manifests(self._service, _unpacked(item["data"]["manifests"]))
-        return StoredRelease(record, manifests, _unpacked(item["data"]["made"]))
+        manifests = Manifests(self._service, self._objects(item, "manifests"))
+        made, left = self._objects(item, "made"), self._objects(item, "left")
+        return StoredRelease(record, manifests, made, left, item["metadata"]["name"])
+
+    def _objects(self, item: Object, name: str) -> list[Object]:
+        """Unpack objects, each named as the cluster names it, which older records did not always."""
+        text = item["data"].get(name)
+        return [self._cluster.placed(each, self._namespace) for each in _unpacked(text)] if text else []
 
 
-def released(records: Sequence[StoredRelease]) -> StoredRelease | None:
-    """Return the last one that went through: what the cluster is to run."""
-    return next((kept for kept in reversed(records) if kept.record.outcome == RELEASED), None)
+def what_runs(records: Sequence[StoredRelease]) -> StoredRelease | None:
+    """Return the last one that went through or was found there: what the cluster is to run."""
+    return next((kept for kept in reversed(records) if kept.record.outcome in {RELEASED, FOUND}), None)
 
 
 def rollback_target(records: Sequence[StoredRelease], number: int = 0) -> StoredRelease | None:
-    """Return what a rollback goes to: that number, or the last with another artifact than the current one's."""
-    current = released(records)
-    through = [kept for kept in records if kept.record.outcome == RELEASED and kept is not current]
+    """Return what a rollback goes to: that number, or what ran before the current one, however often one goes back.
+
+    A release that changed nothing is no place to go back to, and neither is what was rolled back from.
+    """
     if number:
+        current = what_runs(records)
+        through = [kept for kept in records if kept.record.outcome in {RELEASED, FOUND} and kept is not current]
         return next((kept for kept in through if kept.record.number == number), None)
-    others = [kept for kept in through if current and kept.record.artifact != current.record.artifact]
-    if current and current.record.strategy.startswith("rollback to "):  # a second one goes further back
-        reached = int(current.record.strategy.removeprefix("rollback to "))
-        others = [kept for kept in others if kept.record.number < reached]
-    return others[-1] if others else None
+    way = _way_here(records)
+    return next((kept for kept in reversed(way[:-1]) if not _is_same(kept, way[-1])), None)
+
+
+def _way_here(records: Sequence[StoredRelease]) -> list[StoredRelease]:
+    """Return what ran, one after the other, without what was rolled back from."""
+    way: list[StoredRelease] = []
+    for kept in records:
+        if kept.record.outcome not in {RELEASED, FOUND}:
+            continue
+        reached = _reached(kept, way)
+        if reached:
+            way = [each for each in way if each.record.number < reached]
+        way.append(kept)
+    return way
+
+
+def _reached(kept: StoredRelease, way: Sequence[StoredRelease]) -> int:
+    """Return the number of the release that this one went back to; 0 where it went nowhere."""
+    if kept.record.strategy.startswith("rollback to "):
+        return int(kept.record.strategy.removeprefix("rollback to "))
+    undone = undone_to(kept, way) if kept.record.outcome == FOUND else None
+    return undone.record.number if undone else 0
+
+
+def undone_to(kept: StoredRelease, before: Sequence[StoredRelease]) -> StoredRelease | None:
+    """Return the release that somebody went back to by hand, as `kubectl rollout undo` does; None where it is none."""
+    template = kept.manifests.deployment["spec"]["template"]
+    earlier = [each for each in before[:-1] if each.record.number < kept.record.number]
+    return next((each for each in reversed(earlier) if _covers(template, _template(each))), None)
+
+
+def _template(kept: StoredRelease) -> Object:
+    template: Object = kept.manifests.deployment["spec"]["template"]
+    return template
+
+
+def _covers(whole: Any, part: Any) -> bool:
+    """Return whether all that the part says stands in the whole, which may say more, such as defaults."""
+    if isinstance(part, dict):
+        return isinstance(whole, dict) and all(_covers(whole.get(name), value) for name, value in part.items())
+    if isinstance(part, list):
+        return isinstance(whole, list) and len(whole) == len(part) and all(map(_covers, whole, part))
+    return bool(whole == part)
+
+
+def _is_same(one: StoredRelease, other: StoredRelease) -> bool:
+    """Return whether both applied the same, but for what a release notes down on its Deployment."""
+    return _meaning(one) == _meaning(other)
+
+
+def _meaning(kept: StoredRelease) -> dict[str, Object]:
+    return {key(each): without_notes(each) for each in kept.manifests.objects}
+
+
+def is_note(annotation: str) -> bool:
+    """Return whether an annotation is one by which a release notes down what it did."""
+    return annotation.startswith(PREFIX) or annotation in {CAUSE, "deployment.kubernetes.io/revision"}
+
+
+def without_notes(item: Object) -> Object:
+    """Return the object without the annotations by which a release notes down what it did."""
+    metadata = dict(item["metadata"])
+    annotations = metadata.pop("annotations", {})
+    rest = {name: text for name, text in annotations.items() if not is_note(name)}
+    return {**item, "metadata": {**metadata, "annotations": rest} if rest else metadata}
 
 
 def adopt_running(cluster: Cluster, manifests: Manifests, number: int = 1) -> StoredRelease | None:
     """Make a record of what the cluster runs of these objects already; None without a Deployment."""
-    live = [item for item in (cluster.get(each) for each in manifests.objects) if item]
+    live = [item for item in map(cluster.get, manifests.objects) if item]
     if key(manifests.deployment) not in {key(each) for each in live}:
         return None
     kept = Manifests(manifests.service, [_bare(each) for each in live])
-    record = Record(number, kept.image, strategy="found", outcome=RELEASED, started=now(), ended=now())
+    record = Record(number, kept.image, strategy=FOUND, outcome=FOUND, started=now(), ended=now())
     return StoredRelease(record, kept)
 
 

@@ -1,4 +1,4 @@
-"""The lock of a service in an environment: a Lease, so that two pipelines never release at once.
+"""The lock of a Deployment: a Lease beside it, so that two pipelines never release it at once.
 
 It is held by renewing it. A holder that was killed stops renewing, and after the lease's duration, by the waiting
 pipeline's own clock as clocks differ, the next one takes it over.
@@ -22,6 +22,8 @@ from lmservice.deploy.objects import Object, reference
 
 _LOOK = 1.0
 _RENEWALS = 3  # per duration
+_TRIES = 3
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # which goes on while the machine is suspended
 
 
 def lease(namespace: str, name: str) -> Object:
@@ -56,26 +58,25 @@ class Lock:
         self._lease = lease(namespace, name)
         self.holder = f"{_user()}@{socket.gethostname()}:{os.getpid()}-{secrets.token_hex(4)}"
         self._lost = ""
-        self._renewed = time.monotonic()
+        self._renewed = _now()
         self._ended = threading.Event()
         self._renewing = threading.Thread(target=self._renew, name="lmservice.lease", daemon=True)
 
     def __enter__(self) -> Self:
-        end = time.monotonic() + self._wait
+        end = _now() + self._wait
         seen: tuple[object, float] = (None, 0.0)
         told = False
         while not self._taken(seen):
             held = self._cluster.get(self._lease) or {"spec": {}}
             version = held["spec"].get("holderIdentity"), held["spec"].get("renewTime")
             if version != seen[0]:
-                seen = version, time.monotonic()
+                seen = version, _now()
             if version[0] and not told:
                 self._waiting(str(version[0]))
                 told = True
-            if time.monotonic() > end:
+            if _now() > end:
                 raise RefusedError(f"another pipeline is releasing: {version[0]} holds the lock, since {_since(held)}")
             time.sleep(_LOOK)
-        self._renewed = time.monotonic()
         self._renewing.start()
         return self
 
@@ -95,31 +96,35 @@ class Lock:
             LockLostError: another pipeline has taken it over.
             ClusterUnreachableError: nobody can say.
         """
-        if not self._lost and time.monotonic() - self._renewed > self._duration:
+        if not self._lost and _now() - self._renewed > self._duration:
             self._renew_once(self._cluster)
         if self._lost:
             raise LockLostError(f"{self._lost} has taken over the lock; what was begun is its to end")
 
     def _taken(self, seen: tuple[object, float]) -> bool:
         """Take it where it is free, or has not been renewed for its duration since it was first seen so."""
+        self._renewed = _now()
         held = self._cluster.get(self._lease)
         if held is None:
-            return self._won(lambda: self._cluster.create({**self._lease, "spec": self._spec()}))
+            return self._won(self._cluster.create, self._lease)
         spec = held["spec"]
         version = spec.get("holderIdentity"), spec.get("renewTime")
         duration = float(spec.get("leaseDurationSeconds") or self._duration)
-        expired = version == seen[0] and time.monotonic() - seen[1] > duration
+        expired = version == seen[0] and _now() - seen[1] > duration
         if spec.get("holderIdentity") and not expired:
             return False
-        return self._won(lambda: self._cluster.replace({**held, "spec": self._spec()}))
+        return self._won(self._cluster.replace, held)
 
-    def _won(self, write: Callable[[], object]) -> bool:
+    def _won(self, write: Callable[[Object], object], lease: Object) -> bool:
+        """Write the lease as ours; a refusal is none where it was written, and only the answer was lost."""
+        spec = self._spec()
         try:
-            write()
+            write({**lease, "spec": spec})
         except ApiRefusalError as error:
-            if error.status == CONFLICT:
-                return False
-            raise
+            if error.status != CONFLICT:
+                raise
+            held = (self._cluster.get(self._lease) or {}).get("spec", {})
+            return all(held.get(name) == spec[name] for name in ("holderIdentity", "renewTime"))
         return True
 
     def _renew(self) -> None:
@@ -130,13 +135,15 @@ class Lock:
                 self._renew_once(cluster)
 
     def _renew_once(self, cluster: Cluster) -> None:
-        held = cluster.get(self._lease)
-        holder = held["spec"].get("holderIdentity") if held else None
-        if holder != self.holder:
-            self._lost = holder or "somebody"
-            return
-        cluster.replace({**(held or {}), "spec": self._spec()})
-        self._renewed = time.monotonic()
+        for _ in range(_TRIES):
+            began = _now()  # others count from the moment when they see it, which may be long before its answer
+            held = cluster.get(self._lease)
+            if held is None or holder_of(held) != self.holder:
+                self._lost = holder_of(held) or "somebody"
+                return
+            if self._won(cluster.replace, held):
+                self._renewed = began
+                return
 
     def _write(self, holder: str, duration: int) -> None:
         held = self._cluster.get(self._lease)
@@ -153,6 +160,11 @@ class Lock:
             "acquireTime": now,
             "renewTime": now,
         }
+
+
+def _now() -> float:
+    """Return seconds that go on while this process is stopped, or the machine suspended."""
+    return time.clock_gettime(_CLOCK)
 
 
 def _since(held: Object) -> str:

@@ -1,14 +1,14 @@
 """An environment's overlay, rendered by kustomize, and what a release makes of it."""
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lmservice import kustomize
 from lmservice.deploy.errors import DeployUsageError
 from lmservice.deploy.git import without_credentials
-from lmservice.deploy.objects import CANARY, TRACK, Object, canary_name, container
+from lmservice.deploy.objects import CANARY, MADE_BY, MANAGER, TRACK, Object, canary_name, container, key
 from lmservice.deploy.request import Artifact
 
 _OVERLAYS = ("overlays/{}", "{}", "environments/{}")
@@ -49,12 +49,13 @@ class Manifests:
         return str(container(self.deployment)["image"])
 
     @property
-    def scaled(self) -> bool:
-        """Return whether a HorizontalPodAutoscaler decides how many pods there are."""
-        targets = [each["spec"]["scaleTargetRef"] for each in self.objects if each["kind"] == "HorizontalPodAutoscaler"]
-        return {"kind": "Deployment", "name": self.service} in [
-            {"kind": each.get("kind"), "name": each.get("name")} for each in targets
-        ]
+    def least_pods(self) -> int | None:
+        """Return the least that a HorizontalPodAutoscaler asks for; None where none decides how many pods there are."""
+        for each in self.objects:
+            target = each["spec"]["scaleTargetRef"] if each["kind"] == "HorizontalPodAutoscaler" else {}
+            if (target.get("kind"), target.get("name")) == ("Deployment", self.service):
+                return int(each["spec"].get("minReplicas", 1))
+        return None
 
     def with_artifact(self, artifact: Artifact) -> "Manifests":
         """Put this image into the Deployment's container."""
@@ -63,12 +64,9 @@ class Manifests:
         container(made.deployment)["image"] = str(artifact)
         return made
 
-    def in_namespace(self, namespace: str) -> "Manifests":
-        """Give those a namespace that name none; what has no namespaces ignores it."""
-        objects = copy.deepcopy(list(self.objects))
-        for each in objects:
-            each["metadata"].setdefault("namespace", namespace)
-        return Manifests(self.service, objects)
+    def marked(self, made: Collection[str]) -> "Manifests":
+        """Put lmservice's mark on the objects of these keys, and on no other."""
+        return Manifests(self.service, [_with_mark(each, made=key(each) in made) for each in self.objects])
 
     def annotated(self, annotations: Mapping[str, str]) -> "Manifests":
         """Put these annotations on the Deployment."""
@@ -82,6 +80,7 @@ class Manifests:
         made = copy.deepcopy(self.deployment)
         made["metadata"]["name"] = canary_name(self.service)
         made["metadata"].setdefault("labels", {})[TRACK] = CANARY
+        made["metadata"].setdefault("annotations", {})[MADE_BY] = MANAGER
         spec = made["spec"]
         spec["replicas"] = pods
         spec["selector"].setdefault("matchLabels", {})[TRACK] = CANARY
@@ -130,6 +129,13 @@ def _flat(objects: Iterable[Object]) -> Iterable[Object]:
             yield from _flat(each["items"])
         else:
             yield each
+
+
+def _with_mark(item: Object, *, made: bool) -> Object:
+    metadata = dict(item["metadata"])
+    annotations = {name: text for name, text in metadata.pop("annotations", {}).items() if name != MADE_BY}
+    annotations |= {MADE_BY: MANAGER} if made else {}
+    return {**item, "metadata": {**metadata, "annotations": annotations} if annotations else metadata}
 
 
 def _is_deployment(item: Object, name: str) -> bool:

@@ -3,21 +3,20 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from lmservice.deploy import history, progress_lines
 from lmservice.deploy.errors import DeployUsageError, InterruptedReleaseError, RefusedError
 from lmservice.deploy.gate import passed_digest
-from lmservice.deploy.gateway_routes import routes
 from lmservice.deploy.history import Record
 from lmservice.deploy.lock import holder_of, lease
-from lmservice.deploy.objects import Object, container, key
+from lmservice.deploy.objects import Object, container
 from lmservice.deploy.plan import Plan, rolling_plan
+from lmservice.deploy.prospect import Prospect, prospect_of
 from lmservice.deploy.release import Observer
 from lmservice.deploy.request import DeployRequest
 from lmservice.deploy.settings import DeploySettings, load
 from lmservice.deploy.signals import interruptible
-from lmservice.deploy.target import opened
+from lmservice.deploy.target import Target, opened
 
 
 def canary(
@@ -77,7 +76,7 @@ def rollback(
     Args:
         request: whose; its artifact plays no part.
         environment: where.
-        to: the number of a release that went through; by default the last one with another artifact.
+        to: the number of a release that went through; by default what ran before, each time one further back.
         settings: as for `canary`.
         observer: as for `canary`.
 
@@ -87,12 +86,14 @@ def rollback(
     chosen = settings or load()
     with _begun(observer) as watching, opened(request, environment, chosen) as target, target.locked(watching) as lock:
         target.recover(lock, watching)
-        records = target.records_with_what_runs(watching)
+        records = target.records_with_what_runs(lock, watching)
         goal = history.rollback_target(records, to)
         if goal is None:
             raise RefusedError(
                 f"{request.service} has no release {to or 'before this one'} in {environment} to go back to"
             )
+        watching("begin", _beginning(target, goal.record.artifact))
+        watching("note", {"text": f"going back to release {goal.record.number}, of {goal.record.started}"})
         record = replace(
             target.record(f"rollback to {goal.record.number}"),
             artifact=goal.record.artifact,
@@ -157,33 +158,16 @@ def _running(deployment: Object) -> Running:
     )
 
 
-@dataclass(frozen=True)
-class Prospect:
-    """What a release would do.
-
-    Attributes:
-        plan: its steps.
-        objects: what the API server's own dry run says of each object: `create`, `change` or `keep`.
-        traffic: `weights` or `pods`: what gives the canary its share of the traffic.
-    """
-
-    plan: Plan
-    objects: Mapping[str, str]
-    traffic: Literal["weights", "pods"]
-
-
 def prospect(
     request: DeployRequest, environment: str, *, strategy: str = "canary", settings: DeploySettings | None = None
 ) -> Prospect:
     """Return the steps of a release by `canary` or `rolling`, and what it would change; change nothing."""
     with opened(request, environment, settings or load()) as target:
-        objects = {key(each): target.change(each) for each in target.manifests.objects}
-        plan = target.plan if strategy == "canary" else rolling_plan()
-        return Prospect(plan, objects, "weights" if routes(target.manifests) else "pods")
+        return prospect_of(target, strategy)
 
 
 def changes(request: DeployRequest, environment: str, *, settings: DeploySettings | None = None) -> dict[str, str]:
-    """Return what a release would do to each object, by the API server's own dry run: `create`, `change` or `keep`."""
+    """Return what a release would do to each object: `create`, `change`, `keep` or `delete`."""
     return dict(prospect(request, environment, settings=settings).objects)
 
 
@@ -200,17 +184,20 @@ def _release(
     if request.artifact is None:
         raise DeployUsageError(f"{request.service}: there is nothing to release yet: give it with_artifact")
     with opened(request, environment, settings) as target:
-        told = {"namespace": target.namespace, "cluster": target.cluster.server}
-        observer(
-            "begin", {"service": request.service, "environment": environment, "artifact": str(request.artifact), **told}
-        )
+        observer("begin", _beginning(target, str(request.artifact)))
         digest = "" if force else passed_digest(target, request.artifact)
         target.check()
+        target.make_namespaces()
         with target.locked(observer) as lock:
             target.recover(lock, observer)
-            records = target.records_with_what_runs(observer)
+            records = target.records_with_what_runs(lock, observer)
             steps = plan or target.plan
             return target.release(target.manifests, target.record(strategy), records, steps, lock, observer, digest)
+
+
+def _beginning(target: Target, artifact: str) -> Mapping[str, str]:
+    where = {"namespace": target.namespace, "cluster": target.cluster.server}
+    return {"service": target.request.service, "environment": target.environment, "artifact": artifact, **where}
 
 
 @contextmanager

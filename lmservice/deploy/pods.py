@@ -73,20 +73,23 @@ def pod(item: Object, container: str = "") -> Pod:
 
 
 def template_of(replica_sets: Iterable[Object], deployment: Object) -> str:
-    """Return the hash of the Deployment's newest pod template; empty until its ReplicaSet is there."""
-    owner = deployment["metadata"]["uid"]
-    owned = [
-        each
-        for each in replica_sets
-        if owner in {reference["uid"] for reference in each["metadata"].get("ownerReferences", [])}
-    ]
-    newest = max(owned, key=_revision, default=None)
-    wanted = _revision(deployment)
-    return str(newest["metadata"]["labels"].get(_HASH, "")) if newest and _revision(newest) == wanted else ""
+    """Return the hash of the Deployment's own pod template; empty until its ReplicaSet is there.
+
+    Which ReplicaSet that is tells the template alone, as the controllers have it: revisions and observed generations
+    are the old template's until they have come to it.
+    """
+    owner, wanted = deployment["metadata"]["uid"], deployment["spec"]["template"]
+    for each in replica_sets:
+        owners = {reference["uid"] for reference in each["metadata"].get("ownerReferences", [])}
+        if owner in owners and _without_hash(each["spec"]["template"]) == _without_hash(wanted):
+            return str(each["metadata"]["labels"].get(_HASH, ""))
+    return ""
 
 
-def _revision(item: Object) -> int:
-    return int(item["metadata"].get("annotations", {}).get("deployment.kubernetes.io/revision", 0))
+def _without_hash(template: Object) -> Object:
+    metadata = template.get("metadata", {})
+    labels = {name: value for name, value in metadata.get("labels", {}).items() if name != _HASH}
+    return {**template, "metadata": {**metadata, "labels": labels}}
 
 
 def _own(containers: list[Object], name: str) -> Object:

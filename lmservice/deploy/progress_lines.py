@@ -3,11 +3,13 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from lmservice.deploy.objects import plain_name
+from lmservice.deploy.prospect import FieldChange, Prospect
 from lmservice.deploy.release import Observer
 from lmservice.errors import MissingExtraError
 
@@ -74,12 +76,43 @@ class Lines:
 def sentence(name: str, details: Mapping[str, Any]) -> str:
     """Put an event into words."""
     if name == "pods":
-        counted = Counter((each["image"], each["state"]) for each in details["pods"])
-        return "pods: " + ", ".join(f"{count} {state} ({image})" for (image, state), count in sorted(counted.items()))
+        return f"pods: {', '.join(_pods(details['pods'])) or 'none yet'}"
     if name == "analysis":
         figures = f"{_figures('canary', details)}; {_figures('stable', details)}"
         return f"{figures}: {details['verdict']}, {details['reason']}"
     return _SENTENCES[name].format(**details)
+
+
+def _pods(pods: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Count pods by what they run and how they are: `2 ready (registry.intra/shop:1)`."""
+    counted = Counter((each["image"], "" if each["ending"] else each["problem"], each["state"]) for each in pods)
+    for (image, problem, state), count in sorted(counted.items()):
+        yield f"{count} failing ({image}): {problem}" if problem else f"{count} {state} ({image})"
+
+
+def planned(found: Prospect) -> Iterator[str]:
+    """Put into lines what a release would do to each object, field by field where it is there already."""
+    told = {(each.kind, each.name) for each in found.changes}
+    for change in found.changes:
+        yield f"{change.action:<6}  {change.kind} {change.name}"
+        yield from (f"        {_field(each)}" for each in change.fields)
+    for name, action in found.objects.items():
+        _, kind, _, plain = name.split("/")
+        known = plain_name({"kind": kind, "metadata": {"name": plain}})
+        if action == "keep" and (kind, known) not in told:
+            yield f"keep    {kind} {known}"
+
+
+def _field(change: FieldChange) -> str:
+    if change.manager:
+        return f"{change.field} stays, as {change.manager} has set it: it is not in the overlay"
+    if not change.before:
+        return f"{change.field}: {change.after} is new"
+    if not change.after:
+        return f"{change.field}: {change.before} goes"
+    if change.before == change.after:
+        return f"{change.field}: another value {change.after}"
+    return f"{change.field}: {change.before} -> {change.after}"
 
 
 def _figures(version: str, details: Mapping[str, Any]) -> str:

@@ -1,8 +1,9 @@
 """One release from its first look to its end: the plan's steps, and the way back whenever one of them fails.
 
-Whatever happens, the old version serves whole. Until the last step nothing of it is touched: the canary is a Deployment
-of its own, and only objects that did not exist before are made. What the last step applies is undone by applying what
-the history kept of the release before.
+Whatever happens, the old version serves on. Until the last step nothing of it is touched: the canary is a Deployment of
+its own, and only objects that did not exist before are made. What the last step applies is undone by applying what the
+history kept of the release before. That done, the way back is at its end: an old version that is ill is told of, and
+waited for only as long as it may still come to what it was.
 """
 
 import time
@@ -10,21 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
 
-from lmservice.deploy import history
-from lmservice.deploy.analysis import Outcome, Verdict, Window, judge
+from lmservice.deploy import history, leftovers
+from lmservice.deploy.analysis import Outcome, Verdict, Window, compare
 from lmservice.deploy.cluster import Cluster
-from lmservice.deploy.errors import (
-    InterruptedReleaseError,
-    LockLostError,
-    ReleaseFailedError,
-)
+from lmservice.deploy.errors import InterruptedReleaseError, LockLostError, ReleaseFailedError
 from lmservice.deploy.figures import FiguresSource
 from lmservice.deploy.history import History, StoredRelease
 from lmservice.deploy.lock import Lock
 from lmservice.deploy.objects import CANARY, STABLE, Object, key, selector
-from lmservice.deploy.overlay import Manifests
+from lmservice.deploy.ownership import take_over
 from lmservice.deploy.plan import WHOLE, Analysis, CanaryPods, Pause, Plan, Promote, SetWeight
-from lmservice.deploy.rollout import RolloutState, follow, look
+from lmservice.deploy.pods import Pod
+from lmservice.deploy.rollout import RolloutState, comparable, follow, look, sized, what_ails
 from lmservice.deploy.settings import DeploySettings
 from lmservice.deploy.signals import sheltered
 from lmservice.deploy.weights import Weights
@@ -34,7 +32,6 @@ Observer: TypeAlias = Callable[[str, Mapping[str, Any]], None]
 """Called with an event's name and its details, from the release's own thread; one that raises is told no more."""
 
 _TURN = 0.5
-_KEPT_KINDS = {"Namespace", "PersistentVolumeClaim", "CustomResourceDefinition"}
 
 
 @dataclass
@@ -42,20 +39,24 @@ class Release:
     """One plan for one service in one environment.
 
     Attributes:
+        cluster: asks the lock before each call that changes something.
         kept: this release's record; written before anything is touched, so that a next run knows what to clean up.
         old: the release before, to which it goes back; None for the first one.
+        records: all of them, this one left out.
     """
 
     cluster: Cluster
     history: History
     lock: Lock
-    metrics: FiguresSource
+    figures: FiguresSource
     settings: DeploySettings
     observer: Observer
     kept: StoredRelease
     old: StoredRelease | None
+    records: Sequence[StoredRelease] = ()
     expected_digest: str = ""
     _touched: bool = False
+    _served: bool = True
     _weighing: bool = False
     _weightless: str = ""
 
@@ -63,52 +64,97 @@ class Release:
         """Take every step, or the way back.
 
         Raises:
-            ReleaseFailedError: a step failed, and the old version serves whole again.
+            ReleaseFailedError: a step failed, and what the release had changed is undone.
             LockLostError: another pipeline has taken over; nothing more was touched.
         """
-        self.observer("plan", {"steps": [str(step) for step in plan.steps]})
         try:
+            steps = self._possible(plan).steps
+            self.observer("plan", {"steps": [str(step) for step in steps]})
             self._prepare()
-            for number, step in enumerate(plan.steps, 1):
-                self._step(step, number, len(plan.steps))
+            for number, step in enumerate(steps, 1):
+                self._step(step, number, len(steps))
             self.kept = self.history.end(self.kept, history.RELEASED)
         except LockLostError:
             raise
-        except (Exception, KeyboardInterrupt) as error:  # whatever it is, the old version is to serve whole
+        except (Exception, KeyboardInterrupt) as error:  # whatever it is, the old version is to serve on
             raise self._failed(_reason(error), interrupted=isinstance(error, KeyboardInterrupt)) from error
 
-    def restore(self) -> None:
-        """Go back to the old version, whole: delete what the release made, apply again what it changed."""
+    def undo(self) -> None:
+        """Undo a release whose pipeline was killed, as if it had failed."""
+        self._touched = True
+        self._restore()
+        promoting = self.kept.record.stage == str(Promote(WHOLE))
+        if self.old and promoting and (ailing := self._await_old()):
+            self._note(f"{self.old.record.artifact} {ailing}")
+
+    def _possible(self, plan: Plan) -> Plan:
+        """Leave the canary out where nothing serves with which it could be compared."""
+        now = self._stable() if self.old else None
+        self._served = bool(now and now.serving)
+        shorter, why = comparable(plan, self.old.record.artifact if self.old else "", now)
+        if why:
+            self._note(why)
+        return shorter
+
+    def _restore(self) -> None:
+        """Go back to the old version: delete what the release made, apply again what it changed."""
         with self.cluster.patient(self.settings.rollback_patience):
             self._end_canary()
             if self.old is None:
-                self._delete(self.kept.made)
+                leftovers.delete(self.cluster, self.kept.made)
                 return
-            for item in [*self.old.manifests.others, self._at_size(self.old.manifests)] if self._touched else []:
-                self.cluster.apply(item)
+            if self._touched:
+                for item in [*self.old.manifests.others, sized(self.cluster, self.old.manifests)]:
+                    self.cluster.apply(item)
             known = {key(each) for each in self.old.manifests.objects}
-            self._delete([each for each in self.kept.made if key(each) not in known])
-            self._follow(self.old.manifests.deployment, to_the_end=True)
-
-    def touched(self) -> None:
-        """Say that the stable version may have been changed, as by a run that was killed."""
-        self._touched = True
+            leftovers.delete(self.cluster, [each for each in self.kept.made if key(each) not in known])
 
     def _failed(self, reason: str, *, interrupted: bool) -> ReleaseFailedError:
         self.observer("rollback", {"reason": reason})
         kind = InterruptedReleaseError if interrupted else ReleaseFailedError
+        outcome = history.INTERRUPTED if interrupted else history.FAILED
         try:
             with sheltered(), self.cluster.patient(self.settings.rollback_patience):
-                self.restore()
-                self.kept = self.history.end(self.kept, history.INTERRUPTED if interrupted else history.FAILED, reason)
+                self._restore()
+                self.kept = self.history.end(self.kept, outcome, reason)
         except LockLostError:
             raise
         except KeyboardInterrupt:
             return InterruptedReleaseError(f"{reason}; the rollback was interrupted too: run this again to end it")
         except Exception as error:  # noqa: BLE001 - whatever it is, both reasons are to be told
             return kind(f"{reason}; rolling back did not end ({_reason(error)}): run this again to end it")
-        left = f"{self.old.record.artifact} serves" if self.old else "what it had made is deleted"
-        return kind(f"{reason}; rolled back, {left}")
+        return kind(f"{reason}; rolled back, {self._what_serves()}")
+
+    def _what_serves(self) -> str:
+        """Return what there is after the way back, by a look at what runs."""
+        if self.old is None:
+            return "what it had made is deleted"
+        artifact = self.old.record.artifact
+        try:
+            with sheltered():
+                ailing = self._await_old()
+        except KeyboardInterrupt:
+            return f"interrupted while {artifact} got ready again"
+        except Exception as error:  # noqa: BLE001 - all that was to be done is done, and recorded
+            return f"but whether {artifact} serves could not be seen ({_reason(error)})"
+        return f"but {artifact} {ailing}" if ailing else f"{artifact} serves"
+
+    def _await_old(self) -> str:
+        """Wait for the old version as long as it may come back, and return what it lacks; empty for nothing."""
+        now = self._stable()
+        if self._touched and self._served and now:
+            try:
+                now = self._follow(self.kept.manifests.deployment)
+            except LockLostError:
+                raise
+            except ReleaseFailedError:  # which is not this release's: it is told below
+                now = self._stable()
+        return what_ails(now) if now else "is not there"
+
+    def _stable(self) -> RolloutState | None:
+        """Look at the stable version; None where it is not there."""
+        deployment = self.kept.manifests.deployment
+        return look(self.cluster, deployment, self._labels()) if self.cluster.get(deployment) else None
 
     def _prepare(self) -> None:
         """Apply what did not exist before, as the canary may need it: a new ConfigMap, a first Service."""
@@ -124,8 +170,6 @@ class Release:
         match step:
             case Promote(percent) if percent == WHOLE:
                 self._promote()
-            case _ if self.old is None:
-                self.observer("note", {"text": "nothing runs yet to compare with: this step is left out"})
             case CanaryPods(pods):
                 self._grow(pods)
             case SetWeight() if not self._weighing:
@@ -142,14 +186,14 @@ class Release:
         if not self._weighing and not self._weightless:
             self._begin_weights()
         canary = self._canary(pods)
-        self.cluster.apply(canary)
+        leftovers.apply_for_canary(self.cluster, canary)
         self._notice(self._follow(canary))
 
     def _begin_weights(self) -> None:
         """Begin with weights before the first canary pod, which is to have no more traffic than its weight."""
         self._weightless = self._weights.absence
         if self._weightless:
-            self.observer("note", {"text": self._weightless})
+            self._note(self._weightless)
             return
         self._weights.begin()
         self._weighing = True
@@ -162,7 +206,7 @@ class Release:
     def _end_canary(self) -> None:
         """End the canary: its traffic first, then its pods, then what told the two versions' pods apart."""
         self._weights.retreat()
-        self.cluster.delete(self._canary(1))
+        leftovers.delete_for_canary(self.cluster, self._canary(1))
         self._weights.empty()
         self._weights.end()
 
@@ -171,30 +215,26 @@ class Release:
         self._touched = True
         self._weights.end()
         manifests = self.kept.manifests
+        take_over(self.cluster, manifests.objects, self._note)
         for item in manifests.others:
             self.cluster.apply(item)
-        self.cluster.apply(self._at_size(manifests))
+        self.cluster.apply(sized(self.cluster, manifests))
         self._notice(self._follow(manifests.deployment))
-        self.cluster.delete(self._canary(1))
-        known = {key(each) for each in manifests.objects}
-        if self.old:
-            self._delete([each for each in self.old.manifests.objects if key(each) not in known])
+        leftovers.delete_for_canary(self.cluster, self._canary(1))
+        gone, left = leftovers.leftovers(self.cluster, self.records, manifests)
+        leftovers.delete(self.cluster, gone)
+        self.kept = replace(self.kept, left=left)
 
     def _analyse(self, seconds: float) -> None:
-        window, bad = Window(self.metrics, self.kept.manifests.namespace), 0
-        window.read(self._look().pods)
-        end = time.monotonic() + seconds
-        while True:
-            self._wait(min(end - time.monotonic(), self.settings.analysis_interval))
-            pods = self._look().pods
-            window.read(pods)
-            verdict = judge(window.canary, window.stable, pods, self.settings, window.gap)
-            self._measured(window, verdict)
-            bad = bad + 1 if verdict.outcome is Outcome.FAILED else 0
-            if max(bad, window.unread) > self.settings.failure_limit or time.monotonic() >= end:
-                break
+        window = Window(self.figures, self.kept.manifests.namespace)
+        verdict = compare(window, self._pods_now, seconds, self.settings, self._wait, self._measured)
         if verdict.outcome is not Outcome.PASSED:
             raise ReleaseFailedError(verdict.reason)
+
+    def _pods_now(self) -> Sequence[Pod]:
+        now = look(self.cluster, self._canary(1), self._labels())
+        self._seen(now)
+        return now.pods
 
     def _measured(self, window: Window, verdict: Verdict) -> None:
         figures = {
@@ -209,14 +249,11 @@ class Release:
             self.lock.check()
             time.sleep(min(left, _TURN))
 
-    def _look(self) -> RolloutState:
-        now = look(self.cluster, self._canary(1), self._labels())
-        self._seen(now)
-        return now
+    def _follow(self, deployment: Object) -> RolloutState:
+        return follow(self.cluster, deployment, self._labels(), settings=self.settings, seen=self._seen)
 
-    def _follow(self, deployment: Object, *, to_the_end: bool = False) -> RolloutState:
-        labels, settings = self._labels(), self.settings
-        return follow(self.cluster, deployment, labels, settings=settings, seen=self._seen, to_the_end=to_the_end)
+    def _note(self, text: str) -> None:
+        self.observer("note", {"text": text})
 
     def _seen(self, now: RolloutState) -> None:
         self.lock.check()
@@ -247,21 +284,6 @@ class Release:
         """Return how many pods a version's Deployment asks for now."""
         live = self.cluster.get(self._canary(1) if track == CANARY else self.kept.manifests.deployment)
         return int(live["spec"]["replicas"]) if live else 0
-
-    def _at_size(self, manifests: Manifests) -> Object:
-        """Keep the size that it has where an autoscaler decides it, or where its manifest names none."""
-        deployment = manifests.deployment
-        if manifests.scaled or "replicas" not in deployment["spec"]:
-            live = self.cluster.get(deployment)
-            if live:
-                return {**deployment, "spec": {**deployment["spec"], "replicas": live["spec"]["replicas"]}}
-        return deployment
-
-    def _delete(self, items: Sequence[Object]) -> None:
-        """Delete these, but not what holds what others need, or what nothing can bring back."""
-        for item in items:
-            if item["kind"] not in _KEPT_KINDS:
-                self.cluster.delete(item)
 
 
 def _reason(error: BaseException) -> str:

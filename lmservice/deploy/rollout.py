@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from lmservice.deploy.cluster import Cluster
 from lmservice.deploy.errors import ReleaseFailedError
 from lmservice.deploy.objects import Object, container, reference, selector
+from lmservice.deploy.overlay import Manifests
+from lmservice.deploy.plan import Plan
 from lmservice.deploy.pods import Pod, pod, template_of
 from lmservice.deploy.settings import DeploySettings
 
@@ -34,6 +36,11 @@ class RolloutState:
         return sum(each.ready for each in self.new)
 
     @property
+    def serving(self) -> int:
+        """Return how many of the stable version's pods are ready, whatever their template."""
+        return sum(each.ready and not each.canary and not each.ending for each in self.pods)
+
+    @property
     def done(self) -> bool:
         """Return whether every pod is of the newest template, and ready."""
         status, wanted = self.deployment.get("status", {}), self.deployment["spec"]["replicas"]
@@ -51,7 +58,7 @@ class RolloutState:
         """Return why Kubernetes cannot make the pods, or has given up; empty while it goes on."""
         if self.deployment["spec"].get("paused"):
             return "its rollout is paused: kubectl rollout resume goes on with it"
-        if not self._observed:
+        if not (self._observed and self.template):
             return ""
         conditions = {each["type"]: each for each in self.deployment.get("status", {}).get("conditions", [])}
         failure, progress = conditions.get("ReplicaFailure", {}), conditions.get("Progressing", {})
@@ -91,7 +98,6 @@ def follow(
     *,
     settings: DeploySettings,
     seen: Callable[[RolloutState], None],
-    to_the_end: bool = False,
 ) -> RolloutState:
     """Return once the rollout is done; `seen` is called with every look, and may raise to end it.
 
@@ -101,7 +107,6 @@ def follow(
         labels: a selector of all pods of the service.
         settings: `ready_timeout` is how long it may go without one more pod getting ready.
         seen: called with every look.
-        to_the_end: whether to go on where it looks hopeless, as on the way back, where nothing better is left.
 
     Raises:
         ReleaseFailedError: it cannot succeed, or took too long; the reason names a pod where it can.
@@ -114,7 +119,7 @@ def follow(
             return now
         if now.ready > ready:
             ready, end = now.ready, time.monotonic() + settings.ready_timeout
-        if not to_the_end and (reason := now.refusal or _hopeless(now, settings)):
+        if reason := now.refusal or _hopeless(now, settings):
             raise ReleaseFailedError(f"{name}: {reason}")
         if time.monotonic() > end:
             raise ReleaseFailedError(f"{name}: {_late(now, settings)}")
@@ -137,8 +142,53 @@ def _hopeless(now: RolloutState, settings: DeploySettings) -> str:
 
 
 def _late(now: RolloutState, settings: DeploySettings) -> str:
-    unready = [each for each in now.new if not each.ready]
-    ready, wanted = len(now.new) - len(unready), now.deployment["spec"]["replicas"]
-    first = f"; pod {unready[0].name}: {unready[0].problem or unready[0].waiting}" if unready else ""
-    first = f"; {now.refusal}" if now.refusal else first
-    return f"{ready} of {wanted} pods ready after {settings.ready_timeout:g} s (LM_DEPLOY_READY_TIMEOUT){first}"
+    ready, wanted = sum(each.ready for each in now.new), now.deployment["spec"]["replicas"]
+    first = now.refusal or _first_unready(now.new)
+    after = f"after {settings.ready_timeout:g} s (LM_DEPLOY_READY_TIMEOUT)"
+    return f"{ready} of {wanted} pods ready {after}{first and '; '}{first}"
+
+
+def what_ails(now: RolloutState) -> str:
+    """Return what a Deployment that is to serve lacks, for a person; empty where it serves whole."""
+    wanted = now.deployment["spec"]["replicas"]
+    if now.serving >= wanted and (now.done or not now.new):
+        return ""
+    stable = [each for each in now.pods if not each.canary and not each.ending]
+    first = _first_unready(now.new or stable) or now.refusal
+    return f"does not serve whole: {now.serving} of {wanted} pods ready{first and '; '}{first}"
+
+
+def _first_unready(pods: Sequence[Pod]) -> str:
+    """Name a pod that is not ready, one that cannot get ready before one that has only begun."""
+    unready = min((each for each in pods if not each.ready), key=lambda each: not each.problem, default=None)
+    return f"pod {unready.name}: {unready.problem or unready.waiting}" if unready else ""
+
+
+def comparable(plan: Plan, old: str, now: RolloutState | None) -> tuple[Plan, str]:
+    """Return the plan without its canary where nothing serves to compare it with, and why; else as it is.
+
+    Args:
+        plan: the steps.
+        old: the artifact of the release before; empty where there is none.
+        now: the stable version at this moment; None where it is not there.
+    """
+    if len(plan.steps) == 1 or (old and now and now.serving):
+        return plan, ""
+    only = Plan(plan.steps[-1:])
+    if not old:
+        return only, "nothing runs yet to compare with: the canary is left out"
+    why = what_ails(now).partition(": ")[2] if now else "it is not there"
+    return only, f"{old} does not serve ({why}): there is nothing to compare with, the canary is left out"
+
+
+def sized(cluster: Cluster, manifests: Manifests) -> Object:
+    """Return the Deployment at the size that it has where an autoscaler decides it, or where its manifest names none.
+
+    The first of them has as many pods as its autoscaler asks for at the least.
+    """
+    deployment, least = manifests.deployment, manifests.least_pods
+    if least is None and "replicas" in deployment["spec"]:
+        return deployment
+    live = cluster.get(deployment)
+    size = live["spec"]["replicas"] if live else max(least or 0, deployment["spec"].get("replicas", 0))
+    return {**deployment, "spec": {**deployment["spec"], "replicas": size}} if size or live else deployment

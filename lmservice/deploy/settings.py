@@ -51,7 +51,7 @@ class DeploySettings(BaseSettings):
     canary_pods: PositiveInt = 1
     canary_weight: int = Field(10, ge=1, lt=100)
     route_settle: NonNegativeFloat = 3
-    stages: tuple[PositiveInt, ...] = (25, 50, 100)
+    stages: tuple[PositiveInt, ...] = Field((25, 50, 100), min_length=1)
     analysis_duration: PositiveFloat = 60
     analysis_interval: PositiveFloat = 5
     failure_limit: NonNegativeInt = 2

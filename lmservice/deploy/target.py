@@ -5,16 +5,17 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
-from lmservice.deploy import git, history
+from lmservice.deploy import git, history, leftovers
 from lmservice.deploy.cluster import NOT_FOUND, ApiRefusalError, Cluster
-from lmservice.deploy.errors import DeployUsageError, InterruptedReleaseError, ReleaseError
+from lmservice.deploy.errors import DeployUsageError, InterruptedReleaseError, RefusedError, ReleaseError
 from lmservice.deploy.figures import FiguresSource, PodMetrics, PrometheusMetrics
-from lmservice.deploy.gateway_routes import routes, tracked
+from lmservice.deploy.gateway_routes import backend, backends, routes, tracked
 from lmservice.deploy.history import History, Record, StoredRelease
 from lmservice.deploy.lock import Lock
-from lmservice.deploy.objects import Object, reference
+from lmservice.deploy.objects import CANARY, STABLE, Object, is_marked, key
 from lmservice.deploy.overlay import Manifests, render
 from lmservice.deploy.plan import Plan, canary_plan
 from lmservice.deploy.release import Observer, Release
@@ -40,13 +41,17 @@ class Target:
 
     @property
     def lock_name(self) -> str:
-        """Return the name of this service's Lease in this environment."""
-        return f"{self.request.service}-{self.environment}-deploy"
+        """Return the name of the Deployment's Lease, which two environments in one namespace share."""
+        return f"{self.request.service}-deploy"
 
     @property
     def history(self) -> History:
         """Return its releases."""
         return History(self.cluster, self.request.service, self.environment, self.namespace)
+
+    def guarded_history(self, lock: Lock) -> History:
+        """Return its releases, written as long as the lock is held."""
+        return History(self.cluster.guarded(lock.check), self.request.service, self.environment, self.namespace)
 
     @property
     def plan(self) -> Plan:
@@ -54,7 +59,7 @@ class Target:
         return canary_plan(self.settings, weighted=bool(routes(self.manifests)))
 
     @property
-    def metrics(self) -> FiguresSource:
+    def figures(self) -> FiguresSource:
         """Return where analyses read."""
         if self.settings.prometheus_url:
             return PrometheusMetrics(self.settings.prometheus_url)
@@ -71,32 +76,47 @@ class Target:
             waiting=lambda holder: observer("note", {"text": f"waiting for the lock, which {holder} holds"}),
         )
 
-    def change(self, item: Object) -> str:
-        """Return what applying this object would do to the cluster."""
-        before = self.cluster.get(item)
-        try:
-            after = self.cluster.apply(item, dry_run=True)
-        except ApiRefusalError as error:
-            if error.status != NOT_FOUND or not self._is_missing(str(item["metadata"].get("namespace", ""))):
-                raise
-            return "create"
-        if before is None:
-            return "create"
-        return "keep" if _meant(before) == _meant(after) else "change"
-
-    def _is_missing(self, namespace: str) -> bool:
-        """Return whether there is no such namespace yet, in which nothing can be tried."""
-        return self.cluster.get(reference("v1", "Namespace", "", namespace)) is None
-
     def check(self) -> None:
         """Have the API server judge every object, by a dry run, before anything is touched.
 
         Raises:
-            ReleaseFailedError: it refuses one.
+            DeployUsageError: the overlay has a name of its own that a canary needs.
+            RefusedError: something else has such a name.
+            ReleaseFailedError: the API server refuses an object.
         """
+        self._check_names()
         for item in self.manifests.objects:
-            if item["kind"] == "Namespace" and self.cluster.get(item) is None:
+            try:
+                self.cluster.apply(item, dry_run=True)
+            except ApiRefusalError as error:
+                if error.status != NOT_FOUND or self.namespaces_to_make.isdisjoint({item["metadata"].get("namespace")}):
+                    raise
+
+    def _check_names(self) -> None:
+        own = {key(each) for each in self.manifests.objects}
+        services = [backend(each, track) for each in backends(self.manifests) for track in (STABLE, CANARY)]
+        for item in (self.manifests.canary(1), *services):
+            kind, name = item["kind"], item["metadata"]["name"]
+            why = f"a canary of {self.request.service} needs that name"
+            if key(item) in own:
+                raise DeployUsageError(f"the overlay has a {kind} {name} of its own, and {why}: rename it")
+            if leftovers.is_foreign(self.cluster, item):
+                raise RefusedError(f"the {kind} {name} in {self.namespace} is not lmservice's, and {why}: rename it")
+
+    @cached_property
+    def namespaces_to_make(self) -> set[str]:
+        """Return the namespaces of the overlay that there are not yet, in which nothing can be tried."""
+        named = [each for each in self.manifests.objects if each["kind"] == "Namespace"]
+        return {each["metadata"]["name"] for each in named if self.cluster.get(each) is None}
+
+    def make_namespaces(self) -> None:
+        """Make the overlay's namespaces that are missing, as the lock is in one, and try there what could not be."""
+        if not self.namespaces_to_make:
+            return
+        for item in self.manifests.objects:
+            if item["kind"] == "Namespace" and item["metadata"]["name"] in self.namespaces_to_make:
                 self.cluster.apply(item)
+        for item in self.manifests.objects:
             self.cluster.apply(item, dry_run=True)
 
     def recover(self, lock: Lock, observer: Observer) -> None:
@@ -105,32 +125,33 @@ class Target:
         left = [kept for kept in records if kept.record.outcome == history.RUNNING]
         for kept in reversed(left):
             observer("note", {"text": f"release {kept.record.number} was left in the middle: cleaning up after it"})
-            undone = self._release(kept, history.released(records), lock, observer)
-            undone.touched()
+            undone = self._release(kept, history.what_runs(records), lock, observer, records)
             try:
-                undone.restore()
+                undone.undo()
             except KeyboardInterrupt:
                 raise InterruptedReleaseError(
                     f"interrupted while cleaning up after release {kept.record.number}: run this again to end it"
                 ) from None
-            self.history.end(kept, history.INTERRUPTED, "its pipeline was killed; cleaned up by the next one")
+            self.guarded_history(lock).end(
+                kept, history.INTERRUPTED, "its pipeline was killed; cleaned up by the next one"
+            )
 
-    def records_with_what_runs(self, observer: Observer) -> list[StoredRelease]:
-        """Return the records, the last of which to have gone through is what runs now.
+    def records_with_what_runs(self, lock: Lock, observer: Observer) -> list[StoredRelease]:
+        """Return the records, the last of which that went through or was found is what runs now.
 
         What runs otherwise, by hand or from before the first release, gets a record of its own, to be gone back to.
         """
         records = self.history.records()
-        current = history.released(records)
+        current = history.what_runs(records)
         if current is None:
-            adopted = history.adopt_running(self.cluster, self.manifests) if not records else None
+            adopted = history.adopt_running(self.cluster, self.manifests, self._next(records))
         elif self._is_changed(current.manifests.deployment):
             text = f"what runs is not release {current.record.number}, somebody has changed it: it counts as one more"
             observer("note", {"text": text})
             adopted = history.adopt_running(self.cluster, current.manifests, self._next(records))
         else:
             return records
-        return [*records, self.history.write(adopted)] if adopted else records
+        return [*records, self.guarded_history(lock).write(adopted)] if adopted else records
 
     def _is_changed(self, applied: Object) -> bool:
         """Return whether applying it again would make other pods; what others have added beside it does not count."""
@@ -161,23 +182,37 @@ class Target:
     ) -> Record:
         """Run the plan, with its record written before anything is touched, and return the record as it ended."""
         number = self._next(records)
+        made, marked = self._marked(manifests)
         annotations = {
             f"{history.PREFIX}release": str(number),
-            "kubernetes.io/change-cause": f"release {number}: {record.artifact}, {record.strategy}",
+            history.CAUSE: f"release {number}: {record.artifact}, {record.strategy}",
         }
-        made = [each for each in manifests.objects if self.cluster.get(each) is None]
-        kept = StoredRelease(replace(record, number=number), manifests.annotated(annotations), made)
-        kept = self.history.write(kept)
-        release = self._release(kept, history.released(records), lock, observer)
+        kept = StoredRelease(replace(record, number=number), marked.annotated(annotations), made)
+        kept = self.guarded_history(lock).write(kept)
+        release = self._release(kept, history.what_runs(records), lock, observer, records)
         release.expected_digest = digest
         release.run(plan)
         with suppress(ReleaseError):  # the next release forgets them
-            self.history.prune(self.settings.history_limit)
+            self.guarded_history(lock).prune(self.settings.history_limit)
         observer("released", {"release": number, "artifact": record.artifact})
         return release.kept.record
 
-    def _release(self, kept: StoredRelease, old: StoredRelease | None, lock: Lock, observer: Observer) -> Release:
-        return Release(self.cluster, self.history, lock, self.metrics, self.settings, observer, kept, old)
+    def _marked(self, manifests: Manifests) -> tuple[list[Object], Manifests]:
+        """Return what is not there yet, and all with lmservice's mark on that and on what it has made before."""
+        live = {key(each): self.cluster.get(each) for each in manifests.objects}
+        made = [each for each in manifests.objects if live[key(each)] is None]
+        return made, manifests.marked({name for name, item in live.items() if item is None or is_marked(item)})
+
+    def _release(
+        self,
+        kept: StoredRelease,
+        old: StoredRelease | None,
+        lock: Lock,
+        observer: Observer,
+        records: Sequence[StoredRelease],
+    ) -> Release:
+        cluster, stored = self.cluster.guarded(lock.check), self.guarded_history(lock)
+        return Release(cluster, stored, lock, self.figures, self.settings, observer, kept, old, records)
 
 
 @contextmanager
@@ -190,7 +225,8 @@ def opened(request: DeployRequest, environment: str, settings: DeploySettings) -
             manifests = manifests.with_artifact(request.artifact)
         cluster = Cluster(settings.contexts.get(environment, ""), settings.api_patience)
         namespace = manifests.namespace or cluster.namespace
-        placed = tracked(manifests.in_namespace(namespace))
+        objects = [cluster.placed(each, namespace) for each in manifests.objects]
+        placed = tracked(Manifests(manifests.service, objects))
         yield Target(request, environment, settings, cluster, placed, namespace, commit, folder)
 
 
@@ -215,13 +251,6 @@ def _check_environment(environment: str) -> None:
     label = environment.replace("-", "")
     if not (label.isascii() and label.isalnum() and label.islower() and len(environment) <= LABEL_LIMIT):
         raise DeployUsageError(f"{environment!r} cannot name an environment: give a DNS label, such as qa")
-
-
-def _meant(item: Object) -> Object:
-    """Return the object without what the API server keeps for itself."""
-    own = {"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp"}
-    metadata = {name: value for name, value in item["metadata"].items() if name not in own}
-    return {**{name: value for name, value in item.items() if name != "status"}, "metadata": metadata}
 
 
 def _who() -> str:

@@ -20,6 +20,7 @@ from lmservice.deploy.gateway_routes import (
     with_canary,
     without_canary,
 )
+from lmservice.deploy.leftovers import apply_for_canary, delete_for_canary
 from lmservice.deploy.objects import CANARY, STABLE, TRACK, Object, canary_name, key, reference, selector
 from lmservice.deploy.overlay import Manifests
 from lmservice.deploy.settings import DeploySettings
@@ -63,7 +64,7 @@ class Weights:
         """Send everything to the stable pods' own Service, so that a canary's pods start without traffic."""
         for track, first, second in ((STABLE, self.new, self.old), (CANARY, self.old, self.new)):
             for service in _united(backends, first, second):
-                self.cluster.apply(backend(service, track))
+                apply_for_canary(self.cluster, backend(service, track))
         self._populated(STABLE)
         self._settle()
         self._share(0)
@@ -85,7 +86,8 @@ class Weights:
             self._settle()
         for name in self._names:
             for track in (STABLE, CANARY):
-                self.cluster.delete(reference("v1", "Service", self.new.namespace, backend_name(name, track)))
+                service = reference("v1", "Service", self.new.namespace, backend_name(name, track))
+                delete_for_canary(self.cluster, service)
 
     def empty(self) -> None:
         """Return once no pod of a canary that was deleted is among those that serve."""
@@ -130,11 +132,11 @@ class Weights:
 
     def _written(self, route: Object, change: Callable[[Object], Object]) -> bool:
         """Write over the last state that is known, and again where somebody else was faster."""
-        for _ in range(_TRIES):
+        for tried in range(_TRIES):
             live = self.cluster.get(route)
             wanted = change(live) if live else None
             if wanted is None or wanted == live:
-                return False
+                return tried > 0  # it may be our own write, whose answer was lost
             try:
                 self.cluster.replace(wanted)
             except ApiRefusalError as error:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from lmservice.deploy.analysis import SAMPLED, Outcome, Verdict, Window, judge, wilson_lower_bound
+from lmservice.deploy.analysis import SAMPLED, Outcome, Verdict, Window, compare, judge, wilson_lower_bound
 from lmservice.deploy.figures import Counts, FiguresError, counted, parsed
 from lmservice.deploy.pods import Pod
 from lmservice.deploy.settings import DeploySettings
@@ -143,3 +143,42 @@ def test_an_exposition_is_counted_over_its_routes_and_statuses() -> None:
         lines += [f'{HISTOGRAM}_bucket{{{labels},le="{le}"}} {number}' for le in ("0.1", "+Inf")]
         lines += [f"{HISTOGRAM}_count{{{labels}}} {number}", f"{HISTOGRAM}_sum{{{labels}}} 0.1"]
     assert counted(parsed("\n".join(lines))) == Counts(9, 2, {0.1: 9, INF: 9})
+
+
+class Source:
+    """Figures that rise with each reading, some of which cannot be read."""
+
+    def __init__(self, *unreadable: int) -> None:
+        self.unreadable, self.readings = set(unreadable), 0
+
+    def read(self, _: str, pods: Sequence[str]) -> dict[str, Counts]:
+        self.readings += 1
+        if self.readings in self.unreadable:
+            raise FiguresError("the scrape took too long")
+        return {name: counts(200 * self.readings) for name in pods}
+
+
+def compared(source: Source, monkeypatch: pytest.MonkeyPatch) -> Verdict:
+    """The verdict of a window of ten seconds, read every five."""
+    now = [0.0]
+    monkeypatch.setattr("lmservice.deploy.analysis.time.monotonic", lambda: now[0])
+
+    def wait(seconds: float) -> None:
+        now[0] += seconds
+
+    pods = [pod("c", canary=True), pod("s")]
+    window = Window(source, "team")
+    return compare(window, lambda: pods, 10, SETTINGS, wait, lambda *_: None)
+
+
+def test_one_unreadable_scrape_at_the_end_of_the_window_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source(3)
+    assert compared(source, monkeypatch).outcome is Outcome.PASSED
+    assert source.readings == 4
+
+
+def test_what_stays_unreadable_at_the_end_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source(*range(3, 100))
+    verdict = compared(source, monkeypatch)
+    assert verdict == Verdict(Outcome.INCONCLUSIVE, "there is nothing to judge by: the scrape took too long")
+    assert source.readings == 2 + SETTINGS.failure_limit + 1

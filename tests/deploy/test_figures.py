@@ -5,6 +5,7 @@ import shutil
 import socket
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -207,3 +208,67 @@ def test_a_page_that_is_no_prometheus_and_a_password_that_it_asks_for() -> None:
 def test_a_url_that_no_prometheus_can_have_is_refused_as_a_setting(url: str) -> None:
     with pytest.raises(DeployUsageError, match="LM_DEPLOY_PROMETHEUS_URL"):
         load(prometheus_url=url)
+
+
+@contextmanager
+def answering(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[HTTPServer]:
+    """A server that answers each POST so, until the end."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            answer(self)
+
+        do_GET = do_POST  # noqa: N815 - its name
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def redirect(request: BaseHTTPRequestHandler, status: int, url: str) -> None:
+    request.send_response(status)
+    request.send_header("Location", url)
+    request.send_header("Content-Length", "0")
+    request.end_headers()
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_neither_the_query_nor_the_password_goes_along_with_a_redirect_to_another_host(status: int) -> None:
+    heard: list[str] = []
+
+    def listen(request: BaseHTTPRequestHandler) -> None:
+        heard.append(str(request.headers))
+        request.send_error(404)
+
+    with answering(listen) as other, answering(lambda request: redirect(request, status, elsewhere)) as server:
+        elsewhere = f"http://localhost:{other.server_port}/api/v1/query"
+        metrics = PrometheusMetrics(f"http://me:hunter2@127.0.0.1:{server.server_port}")
+        with pytest.raises(FiguresError, match="it redirects to localhost: name that in LM_DEPLOY_PROMETHEUS_URL"):
+            metrics.read("team", ["shop-1"])
+    assert heard == []
+
+
+@pytest.mark.parametrize("status", [302, 308])
+def test_a_redirect_within_the_host_is_followed_with_the_query_and_the_password(status: int) -> None:
+    heard: list[tuple[str, str]] = []
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        if request.path.startswith("/api"):
+            redirect(request, status, f"http://127.0.0.1:{server.server_port}/prometheus{request.path}")
+            return
+        heard.append((request.command, request.headers["Authorization"]))
+        body = b'{"data": {"result": []}}'
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    with answering(answer) as server:
+        assert PrometheusMetrics(f"http://me:hunter2@127.0.0.1:{server.server_port}").read("team", ["shop-1"]) == {}
+    assert [command for command, _ in heard] == ["POST"]
+    assert heard[0][1].startswith("Basic ")

@@ -95,7 +95,12 @@ def test_stable_pods_are_told_apart_only_where_a_route_needs_it() -> None:
 
 def test_the_service_of_one_version_is_internal_and_finds_its_pods_alone() -> None:
     made = backend(service("shop", type="LoadBalancer", clusterIP="10.0.0.1", sessionAffinity="ClientIP"), "canary")
-    assert made["metadata"] == {"name": "shop-canary", "namespace": "team", "labels": {"lmservice.dev/track": "canary"}}
+    assert made["metadata"] == {
+        "name": "shop-canary",
+        "namespace": "team",
+        "labels": {"lmservice.dev/track": "canary"},
+        "annotations": {"lmservice.dev/made-by": "lmservice-deploy"},
+    }
     assert made["spec"] == {
         "ports": [{"port": 80}],
         "selector": {"app": "shop", "lmservice.dev/track": "canary"},

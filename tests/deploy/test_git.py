@@ -122,3 +122,53 @@ def test_a_host_and_path_mean_https_and_what_git_knows_stays() -> None:
     assert url("git.intra/team/app") == "https://git.intra/team/app"
     for known in ("https://git.intra/a", "ssh://git@git.intra/a", "git@git.intra:team/a"):
         assert url(known) == known
+
+
+def ssh_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which ssh a fetch over ssh begins, by what it writes down."""
+    said = tmp_path / "said"
+    for name in ("ssh", "own-ssh"):
+        program = tmp_path / "programs" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f'#!/bin/sh\necho {name} "$@" "$GIT_ASKPASS" >>{said}\nexit 1\n')
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "programs"), prepend=":")
+    with pytest.raises(RefusedError), checked_out("git@git.intra:team/a", "main", timeout=10):
+        pass
+    return said.read_text().splitlines()[0]
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which nobody has set up git."""
+    for name in ("GIT_SSH_COMMAND", "GIT_SSH", "GIT_ASKPASS", "SSH_ASKPASS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
+
+
+@pytest.mark.usefixtures("bare")
+def test_an_ssh_that_nobody_has_set_up_never_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = ssh_of(tmp_path, monkeypatch)
+    assert line.startswith("ssh -oBatchMode=yes")
+    assert line.endswith(" true")
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize("name", ["GIT_SSH_COMMAND", "GIT_SSH"])
+def test_the_ssh_and_the_passwords_of_a_pipeline_are_its_own(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "own-ssh")
+    monkeypatch.setenv("GIT_ASKPASS", "/ci/askpass")
+    line = ssh_of(tmp_path, monkeypatch)
+    assert line.startswith("own-ssh ")
+    assert line.endswith(" /ci/askpass")
+
+
+@pytest.mark.usefixtures("bare")
+def test_the_ssh_of_gits_own_configuration_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "gitconfig"
+    config.write_text("[core]\n\tsshCommand = own-ssh -i key\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    assert ssh_of(tmp_path, monkeypatch).startswith("own-ssh -i key ")

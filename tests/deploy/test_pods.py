@@ -51,14 +51,14 @@ def test_a_container_that_was_put_beside_the_services_own_is_not_its_version() -
     assert (found.image, found.digest) == ("shop:1", "sha256:shop")
 
 
-def look(condition: dict[str, str], *, observed: int, paused: bool = False) -> RolloutState:
+def look(condition: dict[str, str], *, observed: int, paused: bool = False, template: str = "1") -> RolloutState:
     conditions = [{"status": "True", **condition}]
     deployment = {
         "metadata": {"name": "shop", "generation": 2},
         "spec": {"replicas": 1, "paused": paused},
         "status": {"observedGeneration": observed, "conditions": conditions},
     }
-    return RolloutState(deployment, [], "", "")
+    return RolloutState(deployment, [], template, "")
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,7 @@ def test_what_kubernetes_says_of_the_last_rollout_is_not_held_against_the_next(
 ) -> None:
     assert look(condition, observed=2).refusal == said
     assert look(condition, observed=1).refusal == ""
+    assert look(condition, observed=2, template="").refusal == "", "no ReplicaSet is of this template yet"
 
 
 def test_a_rollout_that_somebody_paused_says_so_at_once() -> None:

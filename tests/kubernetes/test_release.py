@@ -50,7 +50,7 @@ def test_what_somebody_changed_by_hand_between_releases_is_what_a_failure_goes_b
     assert released.is_whole_at("3"), failed.stderr
     records = json.loads(released.run(released.words("status", "--output", "json")).stdout)["records"]
     assert [(each["strategy"], each["outcome"]) for each in records[-2:]] == [
-        ("found", "released"),
+        ("found", "found"),
         ("rolling", "failed"),
     ]
     assert released.run(released.words("rollback")).returncode == 0
