@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from lmservice.errors import ExitCode, MissingExtraError, UsageError
 
+_NAME = "project_name"
 HIDDEN = ("repository", "service_port", "management_port")
 """What is derived, but may be given as well; in the template their names begin with `__`."""
 
@@ -23,7 +24,8 @@ def new(words: Sequence[str], *, no_input: bool = False, replay: bool = False) -
     """Make a service in a new folder, and say what to do next.
 
     Args:
-        words: `NAME=VALUE` answers, and the folder in which the service's own is made; default the current one.
+        words: `NAME=VALUE` answers, the folder in which the service's own is made (default the current one), and the
+            project's name: a word that is neither an answer, nor a folder, nor has a `/`.
         no_input: nothing is asked: what is not given is the template's default.
         replay: the answers are those of the last time.
 
@@ -93,13 +95,19 @@ def _answers(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _understood(words: Sequence[str]) -> tuple[Path, dict[str, str]]:
-    folders = [word for word in words if "=" not in word]
+    plain = [word for word in words if "=" not in word]
+    names = [word for word in plain if "/" not in word and not Path(word).is_dir()]
+    folders = [word for word in plain if word not in names]
     if len(folders) > 1:
         raise UsageError(f"{' and '.join(folders)} are two folders: give one, and answers as NAME=VALUE")
     parent = Path(*folders)
     if not parent.is_dir():
         raise UsageError(f"there is no folder {parent}: make it first, or name another")
-    given = dict(_pair(word) for word in words if "=" in word)
+    pairs = [*(word for word in words if "=" in word), *(f"{_NAME}={name}" for name in names)]
+    given = dict(_pair(word) for word in pairs)
+    asked = [word for word in pairs if word.startswith(f"{_NAME}=")]
+    if len(asked) > 1:
+        raise UsageError(f"{' and '.join(word.partition('=')[2] for word in asked)} are two names: give one")
     if found := _rules()(_answers(given)):
         raise UsageError("\n".join(line.removeprefix("__") for line in found))
     return parent, given

@@ -1,10 +1,13 @@
 """The commands: what each takes, and which module does it."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import TypeAlias
 
 from lmservice.cli.outcome import exit_code
+from lmservice.cli.project import service_of
+from lmservice.errors import ExitCode
 from lmservice.version import __version__
 
 
@@ -29,7 +32,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of every command; the reference in docs/ is made from it."""
     root = argparse.ArgumentParser(prog="lmservice", description="Run and look after lmservice services.")
     root.add_argument("--version", action="version", version=f"lmservice {__version__}")
-    commands = root.add_subparsers(required=True, metavar="COMMAND")
+    root.set_defaults(command=lambda _options: _help(root))
+    commands = root.add_subparsers(metavar="COMMAND")
     _add_run(commands)
     _add_stop(commands)
     _add_config(commands)
@@ -39,6 +43,9 @@ def parser() -> argparse.ArgumentParser:
     _add_top(commands)
     _add_verify_drain(commands)
     _add_deploy(commands)
+    _add_routes(commands)
+    _add_doctor(commands)
+    _add_completion(commands)
     _add_worker(commands)
     return root
 
@@ -78,14 +85,14 @@ def _add_check(commands: "Commands") -> None:
 
 
 ANSWERS = (
-    "the folder to make it in, and answers in advance: project_name, description, team, registry, cluster_domain, "
-    "database, client, and repository, service_port, management_port"
+    "the folder to make it in, its name, and answers in advance: project_name, description, team, registry, "
+    "cluster_domain, database, client, and repository, service_port, management_port"
 )
 
 
 def _add_new(commands: "Commands") -> None:
     parser = commands.add_parser("new", help="make a new service, ready to run, test and deploy")
-    parser.add_argument("words", nargs="*", metavar="[DIR] [NAME=VALUE ...]", help=ANSWERS)
+    parser.add_argument("words", nargs="*", metavar="[DIR] [NAME] [NAME=VALUE ...]", help=ANSWERS)
     parser.add_argument("--no-input", action="store_true", help="ask nothing: take the defaults for what is not given")
     parser.add_argument("--replay", action="store_true", help="take the answers of the last time")
     parser.set_defaults(command=_new)
@@ -121,28 +128,52 @@ def _add_deploy(commands: "Commands") -> None:
     parser.set_defaults(command=_deploy)
 
 
+def _add_routes(commands: "Commands") -> None:
+    parser = commands.add_parser("routes", help="every route of a service: methods, path, endpoint")
+    _add_target(parser)
+    parser.set_defaults(command=_routes)
+
+
+def _add_doctor(commands: "Commands") -> None:
+    parser = commands.add_parser("doctor", help="what this machine has and lacks: extras, kubectl, ports, settings")
+    parser.add_argument("target", metavar="MODULE:SERVICE", nargs="?", help="the service whose settings are read")
+    parser.set_defaults(command=_doctor)
+
+
+def _add_completion(commands: "Commands") -> None:
+    parser = commands.add_parser("completion", help="print what makes a shell complete lmservice's commands")
+    parser.add_argument("shell", choices=["bash", "zsh", "fish"])
+    parser.set_defaults(command=_completion)
+
+
 def _add_worker(commands: "Commands") -> None:
     parser = commands.add_parser("worker")  # without help, which keeps it out of the list: it is not for people
-    _add_target(parser)
+    parser.add_argument("target")
     parser.add_argument("descriptors", nargs=4, type=int)
     parser.set_defaults(command=_worker)
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="MODULE:SERVICE", help="where the service is, for example hello:service")
+    about = "where the service is, for example hello:service (default: service in pyproject.toml's [tool.lmservice])"
+    parser.add_argument("target", metavar="MODULE:SERVICE", nargs="?", help=about)
 
 
 # Each command loads what it needs itself: a preStop hook must not wait for a web framework.
+
+
+def _help(root: argparse.ArgumentParser) -> int:
+    root.print_help(sys.stderr)
+    return int(ExitCode.USAGE)
 
 
 def _run(options: argparse.Namespace) -> int:
     if options.reload:
         from lmservice.cli import reload  # noqa: PLC0415
 
-        return reload.run(options.target)
+        return reload.run(service_of(options.target))
     from lmservice.cli import run  # noqa: PLC0415
 
-    return int(run.run(options.target))
+    return int(run.run(service_of(options.target)))
 
 
 def _worker(options: argparse.Namespace) -> int:
@@ -160,13 +191,13 @@ def _stop(options: argparse.Namespace) -> int:
 def _config(options: argparse.Namespace) -> int:
     from lmservice.cli import config, target  # noqa: PLC0415
 
-    return int(config.show(target.load(options.target), options.format))
+    return int(config.show(target.load(service_of(options.target)), options.format))
 
 
 def _check(options: argparse.Namespace) -> int:
     from lmservice.cli import check  # noqa: PLC0415
 
-    return int(check.check(options.target, options.manifests, options.format))
+    return int(check.check(service_of(options.target), options.manifests, options.format))
 
 
 def _new(options: argparse.Namespace) -> int:
@@ -191,8 +222,9 @@ def _verify_drain(options: argparse.Namespace) -> int:
     from lmservice.cli import target  # noqa: PLC0415
     from lmservice.cli.verify_drain import command  # noqa: PLC0415
 
-    settings = target.load(options.target).settings_class.load()
-    asked = command.TrialOptions(options.target, options.path, options.clients, options.seconds, options.signal)
+    name = service_of(options.target)
+    settings = target.load(name).settings_class.load()
+    asked = command.TrialOptions(name, options.path, options.clients, options.seconds, options.signal)
     return int(command.verify(asked, settings))
 
 
@@ -200,3 +232,21 @@ def _deploy(options: argparse.Namespace) -> int:
     from lmservice.cli import deploy  # noqa: PLC0415
 
     return int(deploy.deploy(options.words))
+
+
+def _routes(options: argparse.Namespace) -> int:
+    from lmservice.cli import routes, target  # noqa: PLC0415
+
+    return int(routes.show(target.load(service_of(options.target))))
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from lmservice.cli import doctor  # noqa: PLC0415
+
+    return int(doctor.doctor(options.target))
+
+
+def _completion(options: argparse.Namespace) -> int:
+    from lmservice.cli import completion  # noqa: PLC0415
+
+    return int(completion.show(options.shell, parser()))

@@ -142,8 +142,24 @@ def test_a_folder_that_cannot_be_written_is_told(new: Callable[..., Ended]) -> N
 
 
 def test_a_folder_that_is_not_there_and_two_folders_are_refused(new: Callable[..., Ended]) -> None:
-    assert "no folder nowhere" in new("nowhere", "--no-input").problem
+    assert "no folder nowhere" in new("nowhere/", "--no-input").problem
+    Path("a").mkdir()
+    Path("b").mkdir()
     assert "two folders" in new("a", "b", "--no-input").problem
+
+
+def test_a_word_that_is_no_folder_is_the_name(new: Callable[..., Ended]) -> None:
+    assert new("shop", "--no-input", "database=none").code == 0
+    Path("services").mkdir()
+    assert new("services", "--no-input", "stock").code == 0
+    assert (left(), [path.name for path in Path("services").iterdir()]) == (["services", "shop"], ["stock"])
+
+
+def test_two_names_and_one_that_names_nothing_are_refused(new: Callable[..., Ended]) -> None:
+    assert "shop and stock are two names" in new("shop", "stock", "--no-input").problem
+    assert "shop and stock are two names" in new("--no-input", "stock", "project_name=shop").problem
+    assert "project_name" in new("Shop!", "--no-input").problem
+    assert left() == []
 
 
 def test_the_cookiecutter_command_refuses_the_same_and_leaves_nothing(tmp_path: Path) -> None:
