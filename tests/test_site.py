@@ -11,7 +11,13 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 _LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "use": "href", "link": "href"}
-FOLDERS = {"How to": "how-to", "Explanation": "explanation", "Reference": "reference", "Decisions": "decisions"}
+FOLDERS = {
+    "How to": "how-to",
+    "Explanation": "explanation",
+    "Reference": "reference",
+    "Decisions": "decisions",
+    "Runbooks": "runbooks",
+}
 _NOT_LOADED = {"canonical", "next", "prev", "alternate"}
 
 
@@ -53,7 +59,11 @@ def test_a_page_lies_in_the_folder_of_its_section() -> None:
     sections = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
     for entry in sections:
         ((section, pages),) = entry.items()
-        paths = [pages] if isinstance(pages, str) else [path for page in pages for path in page.values()]
+        paths = (
+            [pages]
+            if isinstance(pages, str)
+            else [page if isinstance(page, str) else page.popitem()[1] for page in pages]
+        )
         folder = FOLDERS.get(section, ".")
         assert [path for path in paths if str(Path(path).parent) != folder] == [], section
 

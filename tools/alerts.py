@@ -36,28 +36,38 @@ class Alert(NamedTuple):
     action: str
 
 
-def groups(service: str, team: str) -> list[dict[str, Any]]:
-    """The groups of one service's rules, as Prometheus and the PrometheusRule resource have them."""
+def groups(service: str, team: str, documents: str) -> list[dict[str, Any]]:
+    """Return the groups of one service's rules, as Prometheus and the PrometheusRule resource have them.
+
+    Args:
+        service: its name.
+        team: whom they are for.
+        documents: where lmservice's documents are served as a site: the runbooks are below it.
+    """
     queries = Queries(service)
     records = [{"record": recorded(window), "expr": queries.errors(window)} for window in WINDOWS]
-    rules = [_rule(alert, service, team) for alert in alerts(queries)]
+    rules = [_rule(alert, service, team, documents) for alert in alerts(queries)]
     return [{"name": f"{service}.records", "rules": records}, {"name": f"{service}.alerts", "rules": rules}]
 
 
-def resource(service: str, team: str) -> dict[str, Any]:
+def resource(service: str, team: str, documents: str) -> dict[str, Any]:
     """The same as an object of Kubernetes, for the Prometheus operator."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
         "metadata": {"name": service},
-        "spec": {"groups": groups(service, team)},
+        "spec": {"groups": groups(service, team, documents)},
     }
 
 
-def _rule(alert: Alert, service: str, team: str) -> dict[str, Any]:
+def _rule(alert: Alert, service: str, team: str, documents: str) -> dict[str, Any]:
     rule = {"alert": alert.name, "expr": alert.expression, "for": alert.lasting}
     labels = {"severity": alert.severity, "team": team, "service": service}
-    annotations = {"summary": f"{service} in {{{{ $labels.environment }}}}: {alert.summary}", "action": alert.action}
+    annotations = {
+        "summary": f"{service} in {{{{ $labels.environment }}}}: {alert.summary}",
+        "action": alert.action,
+        "runbook_url": f"{documents}/runbooks/{alert.name}.html",
+    }
     return {**rule, "labels": labels, "annotations": annotations}
 
 

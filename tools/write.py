@@ -26,10 +26,12 @@ DOCS = ROOT / "docs"
 _HEAD = "# Made from lmservice's code by ./dev generate; its tests run it through promtool.\n"
 _SERVICE, _TEAM = "service-that-cookiecutter-names", "team-that-cookiecutter-names"
 _UID = "uid-that-cookiecutter-names"
+_DOCUMENTS = "documents-that-cookiecutter-names"
 _NAMES = {
     _SERVICE: "cookiecutter.project_name",
     _TEAM: "cookiecutter.team",
     _UID: "cookiecutter.project_name[:40]",
+    _DOCUMENTS: "cookiecutter.__documents",
 }
 
 
@@ -51,14 +53,15 @@ def templated(text: str) -> str:
 
 def files() -> dict[Path, str]:
     """Each file that is generated, and what has to be in it."""
+    documents = "https://lmservice.mykubecluster.intra"
     example = {"search": {"page": "http://pager.intra/search", "chat": "http://chat.intra/search"}}
-    rules = _HEAD + as_yaml(alerts.resource(_SERVICE, _TEAM))
-    groups = {"groups": alerts.groups("search-service", "search")}
+    rules = _HEAD + as_yaml(alerts.resource(_SERVICE, _TEAM, _DOCUMENTS))
+    groups = {"groups": alerts.groups("search-service", "search", documents)}
     return {
         TEMPLATE / "prometheusrule.yaml": templated(rules),
         TEMPLATE / "dashboard.json": templated(dashboard.render(_SERVICE, _UID)),
         SEARCH / "rules.yaml": _HEAD + as_yaml(groups),
-        SEARCH / "prometheusrule.yaml": _HEAD + as_yaml(alerts.resource("search-service", "search")),
+        SEARCH / "prometheusrule.yaml": _HEAD + as_yaml(alerts.resource("search-service", "search", documents)),
         SEARCH / "dashboard.json": dashboard.render("search-service"),
         DOCS / "how-to" / "monitor" / "alertmanager.yaml": _alertmanager_head() + as_yaml(alertmanager.config(example)),
         DOCS / "reference" / "log-fields.md": fields.render(),

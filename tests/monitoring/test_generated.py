@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from lmservice import Service, names, retry
 from lmservice.telemetry import events
-from tools import alertmanager, families, write
+from tools import alertmanager, alerts, families, write
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "lmservice"
@@ -22,6 +22,15 @@ NAMES = {name: value for name, value in vars(names).items() if name.isupper()}
 
 
 FILES = write.files()
+
+
+def _rules() -> list[dict[str, Any]]:
+    return [
+        rule
+        for group in alerts.groups("shop", "store", "https://docs.intra")
+        for rule in group["rules"]
+        if "alert" in rule
+    ]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -58,6 +67,16 @@ async def test_every_name_is_of_a_family_that_a_service_has(serve: Any) -> None:
         ]
         assert family.labels is None or all(each == set(family.labels) for each in labels), family.name
         assert exposed.get(family.name, family.kind) == family.kind
+
+
+@pytest.mark.parametrize("rule", _rules(), ids=lambda rule: str(rule["alert"]))
+def test_an_alert_leads_to_its_runbook(rule: dict[str, Any]) -> None:
+    base, _, page = rule["annotations"]["runbook_url"].partition("/runbooks/")
+    assert base == "https://docs.intra"
+    assert page == f"{rule['alert']}.html"
+    text = (ROOT / "docs" / "runbooks" / page).with_suffix(".md").read_text()
+    assert text.startswith(f"# {rule['alert']}\n")
+    assert f"({rule['alert']}.md)" in (ROOT / "docs" / "runbooks" / "index.md").read_text()
 
 
 def test_no_name_of_a_metric_is_spelt_twice() -> None:

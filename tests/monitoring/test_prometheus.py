@@ -120,7 +120,9 @@ def expressions(board: dict[str, Any]) -> list[str]:
 
 
 def test_every_query_of_the_dashboard_gives_data(tmp_path: Path, shop: ServiceProcess) -> None:
-    prometheus = Prometheus(tmp_path / "prometheus", shop.management_port, LABELS, alerts.groups("shop", "store"))
+    prometheus = Prometheus(
+        tmp_path / "prometheus", shop.management_port, LABELS, alerts.groups("shop", "store", "https://lmservice.intra")
+    )
     waiting = expressions(json.loads(dashboard.render("shop")))
     assert len(waiting) > 30
 
@@ -155,7 +157,7 @@ def test_a_dependency_that_stops_is_told_and_so_is_its_return(
         teams = {"store": {kind: f"{webhook.url}/store/{kind}" for kind in ("page", "chat")}}
         manager = Alertmanager(tmp_path / "alertmanager", alertmanager.config(teams, wait="1s"))
         running.enter_context(manager.process)
-        groups = soon(alerts.groups("shop", "store"))
+        groups = soon(alerts.groups("shop", "store", "https://lmservice.intra"))
         prometheus = Prometheus(tmp_path / "prometheus", shop.management_port, LABELS, groups, manager.port)
         running.enter_context(prometheus.process)
         until(lambda: prometheus.query('lmservice_ready{job="shop"} == 1') or None, lambda: prometheus.process.output)

@@ -116,7 +116,9 @@ LESS = {
 
 def promtool(folder: Path, tests: list[dict[str, Any]]) -> None:
     """Runs unit tests of the rules."""
-    (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": alerts.groups("shop", "store")}))
+    (folder / "rules.yaml").write_text(
+        yaml.safe_dump({"groups": alerts.groups("shop", "store", "https://lmservice.intra")})
+    )
     suite = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": tests}
     (folder / "tests.yaml").write_text(yaml.safe_dump(suite))
     ran = subprocess.run(
@@ -187,6 +189,7 @@ def test_what_is_told_names_the_service_the_place_and_the_amount(tmp_path: Path)
         "exp_annotations": {
             "summary": "shop in production: the event loop of shop-1 stood still for 3s",
             "action": alert.action,
+            "runbook_url": "https://lmservice.intra/runbooks/EventLoopStalls.html",
         },
     }
     told = {"eval_time": "4m", "alertname": "EventLoopStalls", "exp_alerts": [expected]}
