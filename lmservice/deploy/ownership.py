@@ -76,11 +76,8 @@ def _filled_in(cluster: Cluster, item: Object) -> Object:
         return {}
 
 
-def take_over(cluster: Cluster, items: Sequence[Object], note: Callable[[str], None]) -> None:
-    """Make the release the owner of what kubectl has applied, so that the next apply decides alone, and say so.
-
-    What others keep of their own is said too.
-    """
+def tell_surprises(cluster: Cluster, items: Sequence[Object], note: Callable[[str], None]) -> None:
+    """Say, before a release, which fields it will take over from kubectl, and which others keep."""
     for item in items:
         live = cluster.get(item)
         foreign = surprises(cluster, live, item) if live else []
@@ -90,11 +87,10 @@ def take_over(cluster: Cluster, items: Sequence[Object], note: Callable[[str], N
             note(f"the release takes over {title(item)} from kubectl; not in the overlay, so it goes: {taken}")
         if kept:
             note(f"{title(item)} keeps what is not in the overlay, as others have set it: {kept}")
-        if live:
-            _take_over(cluster, item)
 
 
-def _take_over(cluster: Cluster, item: Object) -> None:
+def take_over(cluster: Cluster, item: Object) -> None:
+    """Make the release the owner of what kubectl has applied of this object, so that the next apply decides alone."""
     for _ in range(_TRIES):
         live = cluster.get(item)
         entries = live["metadata"].get("managedFields", []) if live else []

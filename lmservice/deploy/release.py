@@ -19,7 +19,7 @@ from lmservice.deploy.figures import FiguresSource
 from lmservice.deploy.history import History, StoredRelease
 from lmservice.deploy.lock import Lock
 from lmservice.deploy.objects import CANARY, STABLE, Object, key, selector
-from lmservice.deploy.ownership import take_over
+from lmservice.deploy.ownership import take_over, tell_surprises
 from lmservice.deploy.plan import WHOLE, Analysis, CanaryPods, Pause, Plan, Promote, SetWeight
 from lmservice.deploy.pods import Pod
 from lmservice.deploy.rollout import RolloutState, comparable, follow, look, sized, what_ails
@@ -69,6 +69,7 @@ class Release:
         """
         try:
             steps = self._possible(plan).steps
+            tell_surprises(self.cluster, self.kept.manifests.objects, self._note)
             self.observer("plan", {"steps": [str(step) for step in steps]})
             self._prepare()
             for number, step in enumerate(steps, 1):
@@ -144,7 +145,7 @@ class Release:
         now = self._stable()
         if self._touched and self._served and now:
             try:
-                now = self._follow(self.kept.manifests.deployment)
+                now = self._follow(self.kept.manifests.deployment, forgiving=True)
             except LockLostError:
                 raise
             except ReleaseFailedError:  # which is not this release's: it is told below
@@ -215,7 +216,8 @@ class Release:
         self._touched = True
         self._weights.end()
         manifests = self.kept.manifests
-        take_over(self.cluster, manifests.objects, self._note)
+        for item in manifests.objects:
+            take_over(self.cluster, item)
         for item in manifests.others:
             self.cluster.apply(item)
         self.cluster.apply(sized(self.cluster, manifests))
@@ -249,8 +251,9 @@ class Release:
             self.lock.check()
             time.sleep(min(left, _TURN))
 
-    def _follow(self, deployment: Object) -> RolloutState:
-        return follow(self.cluster, deployment, self._labels(), settings=self.settings, seen=self._seen)
+    def _follow(self, deployment: Object, *, forgiving: bool = False) -> RolloutState:
+        labels, settings = self._labels(), self.settings
+        return follow(self.cluster, deployment, labels, settings=settings, seen=self._seen, forgiving=forgiving)
 
     def _note(self, text: str) -> None:
         self.observer("note", {"text": text})

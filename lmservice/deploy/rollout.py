@@ -54,10 +54,19 @@ class RolloutState:
         return bool(self.deployment.get("status", {}).get("observedGeneration", 0) >= generation)
 
     @property
+    def pause(self) -> str:
+        """Return what to do about a rollout that somebody has paused; empty where nobody has."""
+        return "its rollout is paused: kubectl rollout resume goes on with it" if self._is_paused else ""
+
+    @property
+    def _is_paused(self) -> bool:
+        return bool(self.deployment["spec"].get("paused"))
+
+    @property
     def refusal(self) -> str:
         """Return why Kubernetes cannot make the pods, or has given up; empty while it goes on."""
-        if self.deployment["spec"].get("paused"):
-            return "its rollout is paused: kubectl rollout resume goes on with it"
+        if self.pause:
+            return self.pause
         if not (self._observed and self.template):
             return ""
         conditions = {each["type"]: each for each in self.deployment.get("status", {}).get("conditions", [])}
@@ -98,6 +107,7 @@ def follow(
     *,
     settings: DeploySettings,
     seen: Callable[[RolloutState], None],
+    forgiving: bool = False,
 ) -> RolloutState:
     """Return once the rollout is done; `seen` is called with every look, and may raise to end it.
 
@@ -107,6 +117,8 @@ def follow(
         labels: a selector of all pods of the service.
         settings: `ready_timeout` is how long it may go without one more pod getting ready.
         seen: called with every look.
+        forgiving: whether it is a version that served before: it may have restarted long ago, and pods that the cluster
+            refuses it have room again once the others are gone.
 
     Raises:
         ReleaseFailedError: it cannot succeed, or took too long; the reason names a pod where it can.
@@ -119,7 +131,7 @@ def follow(
             return now
         if now.ready > ready:
             ready, end = now.ready, time.monotonic() + settings.ready_timeout
-        if reason := now.refusal or _hopeless(now, settings):
+        if reason := _cannot_end(now, settings, forgiving=forgiving):
             raise ReleaseFailedError(f"{name}: {reason}")
         if time.monotonic() > end:
             raise ReleaseFailedError(f"{name}: {_late(now, settings)}")
@@ -129,11 +141,15 @@ def follow(
         time.sleep(_CALM)  # pods change by the dozen
 
 
-def _hopeless(now: RolloutState, settings: DeploySettings) -> str:
+def _cannot_end(now: RolloutState, settings: DeploySettings, *, forgiving: bool) -> str:
+    """Return why waiting does not help; empty where it may."""
+    refusal = now.pause if forgiving else now.refusal
+    if refusal:
+        return refusal
     for each in now.new:
         if each.problem:
             return f"pod {each.name}: {each.problem}"
-        if each.restarts > settings.max_restarts:
+        if not forgiving and each.restarts > settings.max_restarts:
             return (
                 f"pod {each.name}: it restarted {each.restarts} times"
                 f" ({each.ended or 'why is not known'}; LM_DEPLOY_MAX_RESTARTS: {settings.max_restarts})"

@@ -13,6 +13,8 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeClu
     """A cluster that KUBECONFIG names, with the namespace `team`."""
     with FakeCluster().running() as made:
         made.make_namespace("team")
+        for name in ("release._TURN", "rollout._CALM", "weights._LOOK", "lock._LOOK"):
+            monkeypatch.setattr(f"lmservice.deploy.{name}", 0.05)
         monkeypatch.setenv("KUBECONFIG", str(made.write_kubeconfig(tmp_path / "kubeconfig", "team")))
         yield made
 

@@ -133,11 +133,11 @@ def test_an_api_server_that_is_away_for_too_long_ends_in_a_rollback_as_soon_as_i
 
     def go_away() -> None:
         cluster.fails(".*", loses="before", times=None)
-        threading.Timer(1.5, cluster.script.faults.clear).start()
+        threading.Timer(4, cluster.script.faults.clear).start()
 
     shop.during["analysis"] = go_away
     with pytest.raises(ReleaseFailedError, match=r"server has not answered for 1 s .*; rolled back, .*1 serves"):
-        shop.canary("2", api_patience=1, lease_duration=60)
+        shop.canary("2", api_patience=1, rollback_patience=20, lease_duration=60)
     assert shop.is_whole_at("1")
 
 

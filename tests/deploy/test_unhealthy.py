@@ -112,3 +112,24 @@ def test_a_version_that_lost_its_pods_one_by_one_is_still_compared(shop: Shop, c
     shop.canary("2")
     assert shop.said("analysis")
     assert shop.is_whole_at("2")
+
+
+def test_a_version_that_has_restarted_once_is_waited_for_on_the_way_back(shop: Shop, cluster: FakeCluster) -> None:
+    shop.objects[0]["spec"]["strategy"] = {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+    shop.describe()
+    cluster.behaves(f"{IMAGE}:1", ready_after=0.5)
+    shop.rolling("1")
+    cluster.behaves(f"{IMAGE}:1", ready_after=0.5, restarts=1)
+    cluster.behaves(f"{IMAGE}:2", crashes=True)
+    with pytest.raises(ReleaseFailedError, match=r"rolled back, registry\.intra/shop:1 serves"):
+        shop.rolling("2")
+    assert shop.is_whole_at("1")
+
+
+def test_what_will_be_taken_over_is_said_before_the_first_step(shop: Shop, cluster: FakeCluster) -> None:
+    shop.runs_by_hand("1", OLD="1")
+    shop.canary("2")
+    names = [name for name, _ in shop.events]
+    assert "takes over Deployment shop" in shop.said("note")[0]["text"]
+    assert names.index("note") < names.index("step")
+    assert cluster.serving() == {f"{IMAGE}:2": 2}

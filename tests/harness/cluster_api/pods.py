@@ -51,7 +51,7 @@ def status(pod: Object, behaviour: Behaviour, *, fits: bool) -> Object:
 
 def _container(name: str, image: str, behaviour: Behaviour, seconds: float, *, ready: bool) -> Object:
     digest = behaviour.digest or f"sha256:{hashlib.sha256(image.encode()).hexdigest()}"
-    found = {"name": name, "image": image, "restartCount": 0, "ready": ready}
+    found = {"name": name, "image": image, "restartCount": behaviour.restarts, "ready": ready}
     if behaviour.unpullable:
         return {**found, "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}}
     found["imageID"] = f"{image.rpartition(':')[0]}@{digest}"

@@ -18,6 +18,7 @@ class Behaviour:
         error_ratio: the share of 5xx among them.
         latency: how long each takes.
         ending: how long the pod takes to end.
+        restarts: how often its container has ended before it went on.
     """
 
     ready_after: float | None = 0.02
@@ -28,6 +29,7 @@ class Behaviour:
     error_ratio: float = 0.0
     latency: float = 0.004
     ending: float = 0.03
+    restarts: int = 0
 
 
 @dataclass(frozen=True)
