@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from lmservice.management.endpoints import Endpoints
 from lmservice.management.managed import Managed
+from lmservice.settings.stop_budget import GOODBYE_SECONDS
 from lmservice.telemetry.logs import current_stream
 from lmservice.web.listener import Listener
 from lmservice.web.patience import Limits
@@ -16,8 +17,6 @@ WATCH_INTERVAL = 0.5
 """The time between two looks at the service's loop, in seconds."""
 KEEP_ALIVE = 100.0
 """The time that an idle connection is kept, in seconds."""
-GOODBYE = 1.0
-"""The time that answers under way have at the very end, in seconds."""
 
 
 class ManagementThread:
@@ -52,7 +51,7 @@ class ManagementThread:
         """Finish the answers under way, then end the thread."""
         with contextlib.suppress(RuntimeError):  # it has ended by itself
             self._loop.call_soon_threadsafe(self._closing.set)
-        self._thread.join(timeout=2 * GOODBYE)
+        self._thread.join(timeout=GOODBYE_SECONDS)
 
     def _run(self) -> None:
         current_stream.set(self._instance.stream)
@@ -87,8 +86,9 @@ class ManagementThread:
             output.flush()
 
     async def _say_goodbye(self, listener: Listener) -> None:
-        await listener.refuse()
-        deadline = self._loop.time() + GOODBYE
+        deadline = self._loop.time() + GOODBYE_SECONDS
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(listener.refuse(), GOODBYE_SECONDS / 2)
         while listener.open and self._loop.time() < deadline:
             listener.close_idle(0)
             await asyncio.sleep(0.01)

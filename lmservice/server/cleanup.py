@@ -7,18 +7,13 @@ from typing import TYPE_CHECKING
 
 from lmservice.jobs.startup import Startup
 from lmservice.lifecycle import Lifecycle
-from lmservice.server.drain import LAST_WORDS
 from lmservice.settings.model import Settings
+from lmservice.settings.stop_budget import CLIENTS_SECONDS, FLUSH_SECONDS, FLUSH_SECONDS_LEAST
 from lmservice.telemetry.graphite import Graphite
 from lmservice.web.lifespan import Lifespan
 
 if TYPE_CHECKING:
     from lmservice.tracing.otel import OtelTracer
-
-LAST_FLUSH = 2.0
-"""Seconds of the clean-up that the last metrics and spans have to be sent, …"""
-LAST_FLUSH_LEAST = 0.5
-"""… and what they have where nothing is left of that, or the stop is forced."""
 
 _log = logging.getLogger("lmservice.instance")
 
@@ -73,7 +68,7 @@ class CleanUp:
 
     async def _close_clients(self) -> None:
         try:
-            async with asyncio.timeout(LAST_WORDS):
+            async with asyncio.timeout(CLIENTS_SECONDS):
                 await self._clients.aclose()
         except Exception as error:  # noqa: BLE001 - the end must be told whatever happens
             self.problems.append(f"the service's clients could not be closed: {type(error).__name__}: {error}")
@@ -81,7 +76,7 @@ class CleanUp:
 
 async def flush(graphite: Graphite | None, tracer: "OtelTracer | None", left: float) -> None:
     """Send the last metrics and spans to whoever collects them, in what is `left` of the clean-up, in seconds."""
-    limit = min(LAST_FLUSH, max(LAST_FLUSH_LEAST, left))
+    limit = min(FLUSH_SECONDS, max(FLUSH_SECONDS_LEAST, left))
     async with asyncio.TaskGroup() as flushing:
         if graphite is not None:
             flushing.create_task(graphite.finish(limit))

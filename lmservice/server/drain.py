@@ -13,16 +13,13 @@ from typing import Protocol
 
 from lmservice.lifecycle import CutOff, Drainable, Lifecycle, Phase
 from lmservice.settings.model import Settings
+from lmservice.settings.stop_budget import ANSWERS_SECONDS, CUT_OFF_SECONDS
 from lmservice.web.listener import Listener
 from lmservice.web.request import RequestLayer
 
 TICK = 0.05
 """Seconds between two looks at how far a drain is."""
-LAST_WORDS = 1.0
-"""Seconds that work which was cut off has to end itself."""
 
-FLUSH = 0.5
-"""Seconds that the answers for handlers which were cut off have to be sent; a fifth of it where the stop is hurried."""
 
 _log = logging.getLogger("lmservice.instance")
 
@@ -96,7 +93,7 @@ class Drain:
 
     async def _cut_off(self, drainables: Sequence[Drainable]) -> None:
         forced = self._lifecycle.forced
-        patience = LAST_WORDS / 10 if forced else LAST_WORDS
+        patience = CUT_OFF_SECONDS / 10 if forced else CUT_OFF_SECONDS
         limit = "a second SIGINT" if forced else f"LM_DRAIN_TIMEOUT, {self._settings.drain_timeout:g} s"
         cut = await asyncio.gather(*(each.cut_off(patience, limit) for each in drainables))
         tasks, left = sum(each.tasks for each in cut), sum(each.left for each in cut)
@@ -127,7 +124,7 @@ class Requests:
             self._layer.cut_off(tasks)
             await asyncio.wait(tasks, timeout=patience)
         loop = asyncio.get_running_loop()
-        flushed = loop.time() + (FLUSH / 5 if self._lifecycle.hurried else FLUSH)
+        flushed = loop.time() + (ANSWERS_SECONDS / 5 if self._lifecycle.hurried else ANSWERS_SECONDS)
         while self._listener.open and loop.time() < flushed:
             self._listener.close_idle(0)
             await asyncio.sleep(TICK)

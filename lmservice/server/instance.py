@@ -20,7 +20,7 @@ from lmservice.runtime.heartbeat import Heartbeat
 from lmservice.runtime.profiling import Profile, ProfileRequest, Profiling
 from lmservice.server.background import Background
 from lmservice.server.cleanup import CleanUp
-from lmservice.server.drain import LAST_WORDS, Drain, Requests
+from lmservice.server.drain import Drain, Requests
 from lmservice.server.entrance import OwnEntrance, SharedEntrance, SharedListener, new_listener
 from lmservice.server.families import add_families
 from lmservice.server.life_log import LifeLog
@@ -28,6 +28,7 @@ from lmservice.server.report import StopReport, identity, stop_report
 from lmservice.server.start import as_start_error, prepare
 from lmservice.service import Service
 from lmservice.settings.model import Settings
+from lmservice.settings.stop_budget import CUT_OFF_SECONDS
 from lmservice.telemetry import context, metrics
 from lmservice.telemetry.graphite import Graphite
 from lmservice.telemetry.levels import Levels
@@ -215,7 +216,7 @@ class Instance:
         await asyncio.wait([start, stopping], return_when=asyncio.FIRST_COMPLETED)
         if not start.done():
             start.cancel()
-            await asyncio.wait([start], timeout=LAST_WORDS)
+            await asyncio.wait([start], timeout=CUT_OFF_SECONDS)
             return None
         stopping.cancel()
         return self._note_failure(as_start_error(error)) if (error := start.exception()) else None

@@ -23,12 +23,10 @@ from lmservice.server.instance import Instance
 from lmservice.server.signals import Served, signals
 from lmservice.service import Service
 from lmservice.settings.model import Settings
+from lmservice.settings.stop_budget import LEFTOVERS_SECONDS, LOOP_END_SECONDS
 from lmservice.settings.variables import misspelt
 from lmservice.telemetry import takeover
 from lmservice.web import forwarded, sockets
-
-LEFTOVER_PATIENCE = 2.0
-"""Seconds that threads which do not end have, at the very end, before the process leaves without them."""
 
 _log = logging.getLogger("lmservice.server")
 
@@ -138,9 +136,9 @@ def run_loop(factory: Callable[[], asyncio.AbstractEventLoop], instance: Served)
         for task in rest:
             task.cancel()
         if rest:
-            loop.run_until_complete(asyncio.wait(rest, timeout=0.2))
-        with contextlib.suppress(RuntimeError):
-            loop.run_until_complete(asyncio.wait_for(loop.shutdown_asyncgens(), 0.5))
+            loop.run_until_complete(asyncio.wait(rest, timeout=LOOP_END_SECONDS))
+        with contextlib.suppress(RuntimeError, TimeoutError):
+            loop.run_until_complete(asyncio.wait_for(loop.shutdown_asyncgens(), LOOP_END_SECONDS))
         asyncio.set_event_loop(None)
         if not [task for task in asyncio.all_tasks(loop) if not task.done()]:
             loop.close()
@@ -154,6 +152,6 @@ def leave_without_leftovers(code: ExitCode) -> None:
             sys.stdout.flush()
         os._exit(code)
 
-    timer = threading.Timer(0 if code is ExitCode.FORCED else LEFTOVER_PATIENCE, leave)
+    timer = threading.Timer(0 if code is ExitCode.FORCED else LEFTOVERS_SECONDS, leave)
     timer.daemon = True
     timer.start()

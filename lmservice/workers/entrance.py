@@ -10,13 +10,12 @@ from lmservice.lifecycle import CutOff, Lifecycle
 from lmservice.server.drain import TICK
 from lmservice.server.entrance import Handover, delay_is_over
 from lmservice.settings.model import Settings
+from lmservice.settings.stop_budget import FORCED_SECONDS, KILLED_SECONDS
 from lmservice.web import sockets
 from lmservice.workers.worker import Worker
 
-PARTING = 2.0
+PARTING = 0.5
 """Seconds that the first workers have to part with the listener before the last one is told to."""
-FORCED = 3.0
-"""Seconds that workers have to end once the stop is forced."""
 
 
 class Crowd(Protocol):
@@ -77,7 +76,9 @@ class WorkersUnderWay:
         """Force those that keep to no limit, then kill them."""
         supervisor = self._supervisor
         tell(supervisor.workers, "force")
-        await until(lambda: not supervisor.workers, FORCED)
+        await until(
+            lambda: not supervisor.workers, KILLED_SECONDS if not supervisor.lifecycle.forced else FORCED_SECONDS
+        )
         problems = []
         for worker in supervisor.workers:
             problems.append(f"worker {worker.number} did not end, and was killed")

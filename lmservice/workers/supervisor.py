@@ -27,7 +27,7 @@ from lmservice.server.life_log import warn_of_missing_hook
 from lmservice.server.report import identity, stop_report
 from lmservice.service import Service
 from lmservice.settings.model import Settings
-from lmservice.settings.stop_budget import CLOSING_SECONDS
+from lmservice.settings.stop_budget import WORKERS_SECONDS
 from lmservice.telemetry.graphite import Graphite
 from lmservice.telemetry.logs import Stream
 from lmservice.telemetry.metrics import Metrics
@@ -75,7 +75,7 @@ class Supervisor:
     def _begin_life(self) -> None:
         self.started_at = time.time()
         self.lifecycle = Lifecycle()
-        limit = self.settings.drain_timeout + self.settings.cleanup_timeout + CLOSING_SECONDS
+        limit = self.settings.drain_timeout + self.settings.cleanup_timeout + WORKERS_SECONDS
         self.drain = Drain(self.settings, self.lifecycle, limit)
         self.heartbeat = Heartbeat(self.settings.liveness_stall)
         self.report: concurrent.futures.Future[Mapping[str, Any]] = concurrent.futures.Future()

@@ -22,6 +22,7 @@ from lmservice.runtime.profiling import ProfileRequest
 from lmservice.runtime.threads import run_in_thread
 from lmservice.server.entrance import Handover, SharedListener
 from lmservice.server.instance import Instance
+from lmservice.settings.stop_budget import REPORT_SECONDS
 from lmservice.telemetry.logs import current_stream
 from lmservice.workers import snapshot
 from lmservice.workers.channel import Channel, Message
@@ -42,8 +43,6 @@ NOT_OURS = frozenset((names.STATE, names.READY))
 PICTURE_INTERVAL = 0.5
 """Between two pictures, in seconds, while somebody watches: less than between two that are shown, so that each is of
 something new. A new state is told at once."""
-GOODBYE = 3.0
-"""What the last words have to reach the supervisor, in seconds."""
 
 _log = logging.getLogger("lmservice.workers")
 
@@ -71,7 +70,7 @@ class SupervisorLink:
         """Tell how it has ended and what it has counted, then leave."""
         with contextlib.suppress(RuntimeError):  # it has ended by itself
             self._loop.call_soon_threadsafe(self._closing.set)
-        self._thread.join(timeout=GOODBYE)
+        self._thread.join(timeout=REPORT_SECONDS)
 
     def _run(self) -> None:
         current_stream.set(self._instance.stream)
