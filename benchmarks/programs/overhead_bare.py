@@ -1,4 +1,4 @@
-"""The yardstick: starlette and nothing around it."""
+"""The yardstick: starlette and nothing around it, with one route and with a hundred, of which the last is asked for."""
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -12,4 +12,6 @@ async def flights(request: Request) -> JSONResponse:
 
 
 routes = [Route("/flights/{origin}/{destination}", flights)]
+many_routes = [*(Route(f"/resources{number}/{{origin}}/{{destination}}", flights) for number in range(99)), *routes]
 app = Starlette(routes=routes)
+many = Starlette(routes=many_routes)

@@ -1,7 +1,8 @@
-"""The yardstick's route under lmservice, everything on as by default."""
+"""The yardstick's routes under lmservice, everything on as by default."""
 
-from overhead_bare import routes
+from overhead_bare import many_routes, routes
 
 from lmservice import Service
 
 service = Service("overhead", routes=routes)
+many = Service("overhead", routes=many_routes)

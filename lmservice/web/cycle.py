@@ -114,6 +114,7 @@ class Cycle:
                 await listener.refused(self.scope, self.send, self, _FAILED)
         finally:
             listener.cycles.discard(self)
+            self.task = None  # whose context has the request, which has this: no circle for the collector
             if not self.complete and not self.lost:
                 self._end_unanswered()
 
