@@ -31,6 +31,9 @@ RETRIES = "lmservice_retries_total"
 WORKERS = "lmservice_workers"
 WORKER_DEATHS = "lmservice_worker_deaths_total"
 
+COLLECTOR_ERRORS = "lmservice_collector_errors_total"
+"""Failed readings of a family of metrics, at a scrape, a push or a worker's count."""
+
 GRAPHITE_PUSHES = "lmservice_graphite_pushes_total"
 
 LOG_EVENTS = "lmservice_log_events_total"

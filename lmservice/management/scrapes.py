@@ -9,7 +9,7 @@ from starlette.responses import Response
 from lmservice.management.managed import Managed
 from lmservice.management.responses import Chunks, accepts_gzip
 from lmservice.runtime.threads import run_in_thread
-from lmservice.telemetry.exposition import render
+from lmservice.telemetry.exposition import content_type, render
 
 
 class Scrapes:
@@ -23,17 +23,18 @@ class Scrapes:
     async def answer(self, request: Request) -> Response:
         """Return the metrics in the format, and the encoding, that the request accepts."""
         accept, packed = request.headers.get("accept", ""), accepts_gzip(request.headers.get("accept-encoding", ""))
-        chunks, kind = await asyncio.shield(self._rendering(accept, packed=packed))
+        kind = await run_in_thread(partial(content_type, accept), name="exposition")  # which may import much
+        chunks, kind = await asyncio.shield(self._rendering(accept, kind, packed=packed))
         headers = {"vary": "accept, accept-encoding", "content-type": kind}
         return Chunks(chunks, headers | ({"content-encoding": "gzip"} if packed else {}))
 
-    def _rendering(self, accept: str, *, packed: bool) -> asyncio.Task[tuple[list[bytes], str]]:
-        """Return the rendering that is under way, or begin a new one."""
-        task = self._renderings.get((accept, packed))
+    def _rendering(self, accept: str, kind: str, *, packed: bool) -> asyncio.Task[tuple[list[bytes], str]]:
+        """Return the rendering under way that gives the same, or begin a new one."""
+        task = self._renderings.get((kind, packed))
         if task is None:
             task = asyncio.create_task(self._render(accept, packed=packed), name="exposition")
-            self._renderings[accept, packed] = task
-            task.add_done_callback(lambda _: self._renderings.pop((accept, packed)))
+            self._renderings[kind, packed] = task
+            task.add_done_callback(lambda _: self._renderings.pop((kind, packed)))
         return task
 
     async def _render(self, accept: str, *, packed: bool) -> tuple[list[bytes], str]:

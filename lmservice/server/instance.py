@@ -90,6 +90,7 @@ class Instance:
 
     def _compose_telemetry(self) -> None:
         self.metrics = self.service.metrics
+        self.metrics.begin_run()
         self.levels, self._profiling = Levels(), Profiling()
         self._tracer = tracer.tracer(self.stream.fields)
         pushes = self.settings.graphite_url and self._shared is None  # of workers, their supervisor pushes the sums

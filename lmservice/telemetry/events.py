@@ -300,6 +300,16 @@ EVENTS: Mapping[str, Event] = {
         "something configured Python's logging anew; the stream of the log stays, and this is told once",
         {"by": "what did", "place": "the line of code", "hint": "what to do about it"},
     ),
+    "lmservice.collector_failed": Event(
+        "error",
+        "a family of metrics could not be read; the others are told, and further failures of this one only counted",
+        {"family": "its name", "error": _ERROR},
+    ),
+    "lmservice.metric_twice": Event(
+        "warning",
+        "a family is in the service's registry and in prometheus_client's default one",
+        {"family": "its name", "hint": "what to do about it"},
+    ),
     "lmservice.management_refused": Event(
         "warning",
         "a call of the management listener was refused",

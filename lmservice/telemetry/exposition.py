@@ -12,7 +12,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from lmservice.runtime import gil
-from lmservice.telemetry.samples import LazyFamily, Series, families, like
+from lmservice.telemetry.default_registry import all_families
+from lmservice.telemetry.samples import LazyFamily, Series, like
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -37,6 +38,13 @@ _SHORT = 1e6
 Encode = Callable[[Any], bytes]
 
 
+def content_type(accept: str) -> str:
+    """Return the content type of what `render` gives for an `Accept` header; those with the same get the same."""
+    from prometheus_client import exposition  # noqa: PLC0415 - as in render
+
+    return exposition.choose_encoder(accept)[1]
+
+
 def render(registry: "CollectorRegistry", accept: str, *, packed: bool) -> tuple[list[bytes], str]:
     """Return the body, in chunks, and its content type; to be called on a thread that may take its time.
 
@@ -55,7 +63,7 @@ def render(registry: "CollectorRegistry", accept: str, *, packed: bool) -> tuple
 
 def _rendered(registry: "CollectorRegistry", encode: Encode) -> Iterator[bytes]:
     end = encode(SingleFamily())  # OpenMetrics has one
-    for family in families(registry):
+    for family in all_families(registry):
         yield from _family(family, encode, end)
     yield end
 

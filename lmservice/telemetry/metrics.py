@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
     from prometheus_client.registry import Collector
 
+    from lmservice.telemetry.registry import ServiceRegistry
+
 C = TypeVar("C", bound="Collector")
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -81,6 +83,7 @@ class Metrics:
     """A service's registry; `counter`, `gauge` and `histogram` add families of the service's own."""
 
     def __init__(self) -> None:
+        self._run = 0
         self._families: dict[str, _ScrapedFamily | Durations] = {}
         self.request_duration = Durations(
             names.REQUEST_DURATION,
@@ -90,20 +93,27 @@ class Metrics:
         self._families[self.request_duration.name] = self.request_duration
 
     @cached_property
-    def registry(self) -> "CollectorRegistry":
+    def registry(self) -> "ServiceRegistry":
         """Return the registry, with the process's and the interpreter's own families."""
-        from prometheus_client import CollectorRegistry  # noqa: PLC0415 - costs every start what only a scrape needs
-        from prometheus_client.gc_collector import GCCollector  # noqa: PLC0415
+        from prometheus_client.gc_collector import GCCollector  # noqa: PLC0415 - costs every start what only a scrape needs
         from prometheus_client.platform_collector import PlatformCollector  # noqa: PLC0415
         from prometheus_client.process_collector import ProcessCollector  # noqa: PLC0415
 
-        registry = CollectorRegistry()
+        from lmservice.telemetry.registry import ServiceRegistry  # noqa: PLC0415
+
+        registry = ServiceRegistry(self._run)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
         for family in self._families.values():
             registry.register(family)
         return registry
+
+    def begin_run(self) -> None:
+        """Let what this run of the service registers take the place of the same of an earlier one."""
+        self._run += 1
+        if "registry" in vars(self):
+            self.registry.run = self._run
 
     def counter(self, name: str, documentation: str, labels: Sequence[str] = ()) -> "Counter":
         """Add a counter; its exposed name ends in `_total`."""
@@ -115,6 +125,10 @@ class Metrics:
         self, name: str, documentation: str, labels: Sequence[str] = (), *, multiprocess_mode: MultiprocessMode = "sum"
     ) -> "Gauge":
         """Add a gauge; `multiprocess_mode` says what becomes of it where there are several workers."""
+        if multiprocess_mode == "mostrecent":
+            from lmservice.telemetry.registry import RecentGauge  # noqa: PLC0415 - costs every start what few need
+
+            return RecentGauge(name, documentation, labels, registry=self.registry, multiprocess_mode="mostrecent")
         from prometheus_client import Gauge  # noqa: PLC0415
 
         return Gauge(name, documentation, labels, registry=self.registry, multiprocess_mode=multiprocess_mode)

@@ -1,13 +1,13 @@
-"""The samples of a registry, a few at a time.
+"""The samples of a registry, a few at a time, whichever of its collectors fail.
 
 prometheus_client's collectors make all samples of a family at once; a hundred thousand that live together make the
 garbage collector look at all there is, for a tenth of a second. What its own kinds know of each set of labels is asked
-for here one by one.
+for here one by one. A collector that raises costs its own samples, and no others.
 """
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 
 Series: TypeAlias = "tuple[Sequence[str], Iterable[Sample]]"
+Note: TypeAlias = Callable[[str, Exception], None]
+"""A function that is told which family could not be read, and why."""
+T = TypeVar("T")
 
 
 class LazyFamily(NamedTuple):
@@ -29,18 +32,78 @@ class LazyFamily(NamedTuple):
         labels: the names of the labels that its series share.
         series: of prometheus_client's own kinds: each set of label values, in the order of `labels`, with samples that
             lack the family's name and these labels.
+        default: whether it is of prometheus_client's default registry, and not of the service's.
     """
 
     metric: "Metric"
     samples: "Iterable[Sample]"
     labels: tuple[str, ...] = ()
     series: Iterable[Series] = ()
+    default: bool = False
 
 
-def families(registry: "CollectorRegistry") -> Iterator[LazyFamily]:
-    """Yield every family, in the order in which the registry collects them."""
+def families(registry: "CollectorRegistry", note: Note | None = None) -> Iterator[LazyFamily]:
+    """Yield every family, in the order in which the registry collects them.
+
+    Args:
+        registry: a service's, or any other.
+        note: is told of failures; default the registry's own count of them, where it has one.
+    """
+    errors = getattr(registry, "errors", None)
+    note = note or (errors.note if errors is not None else _ignore)
     for collector in _collectors(registry):
-        yield from _families(collector)
+        yield from of_collector(collector, note)
+
+
+def of_collector(collector: "Collector", note: Note) -> Iterator[LazyFamily]:
+    """Yield the families of one collector."""
+    from prometheus_client.metrics import MetricWrapperBase  # noqa: PLC0415 - costs every start what only a scrape needs
+
+    if isinstance(collector, MetricWrapperBase) and type(collector).collect is MetricWrapperBase.collect:
+        (metric,) = collector.describe()
+        yield LazyFamily(metric, (), _labels(collector), _series(collector, note))
+        return
+    name = type(collector).__name__
+    for metric in _until_it_fails(collector.collect, name, note):
+        name = getattr(metric, "name", name)
+        samples = list(_sound_ones(metric, name, note))
+        yield LazyFamily(like(metric), samples)
+
+
+def _ignore(_family: str, _error: Exception) -> None:
+    """Do nothing: the registry counts no failures."""
+
+
+def _until_it_fails(make: Callable[[], Iterable[T]], family: str, note: Note) -> Iterator[T]:
+    try:
+        items = iter(make())
+        while True:
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            yield item
+    except Exception as error:  # noqa: BLE001 - a collector may raise anything
+        note(family, error)
+
+
+def _sound_ones(metric: "Metric", family: str, note: Note) -> "Iterator[Sample]":
+    """Yield the samples that every encoder can write: a value that is no number is a failure."""
+    for sample in metric.samples:
+        try:
+            yield _sound(sample)
+        except Exception as error:  # noqa: BLE001 - a collector may give anything
+            note(family, error)
+
+
+def _sound(sample: "Sample") -> "Sample":
+    value: Any = sample.value
+    if type(value) is float and all(type(text) is str for text in sample.labels.values()):
+        return sample
+    if isinstance(value, str):
+        raise TypeError(f"{sample.name} is {value!r}, which is text")
+    value = float(value)
+    return sample._replace(value=value, labels={name: str(text) for name, text in sample.labels.items()})
 
 
 def _collectors(registry: "CollectorRegistry") -> "list[Collector]":
@@ -50,30 +113,23 @@ def _collectors(registry: "CollectorRegistry") -> "list[Collector]":
     return list(getattr(registry, "_collector_to_names", [registry]))
 
 
-def _families(collector: "Collector") -> Iterator[LazyFamily]:
-    from prometheus_client.metrics import MetricWrapperBase  # noqa: PLC0415 - costs every start what only a scrape needs
-
-    if isinstance(collector, MetricWrapperBase) and type(collector).collect is MetricWrapperBase.collect:
-        (metric,) = collector.describe()
-        yield LazyFamily(metric, (), _labels(collector), _series(collector))
-        return
-    for metric in collector.collect():
-        yield LazyFamily(like(metric), metric.samples)
-
-
 def _labels(collector: "MetricWrapperBase") -> tuple[str, ...]:
     """Return the labels of its series; it is the one series itself where it has values for them, or no labels."""
     return () if collector._labelvalues else tuple(collector._labelnames)  # noqa: SLF001 - told with all samples at once
 
 
-def _series(collector: "MetricWrapperBase") -> Iterator[Series]:
-    if not _labels(collector):
-        yield (), collector._samples()  # noqa: SLF001
-        return
-    with collector._lock:  # noqa: SLF001
-        children = collector._metrics.copy()  # noqa: SLF001
+def _series(collector: "MetricWrapperBase", note: Note) -> Iterator[Series]:
+    children: dict[Any, Any] = {(): collector}
+    if _labels(collector):
+        with collector._lock:  # noqa: SLF001
+            children = {**collector._metrics}  # noqa: SLF001
     for values, child in children.items():
-        yield values, child._samples()  # noqa: SLF001
+        try:
+            samples = tuple(child._samples())  # noqa: SLF001
+        except Exception as error:  # noqa: BLE001 - a function of somebody's own, given to set_function
+            note(collector._name, error)  # noqa: SLF001
+        else:
+            yield values, samples
 
 
 def like(metric: "Metric", **changes: object) -> "Metric":

@@ -90,7 +90,7 @@ class Supervisor:
         self.levels: Levels = LevelsOfAll(self._questions.answers)
         self._metrics = Metrics()
         self.totals = Totals(self._metrics)
-        sums = cast("Metrics", SimpleNamespace(registry=self.totals, on_scrape=self._metrics.on_scrape))
+        sums = cast("Metrics", SimpleNamespace(registry=self.totals.of_service(), on_scrape=self._metrics.on_scrape))
         self._graphite = Graphite(self.settings, sums) if self.settings.graphite_url else None
         add_families(self._metrics, self)
 

@@ -194,7 +194,12 @@ class SupervisorLink:
         """Tell what has been counted, now and then, for the supervisor to have when this process is killed."""
         while True:
             began = time.monotonic()
-            await self._tell_counts()
+            try:
+                await self._tell_counts()
+            except OSError:
+                raise
+            except Exception:  # noqa: BLE001 - the next may go well, and the supervisor has the last
+                _log.exception("what has been counted could not be told")
             await self._channel.flush()
             await asyncio.sleep(max(SNAPSHOT_INTERVAL, (time.monotonic() - began) / SNAPSHOT_SHARE))
 

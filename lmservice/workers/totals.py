@@ -60,15 +60,20 @@ class Totals:
     def get_target_info(self) -> None:
         """Return none, as there is no target info."""
 
-    def collect(self) -> "Iterator[Metric]":
+    def of_service(self) -> "ServiceTotals":
+        """Return the same without what the workers have in prometheus_client's default registry."""
+        return ServiceTotals(self)
+
+    def collect(self, *, default: bool = True) -> "Iterator[Metric]":
         """Yield every family of any worker, one after another; on a thread that may take its time."""
         self._fold()
-        own = snapshot.taken(self._own.registry)
+        own = snapshot.taken(self._own.registry, default=False)  # the supervisor serves nothing
         with self._lock:
             dead, live = _by_name(self._dead), _by_name([own, *self._live.values()])
         for name in {**live, **dead}:
             kept = [family for family in map(snapshot.read, dead.get(name, ())) if family.kind in CUMULATIVE]
-            if found := kept + list(map(snapshot.read, live.get(name, ()))):
+            found = kept + list(map(snapshot.read, live.get(name, ())))
+            if found and (default or not found[0].default):
                 yield _metric(merged(found))
 
     def _fold(self) -> None:
@@ -82,6 +87,20 @@ class Totals:
             kept = b"".join(snapshot.written(each) for each in families if each.kind in CUMULATIVE)
             with self._lock:
                 self._dead[: len(dead)] = [kept]
+
+
+class ServiceTotals:
+    """What is pushed to Graphite: the families of the service's own registries."""
+
+    def __init__(self, totals: Totals) -> None:
+        self._totals = totals
+
+    def get_target_info(self) -> None:
+        """Return none, as there is no target info."""
+
+    def collect(self) -> "Iterator[Metric]":
+        """Yield every such family."""
+        return self._totals.collect(default=False)
 
 
 def answered(told: bytes) -> Counter[Answer]:
@@ -117,7 +136,11 @@ def merged(families: list[Family]) -> Family:
             if before is None:
                 found[key] = [name, labels, value, exemplar]
             else:
-                before[2] = _combine(first.kind, name, labels, across)((before[2], value))
+                before[2] = (
+                    max((exemplar, value), (before[3], before[2]), key=lambda set_at: _moment(set_at[0]))[1]
+                    if across == "mostrecent"
+                    else _combine(first.kind, name, labels, across)((before[2], value))
+                )
                 before[3] = max(before[3] or exemplar, exemplar or before[3], key=_moment)
     return first._replace(across=across, samples=list(found.values()))  # type: ignore[arg-type]
 
@@ -143,5 +166,6 @@ def _metric(family: Family) -> "Metric":
     metric = Metric(family.name, family.documentation, family.kind)
     metric.unit = family.unit
     for name, labels, value, exemplar in family.samples:
-        metric.add_sample(name, labels, value, exemplar=Exemplar(*exemplar) if exemplar else None)
+        gauge = family.kind == "gauge"  # whose exemplar says when it was set
+        metric.add_sample(name, labels, value, exemplar=Exemplar(*exemplar) if exemplar and not gauge else None)
     return metric

@@ -83,10 +83,27 @@ async def test_a_scraper_that_leaves_spoils_it_for_nobody(scraped: Callable[...,
     assert (await staying).status_code == 200
 
 
-async def test_a_collector_that_fails_is_a_500_and_the_next_scrape_begins_anew(scraped: Callable[..., Any]) -> None:
+async def test_a_collector_that_fails_is_counted_and_told_once_and_the_rest_is_served(
+    scraped: Callable[..., Any], logged: Any
+) -> None:
     slow = Slow(0)
     served = await scraped(slow)
     slow.collect = lambda: 1 / 0  # type: ignore[method-assign]
-    assert (await served.management.get("/metrics")).status_code == 500
+    for _ in range(3):
+        answer = await served.management.get("/metrics")
+        assert (answer.status_code, "lmservice_ready 1.0" in answer.text) == (200, True)
+    assert 'lmservice_collector_errors_total{family="Slow"}' in answer.text
+    assert [line["family"] for line in logged("lmservice.collector_failed")] == ["Slow"]
     del slow.collect
     assert (await served.management.get("/metrics")).status_code == 200
+
+
+async def test_scrapes_share_a_rendering_by_what_it_gives_and_not_by_the_words_of_accept(
+    scraped: Callable[..., Any],
+) -> None:
+    slow = Slow(0.4)
+    served = await scraped(slow)
+    accepts = ["", "text/html", "*/*", "text/plain;version=0.0.4", "text/plain"]
+    answers = await asyncio.gather(*[served.management.get("/metrics", headers={"accept": each}) for each in accepts])
+    assert {answer.status_code for answer in answers} == {200}
+    assert slow.asked == 1

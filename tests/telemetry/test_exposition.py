@@ -22,6 +22,7 @@ from prometheus_client.platform_collector import PlatformCollector
 
 from lmservice.runtime import gil
 from lmservice.telemetry.exposition import CHUNK, PART, render
+from lmservice.telemetry.registry import ServiceRegistry
 
 ACCEPTS = [
     "",
@@ -142,17 +143,47 @@ def test_chunks_are_small() -> None:
     assert max(map(len, chunks)) < 2 * CHUNK
 
 
-def test_a_collector_that_fails_fails_the_rendering() -> None:
+def test_a_collector_that_fails_costs_its_own_samples_and_no_others() -> None:
     class Broken:
         def collect(self) -> Any:
+            yield GaugeMetricFamily("before", "B.", value=1)
             raise OSError("no such table")
 
-    each = CollectorRegistry()
+    each = ServiceRegistry(1)
     each.register(Broken())
-    before = sys.getswitchinterval()
-    with pytest.raises(OSError, match="no such table"):
-        render(each, "", packed=False)
-    assert sys.getswitchinterval() == before
+    family = GaugeMetricFamily("numbers", "N.", labels=["which"])
+    for number, value in enumerate([1, None, "2", 10**400, 5]):
+        family.add_metric([str(number)], value)  # type: ignore[arg-type]
+    each.register(Collecting(family))
+    gauge = Gauge("free", "F.", ["pool"], registry=each)
+    gauge.labels("a").set(1)
+    gauge.labels("b").set_function(lambda: 1 / 0)
+    gauge.labels("c").set(3)
+    for accept in ACCEPTS:
+        render(each, accept, packed=False)
+    text = b"".join(render(each, "", packed=False)[0]).decode()
+    wanted = [
+        "before 1.0",
+        'numbers{which="0"} 1.0',
+        'numbers{which="4"} 5.0',
+        'free{pool="a"} 1.0',
+        'free{pool="c"} 3.0',
+    ]
+    assert set(wanted) <= set(text.splitlines())
+    assert not [line for line in text.splitlines() if 'pool="b"' in line or 'which="1"' in line]
+    text = b"".join(render(each, "", packed=False)[0]).decode()
+    errors = [line.split("} ")[0] for line in text.splitlines() if line.startswith("lmservice_collector_errors_total{")]
+    assert errors == [f'lmservice_collector_errors_total{{family="{name}"' for name in ("Broken", "numbers", "free")]
+
+
+class Collecting:
+    """A collector of one family."""
+
+    def __init__(self, family: Any) -> None:
+        self._family = family
+
+    def collect(self) -> Any:
+        return [self._family]
 
 
 def test_the_lock_is_handed_over_more_often_while_somebody_renders_and_no_longer() -> None:
