@@ -6,6 +6,7 @@ import sys
 from lmservice.cli import target
 from lmservice.errors import ExitCode, ServiceDefinitionError, SettingsError
 from lmservice.service import Service
+from lmservice.settings.default_secrets import default_secrets
 from lmservice.settings.model import Settings
 from lmservice.settings.variables import misspelt
 
@@ -60,10 +61,11 @@ def _tell(findings: list[dict[str, str | int]], form: str, name: str, manifests:
 def _settings_findings(settings: type[Settings]) -> list[str]:
     unknown = _unknown(settings)
     try:
-        settings.load()
+        loaded = settings.load()
     except SettingsError as error:
         return error.problems + unknown
-    return unknown
+    known = "is a secret, and at the default that everybody can read in the code: set it, or LM_ALLOW_DEFAULT_SECRETS"
+    return [*unknown, *(f"{name}: {known}" for name in default_secrets(loaded))]
 
 
 def _unknown(settings: type[Settings]) -> list[str]:

@@ -1,8 +1,11 @@
 """`MODULE:SERVICE`: importing the service that a command names."""
 
 import importlib
+import importlib.metadata
+import importlib.util
 import sys
 import traceback
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +43,41 @@ def _import(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            raise UsageError(f"there is no module {name!r}, neither in {here} nor installed") from None
+        absent = error.name and (name == error.name or name.startswith(f"{error.name}."))
+        if absent and not _place(error):
+            raise UsageError(_absence(name, here)) from None
         raise UsageError(_failure(name, error)) from None
     except LmserviceError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the module raises is its import failing
         raise UsageError(_failure(name, error)) from None
+
+
+def _absence(name: str, here: str) -> str:
+    """Say that there is no such module, and what was meant, or that what is installed cannot be imported."""
+    package = name.partition(".")[0]
+    said = f"there is no module {name!r}, neither in {here} nor installed"
+    if importlib.util.find_spec(package) is None and (installed := _installed(package)):
+        return f"{installed} is installed, but module {package!r} cannot be found: install it anew"
+    near = get_close_matches(name, _modules(here), n=1)
+    return f"{said}: did you mean {near[0]!r}?" if near else said
+
+
+def _installed(package: str) -> str:
+    try:
+        distribution = importlib.metadata.distribution(package)
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return ""
+    return f"{distribution.metadata['Name']} {distribution.version}"
+
+
+def _modules(folder: str) -> list[str]:
+    """List the modules of a folder, and those of the packages in it."""
+    found = [path.stem for path in Path(folder).glob("*.py")]
+    for path in Path(folder).glob("*/*.py"):
+        if path.parent.name.isidentifier() and path.stem.isidentifier():
+            found += [path.parent.name, f"{path.parent.name}.{path.stem}"]
+    return sorted({module for module in found if not module.endswith("__")})
 
 
 def _failure(name: str, error: BaseException) -> str:

@@ -8,8 +8,9 @@ from lmservice.manifests.finding import Finding
 from lmservice.manifests.objects import Object, dig, mapping
 from lmservice.manifests.variables import Variable
 from lmservice.manifests.workload import Workload
+from lmservice.settings.default_secrets import guessable, matters
 from lmservice.settings.masking import masked, secret_name
-from lmservice.settings.variables import PREFIX, fields_by_variable, misspelt, variables
+from lmservice.settings.variables import PREFIX, fields_by_variable, misspelt, variable, variables
 
 _REFERENCES = ("configMapRef", "configMapKeyRef")
 
@@ -72,6 +73,18 @@ def _values(workload: Workload) -> Iterator[Finding]:
     except SettingsError as error:
         for problem in error.problems:
             yield from _problem(workload, problem)
+    if matters(workload.settings) and workload.variables.complete:  # else files of a Secret may set them
+        yield from _default_secrets(workload)
+
+
+def _default_secrets(workload: Workload) -> Iterator[Finding]:
+    cls = workload.settings_class
+    given = {name.upper() for name in (*workload.variables.by_name, *workload.outside)}
+    for name in guessable(cls):
+        if given.isdisjoint(variables(cls, name)):
+            said = variable(cls, name)
+            fix = f"let {said} come from a Secret by secretKeyRef, or set LM_ALLOW_DEFAULT_SECRETS"
+            yield workload.finding(("env",), f"without {said}", "its default can be read in the code", fix)
 
 
 def _problem(workload: Workload, problem: str) -> Iterator[Finding]:

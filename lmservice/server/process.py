@@ -22,6 +22,7 @@ from lmservice.server.binding import bound
 from lmservice.server.instance import Instance
 from lmservice.server.signals import Served, signals
 from lmservice.service import Service
+from lmservice.settings.default_secrets import default_secrets
 from lmservice.settings.model import Settings
 from lmservice.settings.stop_budget import LEFTOVERS_SECONDS, LOOP_END_SECONDS
 from lmservice.settings.variables import misspelt
@@ -60,6 +61,7 @@ def serve(
 ) -> ExitCode:
     """Live with signals and a management listener, whose sockets are bound."""
     warn_of_misspelt(type(instance.settings))
+    warn_of_default_secrets(instance.settings)
     forwarded.announce(instance.settings)
     if instance.settings.http == "h11":
         _log.info("lmservice.own_http", extra={"hint": "LM_HTTP=h11 means lmservice's own HTTP, as auto does"})
@@ -116,6 +118,15 @@ def warn_of_misspelt(settings: type[Settings]) -> None:
     for name, nearest in misspelt(settings).items():
         hint = f"; did you mean {nearest}?" if nearest else ""
         _log.warning("lmservice.unknown_setting", extra={"variable": name, "hint": f"no setting reads it{hint}"})
+
+
+def warn_of_default_secrets(settings: Settings) -> None:
+    """Log each secret that is at its code's default, in `production`; the next version is to refuse them."""
+    if settings.environment != "production":
+        return
+    hint = "set it; LM_ALLOW_DEFAULT_SECRETS=true allows it, without which the next version does not start"
+    for name in default_secrets(settings):
+        _log.warning("lmservice.default_secret", extra={"variable": name, "hint": hint})
 
 
 def loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop]:

@@ -122,6 +122,10 @@ class Settings(BaseSettings):
     )
     graphite_tags: bool = Field(default=True, description="tagged names, else dotted ones")
 
+    allow_default_secrets: bool = Field(
+        default=False, description="outside dev secrets may be at the default that the code gives them"
+    )
+
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @classmethod

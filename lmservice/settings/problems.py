@@ -73,7 +73,7 @@ class Problems:
             return f"{label}: is not allowed here {where}"
         path = self._scrubbed("".join(f"[{part}]" for part in inside if part.isidentifier() or part.isdigit()))
         shown = masked(name, entry["input"])
-        message = self._scrubbed(_lower(entry["msg"]))
+        message = self._scrubbed(_without_unit(field, entry["input"]) or _lower(entry["msg"]))
         return f"{label}{path}: {f'{shown!r}: ' if shown == entry['input'] else ''}{message} {where}"
 
     def _innermost(self, name: str, field: FieldInfo, path: list[str]) -> tuple[str, FieldInfo, list[str]]:
@@ -107,17 +107,30 @@ class Problems:
 def _expected(field: FieldInfo | None) -> str:
     if field is None:
         return "another value"
-    limits = [_LIMITS[type(limit).__name__](limit) for limit in field.metadata if type(limit).__name__ in _LIMITS]
-    return " ".join([type_name(field.annotation), *limits])
+    limits = {name: getattr(limit, name) for limit in field.metadata for name in _BOUNDS if hasattr(limit, name)}
+    least, most = limits.get("ge"), limits.get("le")
+    if least is not None and most is not None:
+        return f"{type_name(field.annotation)}, {least:g} to {most:g}"
+    said = [_BOUNDS[name].format(limit) for name, limit in limits.items()]
+    said += [_of_text(limit) for limit in field.metadata if type(limit).__name__ == "StringConstraints"]
+    return " ".join([type_name(field.annotation), " and ".join(said)]).strip()
 
 
-_LIMITS: dict[str, Any] = {
-    "Ge": lambda limit: f"≥ {limit.ge:g}",
-    "Gt": lambda limit: f"> {limit.gt:g}",
-    "Le": lambda limit: f"≤ {limit.le:g}",
-    "Lt": lambda limit: f"< {limit.lt:g}",
-    "StringConstraints": lambda limit: f"matching {limit.pattern}" if limit.pattern else "that is not empty",
-}
+_TIME = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|sec|seconds|m|min|h)\s*")
+_BOUNDS = {"ge": "of at least {:g}", "gt": "above {:g}", "le": "of at most {:g}", "lt": "below {:g}"}
+
+
+def _of_text(limit: Any) -> str:
+    return f"matching {limit.pattern}" if limit.pattern else "that is not empty"
+
+
+def _without_unit(field: FieldInfo, value: Any) -> str:
+    """Return a hint for a time with a unit, where a number of seconds is wanted; '' for anything else."""
+    parts = _TIME.fullmatch(value) if isinstance(value, str) else None
+    if parts is None or field.annotation is not float:
+        return ""
+    seconds = float(parts[1]) * {"ms": 0.001, "m": 60, "min": 60, "h": 3600}.get(parts[2], 1)
+    return f"times are numbers of seconds: write {seconds:g}"
 
 
 def _lower(message: str) -> str:

@@ -292,6 +292,11 @@ EVENTS: Mapping[str, Event] = {
         "an `LM_` variable is set that no setting reads",
         {"variable": "its name", "hint": "the nearest right name"},
     ),
+    "lmservice.default_secret": Event(
+        "warning",
+        "in `production` a secret is at the default that the code gives it, which the next version refuses",
+        {"variable": "its name", "hint": "what to do"},
+    ),
     "lmservice.log_level_changed": Event(
         "warning", "somebody changed a logger's level", {"changed": "the logger, the level and for how long"}
     ),

@@ -38,6 +38,31 @@ def test_a_module_that_is_not_there_is_named(call: Call, folder: Path, target: s
     assert str(folder) in problem
 
 
+def test_the_nearest_module_is_suggested(call: Call, folder: Path) -> None:
+    (folder / "shop").mkdir()
+    (folder / "shop" / "application.py").touch()
+    assert "did you mean 'program'?" in call("config", "progam:service").problem
+    assert "did you mean 'shop.application'?" in call("config", "shop.aplication:service").problem
+
+
+def test_a_module_that_lacks_another_of_its_own_name_is_told_as_a_failing_import(call: Call, folder: Path) -> None:
+    (folder / "circular.py").write_text("raise ModuleNotFoundError('no part of it', name='circular')\n")
+    problem = call("config", "circular:service").problem
+    assert "importing 'circular' failed" in problem
+    assert "circular.py, line 1" in problem
+
+
+def test_what_is_installed_and_cannot_be_found_is_told_so(
+    call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = folder / "installed" / "gone_shop-1.2.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: gone-shop\nVersion: 1.2\n")
+    monkeypatch.syspath_prepend(str(folder / "installed"))
+    problem = call("config", "gone_shop:service").problem
+    assert "gone-shop 1.2 is installed, but module 'gone_shop' cannot be found" in problem
+
+
 @pytest.mark.parametrize("target", [".program:service", "..:service"])
 def test_a_relative_module_is_refused(call: Call, target: str) -> None:
     assert repr(target.partition(":")[0]) in call("config", target).problem

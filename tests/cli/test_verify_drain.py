@@ -89,6 +89,19 @@ def test_what_is_lost_is_named(tmp_path: Path, path: str, lost: str) -> None:
     assert lost in said
 
 
+def test_what_dot_env_sets_is_set_in_the_trial_too(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("LM_TOKEN=from the file\n")
+    needy = HEAD.replace(
+        'service = Service("drained", ',
+        """from lmservice import Settings
+class Needy(Settings):
+    token: str
+service = Service("drained", settings=Needy, """,
+    )
+    code, said = verify(tmp_path, program=needy)
+    assert (code, "PASS" in said) == (0, True), said
+
+
 def test_a_clean_up_that_fails_fails_it_as_well(tmp_path: Path) -> None:
     code, said = verify(tmp_path, program=HEAD + CLEAN_UP)
     assert code == 1

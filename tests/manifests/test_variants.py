@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from manifests.conftest import SHOP, Judge, Rendering, ShopSettings, rendered
+from pydantic import SecretStr
 
 from lmservice.manifests import check
 
@@ -209,3 +210,16 @@ def test_a_hook_that_calls_stop_has_no_finding(judge: Judge, hook: list[str]) ->
 def test_two_environments_at_once_are_told_apart(judge: Judge) -> None:
     findings = judge(yaml.safe_dump_all([*rendered().values(), rendered()["Deployment"]]))
     assert ["Deployment shop: metadata.name is shop, but " in str(each) for each in findings] == [True]
+
+
+class Guessable(ShopSettings):
+    """A service's settings with a secret that the code gives a default."""
+
+    signing_key: SecretStr = SecretStr("letmein")
+
+
+def test_a_secret_that_nothing_sets_is_told(judge: Judge) -> None:
+    (finding,) = judge(rendered(), settings=Guessable)
+    assert "env is without LM_SIGNING_KEY, but its default can be read in the code" in str(finding)
+    assert judge(rendered(), settings=Guessable, LM_ALLOW_DEFAULT_SECRETS="true") == []
+    assert judge(rendered(), settings=Guessable, LM_SIGNING_KEY="its own") == []

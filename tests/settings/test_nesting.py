@@ -93,7 +93,7 @@ def test_a_bad_nested_value_is_named_by_its_own_variable(monkeypatch: pytest.Mon
     put(monkeypatch, LM_DB__POOL__SIZE="none", LM_DB__HOST="pg")
     (line,) = problems()
     assert line.startswith("LM_DB__POOL__SIZE: 'none': ")
-    assert "expected int ≥ 1" in line
+    assert "expected int of at least 1" in line
 
 
 def test_a_missing_nested_value_is_named_by_its_own_variable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,11 +13,13 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from lmservice.cli.verify_drain.load import Load
 from lmservice.errors import ExitCode, UsageError
+from lmservice.settings.default_secrets import DEV
 from lmservice.settings.model import Settings
 
 DELAY = 1.5
@@ -136,7 +138,7 @@ class _Trial:
             "lmservice",
             "run",
             self._options.target,
-            env={**os.environ, **SETTINGS, **given},
+            env={**_dot_env(self._settings), **os.environ, **SETTINGS, **given},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -224,6 +226,15 @@ class _Trial:
             said = "; ".join(report.get("problems", ())) or f"{cut} requests were cut off by LM_DRAIN_TIMEOUT"
             findings.append(f"the process ended with {code}: {said}")
         return findings
+
+
+def _dot_env(settings: Settings) -> dict[str, str]:
+    """Return what `.env` sets, which the service would not read in the environment in which it is tried."""
+    if settings.environment != DEV or not Path(".env").is_file():
+        return {}
+    from dotenv import dotenv_values  # noqa: PLC0415 - comes with pydantic-settings
+
+    return {name: value for name, value in dotenv_values(".env").items() if value is not None}
 
 
 def _hint(kind: str) -> str:
