@@ -4,6 +4,8 @@ import copy
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lmservice.deploy import ReleaseFailedError
 from lmservice.deploy.gateway_routes import backend, backends, refusals, routes, tracked, with_canary, without_canary
@@ -118,3 +120,40 @@ def test_what_a_gateway_said_of_an_older_state_of_the_route_is_no_refusal() -> N
 
     assert refusals(told(3)) == {"web ResolvedRefs": "no shop"}
     assert refusals(told(2)) == refusals(told(3, "True")) == {}
+
+
+WEIGHTS = st.integers(0, 10_000)
+BACKENDS = st.fixed_dictionaries(
+    {"name": st.sampled_from(["shop", "shop-admin", "other"]), "port": st.sampled_from([80, 81])},
+    optional={"weight": WEIGHTS, "namespace": st.sampled_from(["team", "elsewhere"])},
+)
+ROUTES = st.lists(st.lists(BACKENDS, min_size=1, max_size=4), min_size=1, max_size=3)
+
+
+@given(rules=ROUTES, percents=st.lists(st.integers(0, 99), min_size=1, max_size=4))
+def test_whatever_shares_a_canary_had_its_route_is_made_whole_from_itself(
+    rules: list[list[dict[str, Any]]], percents: list[int]
+) -> None:
+    before = {
+        "kind": "HTTPRoute",
+        "metadata": {"name": "shop", "namespace": "team"},
+        "spec": {"rules": [{"backendRefs": refs} for refs in rules]},
+    }
+    ours = ("shop", "shop-admin")
+    now = before
+    for percent in percents:
+        now = with_canary(now, ours, percent)
+        for refs, shared in zip(rules, now["spec"]["rules"], strict=True):
+            parts = shared["backendRefs"]
+            for name in ours:
+                own = [ref for ref in refs if ref["name"] == name and ref.get("namespace", "team") == "team"]
+                whole = sum(ref.get("weight", 1) for ref in own)
+                canary = sum(ref["weight"] for ref in parts if ref["name"] == f"{name}-canary")
+                stable = sum(ref["weight"] for ref in parts if ref["name"] == f"{name}-stable")
+                assert (canary, stable) == (whole * percent, whole * (100 - percent))
+    restored = without_canary(now, ours)
+    weighted = [[{**ref, "weight": ref.get("weight", 1)} for ref in refs] for refs in rules]
+    made = [
+        [{**ref, "weight": ref.get("weight", 1)} for ref in rule["backendRefs"]] for rule in restored["spec"]["rules"]
+    ]
+    assert made == weighted
