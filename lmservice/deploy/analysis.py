@@ -62,15 +62,15 @@ class Window:
     def read(self, pods: Sequence[Pod]) -> None:
         """Add what came since the last reading; a pod's first one only begins its part of the window."""
         chosen = [*self._chosen(pods, canary=True), *self._chosen(pods, canary=False)]
-        canaries = {each.name for each in chosen if each.canary}
+        canaries = {pod.name for pod in chosen if pod.canary}
         try:
-            found = self.metrics.read(self.namespace, [each.name for each in chosen])
+            figures = self.metrics.read(self.namespace, [pod.name for pod in chosen])
         except FiguresError as error:
             self.gap, self.gaps, self.unread = str(error), self.gaps + 1, self.unread + 1
             return
-        self.gap, self.unread = self._gap(chosen, found), 0
+        self.gap, self.unread = self._gap(chosen, figures), 0
         self.gaps = self.gaps + 1 if self.gap else 0
-        for name, now in found.items():
+        for name, now in figures.items():
             came = now.since(self._last.get(name, now))
             if name in canaries:
                 self.canary += came
@@ -78,18 +78,18 @@ class Window:
                 self.stable += came
             self._last[name] = now
 
-    def _gap(self, chosen: Sequence[Pod], found: Mapping[str, Counts]) -> str:
+    def _gap(self, chosen: Sequence[Pod], figures: Mapping[str, Counts]) -> str:
         for name, canary in (("canary", True), ("stable version", False)):
-            names = [each.name for each in chosen if each.canary == canary]
-            if names and not found.keys() & set(names):
+            names = [pod.name for pod in chosen if pod.canary == canary]
+            if names and not figures.keys() & set(names):
                 where = f"namespace {self.namespace}, pod {names[0]}"
                 return f"{self.metrics} has no figures of the {name}'s pods ({where})"
         return ""
 
     def _chosen(self, pods: Sequence[Pod], *, canary: bool) -> list[Pod]:
         """Choose those read before first, so that a pod's part of the window is as long as it can be."""
-        running = [each for each in pods if each.canary == canary and not each.ending]
-        return sorted(running, key=lambda each: (each.name not in self._last, each.name))[:SAMPLED]
+        running = [pod for pod in pods if pod.canary == canary and not pod.ending]
+        return sorted(running, key=lambda pod: (pod.name not in self._last, pod.name))[:SAMPLED]
 
 
 def compare(
@@ -151,12 +151,12 @@ def wilson_lower_bound(bad: float, total: float) -> float:
 
 
 def _unwell(pods: Sequence[Pod], settings: DeploySettings) -> str:
-    for each in pods:
-        if each.canary and not each.ending:
-            if each.restarts > settings.max_restarts:
-                return f"pod {each.name} restarted {each.restarts} times"
-            if not each.ready:
-                return f"pod {each.name} is not ready: {each.problem or each.waiting}"
+    for pod in pods:
+        if pod.canary and not pod.ending:
+            if pod.restarts > settings.max_restarts:
+                return f"pod {pod.name} restarted {pod.restarts} times"
+            if not pod.ready:
+                return f"pod {pod.name} is not ready: {pod.problem or pod.waiting}"
     return ""
 
 

@@ -166,9 +166,9 @@ class Cluster:
     def proxied(self, namespace: str, pod: str, port: int, path: str) -> str:
         """Return what a pod's port answers, by way of the API server; refused where it does not answer 200."""
         place = f"/api/v1/namespaces/{namespace}/pods/{quote(pod)}:{port}/proxy{path}"
-        given = {"header_params": {"Accept": "*/*"}, "_request_timeout": _SCRAPE_TIMEOUT}
+        call_options = {"header_params": {"Accept": "*/*"}, "_request_timeout": _SCRAPE_TIMEOUT}
         try:
-            response = self._once(lambda: self._request("get", place, **given))
+            response = self._once(lambda: self._request("get", place, **call_options))
         except Exception as error:
             if not _passes(error):
                 raise
@@ -188,8 +188,8 @@ class Cluster:
         return self._patiently(attempt)
 
     def _request(self, method: str, path: str, **options: Any) -> Any:
-        given = {"_request_timeout": _CALL_TIMEOUT, "header_params": {}, "query_params": [], **options}
-        return self._client.request(method, path, serialize=False, **given)
+        call_options = {"_request_timeout": _CALL_TIMEOUT, "header_params": {}, "query_params": [], **options}
+        return self._client.request(method, path, serialize=False, **call_options)
 
     def _path(self, item: Object, *, named: bool) -> str:
         kind = self._kind(item)
@@ -214,7 +214,11 @@ class Cluster:
             if getattr(error, "status", 0) == NOT_FOUND:
                 return {}
             raise
-        return {each["kind"]: _Kind(each["name"], each["namespaced"]) for each in listed if "/" not in each["name"]}
+        return {
+            resource["kind"]: _Kind(resource["name"], resource["namespaced"])
+            for resource in listed
+            if "/" not in resource["name"]
+        }
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
         trying = Retrying(
@@ -244,11 +248,11 @@ class Cluster:
         except ApiException as error:
             if error.status in _PASSING or not error.status:
                 raise
-            said = _said(error.body) or str(error.reason)
+            reason = _said(error.body) or str(error.reason)
             if error.status == UNAUTHORIZED:
                 context = f"context {self.context}" if self.context else "the current context"
-                said = f"the API server does not take the credentials of {context} ({said}): log in again"
-            raise ApiRefusalError(said, int(error.status)) from None
+                reason = f"the API server does not take the credentials of {context} ({reason}): log in again"
+            raise ApiRefusalError(reason, int(error.status)) from None
 
     def _gave_up(self, state: RetryCallState) -> Any:
         cause = state.outcome.exception() if state.outcome else None

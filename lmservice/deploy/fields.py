@@ -47,7 +47,7 @@ def in_words(path: Path) -> str:
             groups[-1:] = [f"{_NAMED[last]} {spelt}", ""]
         else:
             groups[-1] = f"{groups[-1]}.{spelt}" if groups[-1] else spelt
-    shown = [each for each in groups if each]
+    shown = [group for group in groups if group]
     if len(shown) > 1 and shown[-1] == "value":
         shown.pop()
     return prefix + ": ".join(shown)
@@ -63,9 +63,9 @@ def shown_value(value: Any) -> str:
 
 
 def _are_named(items: list[Any]) -> bool:
-    names = [each.get("name") for each in items if isinstance(each, dict)]
+    names = [item.get("name") for item in items if isinstance(item, dict)]
     return len(names) == len(items) and all(names)
 
 
 def _by_name(items: list[Any]) -> dict[str, Any]:
-    return {f"k:{json.dumps({'name': each['name']})}": each for each in items}
+    return {f"k:{json.dumps({'name': item['name']})}": item for item in items}

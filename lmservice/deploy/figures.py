@@ -99,11 +99,11 @@ class PodMetrics:
         """Scrape each once, all at once, as each may take its whole time."""
         with ThreadPoolExecutor(max(1, len(pods))) as scraping:
             read = dict(zip(pods, scraping.map(partial(self._scraped, namespace), pods), strict=True))
-        problem = next((f"{name}: {each}" for name, each in read.items() if isinstance(each, str)), "")
-        found = {name: each for name, each in read.items() if isinstance(each, Counts)}
-        if problem and not found:
+        problem = next((f"{name}: {answer}" for name, answer in read.items() if isinstance(answer, str)), "")
+        counts = {name: answer for name, answer in read.items() if isinstance(answer, Counts)}
+        if problem and not counts:
             raise FiguresError(f"no pod tells its figures through the API server: {problem}")
-        return found
+        return counts
 
     def _scraped(self, namespace: str, pod: str) -> Counts | str:
         """Return the counts, or why there are none."""
@@ -134,16 +134,16 @@ class PrometheusMetrics:
         names = "|".join(pods)  # of letters, digits and hyphens
         families = f"{REQUEST_DURATION}_(count|bucket)|{READY}"
         samples: dict[str, list[Sample]] = defaultdict(list)
-        for each in self._asked(f'{{__name__=~"{families}",namespace="{namespace}",pod=~"{names}"}}'):
-            labels = each["metric"]
-            samples[labels["pod"]].append((labels["__name__"], labels, float(each["value"][1])))
-        return {name: counted(found) for name, found in samples.items()}
+        for series in self._asked(f'{{__name__=~"{families}",namespace="{namespace}",pod=~"{names}"}}'):
+            labels = series["metric"]
+            samples[labels["pod"]].append((labels["__name__"], labels, float(series["value"][1])))
+        return {name: counted(own) for name, own in samples.items()}
 
     def _asked(self, query: str) -> list[dict[str, Any]]:
         request = urllib.request.Request(self._url, urllib.parse.urlencode({"query": query}).encode(), self._headers)  # noqa: S310
         try:
             with urllib.request.build_opener(_WithinHost).open(request, timeout=_TIMEOUT) as answer:
-                found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+                series: list[dict[str, Any]] = json.load(answer)["data"]["result"]
         except urllib.error.HTTPError as error:
             raise FiguresError(f"{self} refuses the query: {error.code} {_complaint(error)}") from None
         except (ValueError, KeyError, TypeError):
@@ -152,7 +152,7 @@ class PrometheusMetrics:
             ) from None
         except (OSError, http.client.HTTPException) as error:
             raise FiguresError(f"{self} gives no figures: {getattr(error, 'reason', None) or error}") from None
-        return found
+        return series
 
 
 class _WithinHost(urllib.request.HTTPRedirectHandler):

@@ -27,14 +27,14 @@ _SERVICE_FIELDS = ("sessionAffinity", "sessionAffinityConfig", "ipFamilies", "ip
 
 def routes(manifests: Manifests) -> list[Object]:
     """Return those in the service's own namespace that send to one of its Services."""
-    names = {each["metadata"]["name"] for each in _services(manifests)}
-    return [each for each in _routes(manifests) if names & {ref["name"] for ref in _refs(each)}]
+    names = {service["metadata"]["name"] for service in _services(manifests)}
+    return [route for route in _routes(manifests) if names & {ref["name"] for ref in _refs(route)}]
 
 
 def backends(manifests: Manifests) -> list[Object]:
     """Return the service's own Services that one of these routes names."""
-    named = {ref["name"] for each in _routes(manifests) for ref in _refs(each)}
-    return [each for each in _services(manifests) if each["metadata"]["name"] in named]
+    named = {ref["name"] for route in _routes(manifests) for ref in _refs(route)}
+    return [service for service in _services(manifests) if service["metadata"]["name"] in named]
 
 
 def tracked(manifests: Manifests) -> Manifests:
@@ -49,7 +49,7 @@ def tracked(manifests: Manifests) -> Manifests:
 def backend(service: Object, track: str) -> Object:
     """Return the Service that finds one version's pods alone; what a cloud would give it from outside is left out."""
     spec = service["spec"]
-    ports = [{name: value for name, value in each.items() if name != "nodePort"} for each in spec["ports"]]
+    ports = [{name: value for name, value in port.items() if name != "nodePort"} for port in spec["ports"]]
     headless = {"clusterIP": "None"} if spec.get("clusterIP") == "None" else {}
     kept = {name: spec[name] for name in _SERVICE_FIELDS if name in spec}
     metadata = {
@@ -79,7 +79,7 @@ def with_canary(route: Object, services: Collection[str], percent: int) -> Objec
         if any(ref["name"] in services for ref in _own(made, rule)):
             ours = _own(made, rule)
             parts = [_parts(ref, percent, split=ref in ours and ref["name"] in services) for ref in rule["backendRefs"]]
-            rule["backendRefs"] = [part for each in parts for part in each]
+            rule["backendRefs"] = [part for pair in parts for part in pair]
             if any(ref["weight"] > _WEIGHT_MAX for ref in rule["backendRefs"]):
                 name, limit = route["metadata"]["name"], _WEIGHT_MAX // WHOLE
                 raise ReleaseFailedError(f"the {route['kind']} {name} has a weight above {limit}: give smaller ones")
@@ -89,7 +89,7 @@ def with_canary(route: Object, services: Collection[str], percent: int) -> Objec
 def without_canary(route: Object, services: Collection[str]) -> Object:
     """Return the route as it was before a canary had a share of it."""
     made = copy.deepcopy(route)
-    origins = {backend_name(each, track): each for each in services for track in (STABLE, CANARY)}
+    origins = {backend_name(service, track): service for service in services for track in (STABLE, CANARY)}
     for rule in _rules(made):
         if any(ref["name"] in origins for ref in _own(made, rule)):
             rule["backendRefs"] = _merged(rule["backendRefs"], _own(made, rule), origins)
@@ -98,13 +98,15 @@ def without_canary(route: Object, services: Collection[str]) -> Object:
 
 def refusals(route: Object) -> dict[str, str]:
     """Return what the gateways' controllers say against the route as it is now, by gateway and condition."""
-    found = {}
+    refused = {}
     for parent in route.get("status", {}).get("parents", []):
-        for each in parent.get("conditions", []):
-            current = each.get("observedGeneration", 0) >= route["metadata"].get("generation", 0)
-            if current and each["type"] in {"Accepted", "ResolvedRefs"} and each["status"] == "False":
-                found[f"{parent['parentRef']['name']} {each['type']}"] = str(each.get("message") or each.get("reason"))
-    return found
+        for condition in parent.get("conditions", []):
+            current = condition.get("observedGeneration", 0) >= route["metadata"].get("generation", 0)
+            if current and condition["type"] in {"Accepted", "ResolvedRefs"} and condition["status"] == "False":
+                refused[f"{parent['parentRef']['name']} {condition['type']}"] = str(
+                    condition.get("message") or condition.get("reason")
+                )
+    return refused
 
 
 def _parts(ref: Object, percent: int, *, split: bool) -> Refs:
@@ -130,15 +132,17 @@ def _merged(refs: Refs, ours: Refs, origins: dict[str, str]) -> Refs:
 
 def _services(manifests: Manifests) -> list[Object]:
     labels = manifests.deployment["spec"]["template"]["metadata"].get("labels", {})
-    found = [each for each in manifests.objects if (each["apiVersion"], each["kind"]) == ("v1", "Service")]
-    return [each for each in found if (each["spec"].get("selector") or {"": ""}).items() <= labels.items()]
+    services = [
+        service for service in manifests.objects if (service["apiVersion"], service["kind"]) == ("v1", "Service")
+    ]
+    return [service for service in services if (service["spec"].get("selector") or {"": ""}).items() <= labels.items()]
 
 
 def _routes(manifests: Manifests) -> Iterator[Object]:
-    for each in manifests.objects:
-        here = each["metadata"].get("namespace", "") == manifests.namespace
-        if here and each["kind"] in _KINDS and each["apiVersion"].startswith(_GROUP):
-            yield each
+    for item in manifests.objects:
+        here = item["metadata"].get("namespace", "") == manifests.namespace
+        if here and item["kind"] in _KINDS and item["apiVersion"].startswith(_GROUP):
+            yield item
 
 
 def _rules(route: Object) -> list[Object]:

@@ -94,7 +94,7 @@ class History:
         """Return all of them."""
         labels = ",".join(f"{name}={value}" for name, value in self._labels.items())
         listed = self._cluster.list(self._object(""), labels)
-        return sorted((self._loaded(each) for each in listed["items"]), key=lambda kept: kept.record.number)
+        return sorted((self._loaded(item) for item in listed["items"]), key=lambda kept: kept.record.number)
 
     def write(self, kept: StoredRelease) -> StoredRelease:
         """Add a record, or overwrite the one of its number."""
@@ -130,7 +130,7 @@ class History:
 
     def _loaded(self, item: Object) -> StoredRelease:
         written = item["metadata"].get("annotations", {})
-        names = [each.name for each in fields(Record) if each.name != "number"]
+        names = [fact.name for fact in fields(Record) if fact.name != "number"]
         facts: dict[str, Any] = {name: written.get(PREFIX + name, "") for name in names}
         record = Record(number=int(written[f"{PREFIX}number"]), **facts)
         manifests = Manifests(self._service, self._objects(item, "manifests"))
@@ -140,7 +140,7 @@ class History:
     def _objects(self, item: Object, name: str) -> list[Object]:
         """Unpack objects, each named as the cluster names it, which older records did not always."""
         text = item["data"].get(name)
-        return [self._cluster.placed(each, self._namespace) for each in _unpacked(text)] if text else []
+        return [self._cluster.placed(item, self._namespace) for item in _unpacked(text)] if text else []
 
 
 def what_runs(records: Sequence[StoredRelease]) -> StoredRelease | None:
@@ -169,7 +169,7 @@ def _way_here(records: Sequence[StoredRelease]) -> list[StoredRelease]:
             continue
         reached = _reached(kept, way)
         if reached:
-            way = [each for each in way if each.record.number < reached]
+            way = [earlier for earlier in way if earlier.record.number < reached]
         way.append(kept)
     return way
 
@@ -185,8 +185,8 @@ def _reached(kept: StoredRelease, way: Sequence[StoredRelease]) -> int:
 def undone_to(kept: StoredRelease, before: Sequence[StoredRelease]) -> StoredRelease | None:
     """Return the release that somebody went back to by hand, as `kubectl rollout undo` does; None where it is none."""
     template = kept.manifests.deployment["spec"]["template"]
-    earlier = [each for each in before[:-1] if each.record.number < kept.record.number]
-    return next((each for each in reversed(earlier) if _covers(template, _template(each))), None)
+    earlier = [stored for stored in before[:-1] if stored.record.number < kept.record.number]
+    return next((stored for stored in reversed(earlier) if _covers(template, _template(stored))), None)
 
 
 def _template(kept: StoredRelease) -> Object:
@@ -209,7 +209,7 @@ def _is_same(one: StoredRelease, other: StoredRelease) -> bool:
 
 
 def _meaning(kept: StoredRelease) -> dict[str, Object]:
-    return {key(each): without_notes(each) for each in kept.manifests.objects}
+    return {key(item): without_notes(item) for item in kept.manifests.objects}
 
 
 def is_note(annotation: str) -> bool:
@@ -228,9 +228,9 @@ def without_notes(item: Object) -> Object:
 def adopt_running(cluster: Cluster, manifests: Manifests, number: int = 1) -> StoredRelease | None:
     """Make a record of what the cluster runs of these objects already; None without a Deployment."""
     live = [item for item in map(cluster.get, manifests.objects) if item]
-    if key(manifests.deployment) not in {key(each) for each in live}:
+    if key(manifests.deployment) not in {key(item) for item in live}:
         return None
-    kept = Manifests(manifests.service, [_bare(each) for each in live])
+    kept = Manifests(manifests.service, [_bare(item) for item in live])
     record = Record(number, kept.image, strategy=FOUND, outcome=FOUND, started=now(), ended=now())
     return StoredRelease(record, kept)
 

@@ -42,7 +42,7 @@ def _files() -> str:
 
 
 def _in_pod(context: str) -> bool:
-    there = any(Path(each).exists() for each in _files().split(os.pathsep) if each)
+    there = any(Path(file).exists() for file in _files().split(os.pathsep) if file)
     return not there and not context and "KUBERNETES_SERVICE_HOST" in os.environ
 
 
@@ -58,14 +58,14 @@ def _from_files(context: str, configuration: Any) -> str:
     from kubernetes import config  # noqa: PLC0415 - of the extra
 
     files = _files()
-    if not any(Path(each).exists() for each in files.split(os.pathsep) if each):
+    if not any(Path(file).exists() for file in files.split(os.pathsep) if file):
         raise DeployUsageError(f"no cluster to release to: there is no kubeconfig {files}: set KUBECONFIG")
     with _in_one_line(f"the kubeconfig {files}"), _credentials():
         config.load_kube_config(  # type: ignore[no-untyped-call]
             config_file=files, context=context or None, client_configuration=configuration, persist_config=False
         )
         contexts, active = config.list_kube_config_contexts(config_file=files)  # type: ignore[no-untyped-call]
-    named = next((each for each in contexts if each["name"] == context), active)
+    named = next((known for known in contexts if known["name"] == context), active)
     return str(named["context"].get("namespace") or "default")
 
 

@@ -57,13 +57,13 @@ def leftovers(
     cluster: Cluster, records: Sequence[StoredRelease], manifests: Manifests
 ) -> tuple[list[Object], list[Object]]:
     """Return what releases have made that these manifests lack: what can go, and what ReplicaSets still name."""
-    wanted = {key(each) for each in manifests.objects}
+    wanted = {key(item) for item in manifests.objects}
     known = {key(item): item for kept in records for item in [*kept.manifests.objects, *kept.left]}
-    live = [found for name, item in known.items() if name not in wanted and (found := cluster.get(item))]
-    candidates = [each for each in live if _may_go(cluster, each)]
+    live = [present for name, item in known.items() if name not in wanted and (present := cluster.get(item))]
+    candidates = [item for item in live if _may_go(cluster, item)]
     named = _named_by_replica_sets(cluster, manifests.deployment) if candidates else set()
-    left = [each for each in candidates if each["kind"] in _NAMED_BY_PODS and each["metadata"]["name"] in named]
-    return [each for each in candidates if each not in left], [_bare(each) for each in left]
+    left = [item for item in candidates if item["kind"] in _NAMED_BY_PODS and item["metadata"]["name"] in named]
+    return [item for item in candidates if item not in left], [_bare(item) for item in left]
 
 
 def _may_go(cluster: Cluster, live: Object) -> bool:
@@ -74,15 +74,15 @@ def _named_by_replica_sets(cluster: Cluster, deployment: Object) -> set[str]:
     """Return every text of the pod templates that the Deployment's ReplicaSets keep."""
     sets = reference("apps/v1", "ReplicaSet", deployment["metadata"]["namespace"])
     listed = cluster.list(sets, selector(deployment))["items"]
-    return {text for each in listed for text in _texts(each["spec"]["template"]["spec"])}
+    return {text for replica_set in listed for text in _texts(replica_set["spec"]["template"]["spec"])}
 
 
 def _texts(value: Any) -> Iterable[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _texts(each)
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
 
 
 def _bare(item: Object) -> Object:

@@ -65,15 +65,15 @@ class Lock:
     def __enter__(self) -> Self:
         end = _now() + self._wait
         seen: tuple[object, float] = (None, 0.0)
-        told = False
+        is_announced = False
         while not self._taken(seen):
             held = self._cluster.get(self._lease) or {"spec": {}}
             version = held["spec"].get("holderIdentity"), held["spec"].get("renewTime")
             if version != seen[0]:
                 seen = version, _now()
-            if version[0] and not told:
+            if version[0] and not is_announced:
                 self._waiting(str(version[0]))
-                told = True
+                is_announced = True
             if _now() > end:
                 raise RefusedError(f"another pipeline is releasing: {version[0]} holds the lock, since {_since(held)}")
             time.sleep(_LOOK)

@@ -53,7 +53,7 @@ def is_marked(live: Object) -> bool:
 
 def is_for_canary(live: Object) -> bool:
     """Return whether lmservice has made it for a canary; before there was a mark, a label and the manager told."""
-    managers = {each.get("manager") for each in live["metadata"].get("managedFields", [])}
+    managers = {entry.get("manager") for entry in live["metadata"].get("managedFields", [])}
     return is_marked(live) or (TRACK in live["metadata"].get("labels", {}) and MANAGER in managers)
 
 
@@ -64,9 +64,9 @@ def canary_name(service: str) -> str:
 
 def selector(deployment: Object) -> str:
     """Return its pods' labels, as the API takes them."""
-    given = deployment["spec"]["selector"]
-    parts = [f"{name}={value}" for name, value in given.get("matchLabels", {}).items()]
-    return ",".join([*parts, *(_requirement(each) for each in given.get("matchExpressions", []))])
+    wanted = deployment["spec"]["selector"]
+    parts = [f"{name}={value}" for name, value in wanted.get("matchLabels", {}).items()]
+    return ",".join([*parts, *(_requirement(expression) for expression in wanted.get("matchExpressions", []))])
 
 
 def _requirement(expression: Object) -> str:
@@ -80,7 +80,7 @@ def container(deployment: Object) -> Object:
     """Return the service's own container: of its name, or the only one."""
     name = deployment["metadata"]["name"]
     containers: list[Object] = deployment["spec"]["template"]["spec"]["containers"]
-    own = [each for each in containers if each["name"] in {name, name.removesuffix(f"-{CANARY}")}]
+    own = [container for container in containers if container["name"] in {name, name.removesuffix(f"-{CANARY}")}]
     if not own and len(containers) == 1:
         own = containers
     if not own:

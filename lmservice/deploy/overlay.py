@@ -22,21 +22,23 @@ class Manifests:
     objects: Sequence[Object] = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not any(_is_deployment(each, self.service) for each in self.objects):
-            found = ", ".join(each["metadata"]["name"] for each in self.objects if each["kind"] == "Deployment")
-            raise DeployUsageError(f"the overlay has no Deployment {self.service!r}, but: {found or 'none at all'}")
+        if not any(_is_deployment(item, self.service) for item in self.objects):
+            deployments = ", ".join(item["metadata"]["name"] for item in self.objects if item["kind"] == "Deployment")
+            raise DeployUsageError(
+                f"the overlay has no Deployment {self.service!r}, but: {deployments or 'none at all'}"
+            )
 
     @property
     def deployment(self) -> Object:
         """Return the service's Deployment."""
-        return next(each for each in self.objects if _is_deployment(each, self.service))
+        return next(item for item in self.objects if _is_deployment(item, self.service))
 
     @property
     def others(self) -> list[Object]:
         """Return everything else, what others refer to first."""
         order = {"Namespace": 0, "ServiceAccount": 1, "ConfigMap": 2, "Secret": 2, "Service": 3}
-        rest = [each for each in self.objects if each is not self.deployment]
-        return sorted(rest, key=lambda each: order.get(each["kind"], 9))
+        rest = [item for item in self.objects if item is not self.deployment]
+        return sorted(rest, key=lambda item: order.get(item["kind"], 9))
 
     @property
     def namespace(self) -> str:
@@ -51,10 +53,10 @@ class Manifests:
     @property
     def least_pods(self) -> int | None:
         """Return the least that a HorizontalPodAutoscaler asks for; None where none decides how many pods there are."""
-        for each in self.objects:
-            target = each["spec"]["scaleTargetRef"] if each["kind"] == "HorizontalPodAutoscaler" else {}
+        for item in self.objects:
+            target = item["spec"]["scaleTargetRef"] if item["kind"] == "HorizontalPodAutoscaler" else {}
             if (target.get("kind"), target.get("name")) == ("Deployment", self.service):
-                return int(each["spec"].get("minReplicas", 1))
+                return int(item["spec"].get("minReplicas", 1))
         return None
 
     def with_artifact(self, artifact: Artifact) -> "Manifests":
@@ -66,7 +68,7 @@ class Manifests:
 
     def marked(self, made: Collection[str]) -> "Manifests":
         """Put lmservice's mark on the objects of these keys, and on no other."""
-        return Manifests(self.service, [_with_mark(each, made=key(each) in made) for each in self.objects])
+        return Manifests(self.service, [_with_mark(item, made=key(item) in made) for item in self.objects])
 
     def annotated(self, annotations: Mapping[str, str]) -> "Manifests":
         """Put these annotations on the Deployment."""
@@ -94,8 +96,8 @@ def render(folder: Path, environment: str, service: str) -> Manifests:
     Raises:
         DeployUsageError: there is none, kustomize refuses it, or it has no Deployment of that name.
     """
-    places = [folder / each.format(environment) for each in _OVERLAYS]
-    place = next((each for each in places if each.is_dir()), None)
+    places = [folder / place.format(environment) for place in _OVERLAYS]
+    place = next((place for place in places if place.is_dir()), None)
     if place is None:
         raise DeployUsageError(
             f"there is no overlay of {environment!r} in {folder.name}: looked for {_relative(places)}"
@@ -113,22 +115,22 @@ def _rendered(place: Path) -> bytes:
     except kustomize.NoProgramError:
         raise DeployUsageError("there is neither kubectl nor kustomize on PATH, which render the overlays") from None
     except kustomize.RenderError as error:
-        said = without_credentials(str(error))
-        raise DeployUsageError(f"kustomize refuses the overlay: {said[:500]}") from None
+        reason = without_credentials(str(error))
+        raise DeployUsageError(f"kustomize refuses the overlay: {reason[:500]}") from None
 
 
 def _loaded(text: bytes) -> list[Object]:
     import yaml  # noqa: PLC0415 - of the extra
 
-    return list(_flat(each for each in yaml.safe_load_all(text) if each))
+    return list(_flat(item for item in yaml.safe_load_all(text) if item))
 
 
 def _flat(objects: Iterable[Object]) -> Iterable[Object]:
-    for each in objects:
-        if each["kind"] == "List":
-            yield from _flat(each["items"])
+    for item in objects:
+        if item["kind"] == "List":
+            yield from _flat(item["items"])
         else:
-            yield each
+            yield item
 
 
 def _with_mark(item: Object, *, made: bool) -> Object:

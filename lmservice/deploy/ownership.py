@@ -62,9 +62,9 @@ def foreign_fields(live: Object, item: Object) -> list[ForeignField]:
 
 def surprises(cluster: Cluster, live: Object, item: Object) -> list[ForeignField]:
     """Return the foreign fields that make a difference: not those that are as the API server would fill them in."""
-    found = foreign_fields(live, item)
-    plain = _filled_in(cluster, item) if found else {}
-    return [each for each in found if _at(plain, each.path) != each.value]
+    foreign = foreign_fields(live, item)
+    plain = _filled_in(cluster, item) if foreign else {}
+    return [field for field in foreign if _at(plain, field.path) != field.value]
 
 
 def _filled_in(cluster: Cluster, item: Object) -> Object:
@@ -81,8 +81,8 @@ def tell_surprises(cluster: Cluster, items: Sequence[Object], note: Callable[[st
     for item in items:
         live = cluster.get(item)
         foreign = surprises(cluster, live, item) if live else []
-        taken = ", ".join(in_words(each.path) for each in foreign if not each.manager)
-        kept = ", ".join(f"{in_words(each.path)} ({each.manager})" for each in foreign if each.manager)
+        taken = ", ".join(in_words(field.path) for field in foreign if not field.manager)
+        kept = ", ".join(f"{in_words(field.path)} ({field.manager})" for field in foreign if field.manager)
         if taken:
             note(f"the release takes over {title(item)} from kubectl; not in the overlay, so it goes: {taken}")
         if kept:
@@ -116,12 +116,12 @@ def _is_applier(entry: Object) -> bool:
 
 def _taken(entries: Sequence[Object], version: str) -> list[Object]:
     """Return `managedFields` with what kubectl has applied as the release's own."""
-    own = [each for each in entries if (each["manager"], each["operation"]) == (MANAGER, "Apply")]
+    own = [entry for entry in entries if (entry["manager"], entry["operation"]) == (MANAGER, "Apply")]
     fields: Object = {}
-    for each in [*own, *filter(_is_applier, entries)]:
-        fields = _united(fields, each["fieldsV1"])
+    for entry in [*own, *filter(_is_applier, entries)]:
+        fields = _united(fields, entry["fieldsV1"])
     made = {"manager": MANAGER, "operation": "Apply", "apiVersion": version, "fieldsType": "FieldsV1"}
-    rest = [each for each in entries if each not in own and not _is_applier(each)]
+    rest = [entry for entry in entries if entry not in own and not _is_applier(entry)]
     return [*rest, {**made, "fieldsV1": fields}]
 
 
@@ -137,8 +137,8 @@ def _missing(tree: Object, item: Any, path: Path) -> Iterator[Path]:
         inner = _child(item, element)
         if inner is not None:
             yield from _missing(below, inner, (*path, element))
-        elif keyed := [each for each in below if each.startswith("k:")]:
-            yield from ((*path, element, each) for each in keyed)
+        elif keyed := [key for key in below if key.startswith("k:")]:
+            yield from ((*path, element, key) for key in keyed)
         else:
             yield (*path, element)
 
@@ -153,7 +153,9 @@ def _child(item: Any, element: str) -> Any:
     if kind == "v":
         return True if wanted in item else None
     # a key may be one that the API server fills in, as a port's protocol
-    return next((each for each in item if all(each.get(name, value) == value for name, value in wanted.items())), None)
+    return next(
+        (child for child in item if all(child.get(name, value) == value for name, value in wanted.items())), None
+    )
 
 
 def _at(item: Any, path: Path) -> Any:

@@ -144,9 +144,9 @@ def status(request: DeployRequest, environment: str, *, settings: DeploySettings
     """Return the releases so far and what runs now; change nothing."""
     with opened(request, environment, settings or load()) as target:
         holder = holder_of(target.cluster.get(lease(target.namespace, target.lock_name)))
-        live_ones = [target.cluster.get(each) for each in (target.manifests.deployment, target.manifests.canary(1))]
+        live_ones = [target.cluster.get(item) for item in (target.manifests.deployment, target.manifests.canary(1))]
         records = [kept.record for kept in target.history.records()]
-        running = [_running(each) for each in live_ones if each]
+        running = [_running(deployment) for deployment in live_ones if deployment]
         return Status(environment, target.namespace, holder, records, running)
 
 

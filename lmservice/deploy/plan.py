@@ -108,7 +108,7 @@ class Plan:
         Raises:
             DeployUsageError: a step that does not exist, or with other fields than it has.
         """
-        return cls(tuple(_step(each) for each in steps))
+        return cls(tuple(_step(step) for step in steps))
 
 
 def canary_plan(settings: DeploySettings, *, weighted: bool = False) -> Plan:

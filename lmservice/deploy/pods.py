@@ -50,13 +50,15 @@ class Pod:
         return "ready" if self.ready else self.problem or "starting"
 
 
-def pod(item: Object, container: str = "") -> Pod:
+def read_pod(item: Object, container: str = "") -> Pod:
     """Read the API's object, which may have had containers put beside the one that is the service's own."""
     metadata, spec, status = item["metadata"], item["spec"], item.get("status", {})
     containers = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
     labels = metadata.get("labels", {})
-    restarts = sum(each["restartCount"] for each in containers)
-    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions", []))
+    restarts = sum(container["restartCount"] for container in containers)
+    ready = any(
+        condition["type"] == "Ready" and condition["status"] == "True" for condition in status.get("conditions", [])
+    )
     return Pod(
         name=metadata["name"],
         template=labels.get(_HASH, ""),
@@ -68,7 +70,7 @@ def pod(item: Object, container: str = "") -> Pod:
         restarts=restarts,
         problem=_problem(containers, status),
         waiting=_waiting(status),
-        ended=next((text for each in containers if (text := _ended(each))), ""),
+        ended=next((text for container in containers if (text := _ended(container))), ""),
     )
 
 
@@ -79,10 +81,10 @@ def template_of(replica_sets: Iterable[Object], deployment: Object) -> str:
     are the old template's until they have come to it.
     """
     owner, wanted = deployment["metadata"]["uid"], deployment["spec"]["template"]
-    for each in replica_sets:
-        owners = {reference["uid"] for reference in each["metadata"].get("ownerReferences", [])}
-        if owner in owners and _without_hash(each["spec"]["template"]) == _without_hash(wanted):
-            return str(each["metadata"]["labels"].get(_HASH, ""))
+    for replica_set in replica_sets:
+        owners = {reference["uid"] for reference in replica_set["metadata"].get("ownerReferences", [])}
+        if owner in owners and _without_hash(replica_set["spec"]["template"]) == _without_hash(wanted):
+            return str(replica_set["metadata"]["labels"].get(_HASH, ""))
     return ""
 
 
@@ -93,7 +95,7 @@ def _without_hash(template: Object) -> Object:
 
 
 def _own(containers: list[Object], name: str) -> Object:
-    return next((each for each in containers if each["name"] == name), containers[0])
+    return next((container for container in containers if container["name"] == name), containers[0])
 
 
 def _digest(containers: list[Object], name: str) -> str:
@@ -101,10 +103,10 @@ def _digest(containers: list[Object], name: str) -> str:
 
 
 def _problem(containers: list[Object], status: Object) -> str:
-    for each in containers:
-        waiting = each.get("state", {}).get("waiting") or {}
+    for container in containers:
+        waiting = container.get("state", {}).get("waiting") or {}
         if waiting.get("reason") in _HOPELESS:
-            return _detailed(_HOPELESS[waiting["reason"]], each, waiting)
+            return _detailed(_HOPELESS[waiting["reason"]], container, waiting)
     if status.get("phase") == "Failed":
         return f"it ended: {status.get('reason') or 'failed'}"
     return ""
@@ -120,7 +122,7 @@ def _detailed(text: str, container: Object, waiting: Object) -> str:
 def _ended(container: Object) -> str:
     """Return how it ended last, by name where the pod may have more than one."""
     states = [container.get(name, {}).get("terminated") or {} for name in ("state", "lastState")]
-    ended = next((each for each in states if each.get("exitCode")), None)
+    ended = next((state for state in states if state.get("exitCode")), None)
     if ended is None:
         return ""
     reason = f"{ended['reason']}, " if ended.get("reason") not in {None, "Error"} else ""
@@ -132,8 +134,11 @@ def _waiting(status: Object) -> str:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return f"not scheduled: {condition.get('message', '')}"
         if condition["type"] == "Initialized" and condition["status"] == "False":
-            unready = [each for each in status.get("initContainerStatuses", []) if not each.get("ready")]
-            return next((_ended(each) or f"its init container {each['name']} has not ended" for each in unready), "")
-    if any("running" in each.get("state", {}) for each in status.get("containerStatuses", [])):
+            unready = [container for container in status.get("initContainerStatuses", []) if not container.get("ready")]
+            return next(
+                (_ended(container) or f"its init container {container['name']} has not ended" for container in unready),
+                "",
+            )
+    if any("running" in container.get("state", {}) for container in status.get("containerStatuses", [])):
         return "it runs, but its readiness probe does not pass"
     return "its container has not started"

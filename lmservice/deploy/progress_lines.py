@@ -43,14 +43,14 @@ def shown(form: str = "live", out: TextIO | None = None) -> Iterator[Observer]:
 
 def undisturbed(observer: Observer) -> Observer:
     """Tell an observer no more once it raises: a full disk or a closed pipe is no reason to end a release."""
-    told = [observer]
+    listeners = [observer]
 
     def observe(name: str, details: Mapping[str, Any]) -> None:
         try:
-            for each in told:
-                each(name, details)
+            for listener in listeners:
+                listener(name, details)
         except Exception:  # noqa: BLE001 - whatever it is, it is the observer's
-            told.clear()
+            listeners.clear()
 
     return observe
 
@@ -85,21 +85,21 @@ def sentence(name: str, details: Mapping[str, Any]) -> str:
 
 def _pods(pods: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Count pods by what they run and how they are: `2 ready (registry.intra/shop:1)`."""
-    counted = Counter((each["image"], "" if each["ending"] else each["problem"], each["state"]) for each in pods)
+    counted = Counter((pod["image"], "" if pod["ending"] else pod["problem"], pod["state"]) for pod in pods)
     for (image, problem, state), count in sorted(counted.items()):
         yield f"{count} failing ({image}): {problem}" if problem else f"{count} {state} ({image})"
 
 
-def planned(found: Prospect) -> Iterator[str]:
+def planned(ahead: Prospect) -> Iterator[str]:
     """Put into lines what a release would do to each object, field by field where it is there already."""
-    told = {(each.kind, each.name) for each in found.changes}
-    for change in found.changes:
+    shown_already = {(change.kind, change.name) for change in ahead.changes}
+    for change in ahead.changes:
         yield f"{change.action:<6}  {change.kind} {change.name}"
-        yield from (f"        {_field(each)}" for each in change.fields)
-    for name, action in found.objects.items():
+        yield from (f"        {_field(field)}" for field in change.fields)
+    for name, action in ahead.objects.items():
         _, kind, _, plain = name.split("/")
         known = plain_name({"kind": kind, "metadata": {"name": plain}})
-        if action == "keep" and (kind, known) not in told:
+        if action == "keep" and (kind, known) not in shown_already:
             yield f"keep    {kind} {known}"
 
 

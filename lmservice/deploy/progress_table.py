@@ -100,8 +100,8 @@ class Board:
         for name in (*(("traffic",) if self._weight is not None else ()), *figures):
             table.add_column(Text(name, style="dim"), justify="right")
         grouped: dict[tuple[bool, str], Counter[str]] = {}
-        for each in self._pods:
-            grouped.setdefault((each["canary"], _version(each["image"])), Counter())[_state(each)] += 1
+        for pod in self._pods:
+            grouped.setdefault((pod["canary"], _version(pod["image"])), Counter())[_state(pod)] += 1
         for (canary, version), states in sorted(grouped.items()):
             role = "canary" if canary else "stable"
             cells = [*self._share(canary=canary), *self._counts(role)]
@@ -120,8 +120,8 @@ class Board:
         return [f"{counts['requests']:,.0f}", f"{counts['error_ratio']:.2%}", f"{counts['p99'] * 1000:,.0f} ms"]
 
     def _problems(self) -> list[Text]:
-        troubled = [each for each in self._pods if each["problem"] and not each["ending"]]
-        lines = [Text(f"pod {each['name']}: {each['problem']}", style="red") for each in troubled[:_PROBLEMS]]
+        troubled = [pod for pod in self._pods if pod["problem"] and not pod["ending"]]
+        lines = [Text(f"pod {pod['name']}: {pod['problem']}", style="red") for pod in troubled[:_PROBLEMS]]
         more = [Text(f"and {len(troubled) - _PROBLEMS} more", style="red")] if len(troubled) > _PROBLEMS else []
         return lines + more
 
@@ -138,5 +138,5 @@ def _state(pod: Mapping[str, Any]) -> str:
 
 def _said(states: Counter[str]) -> Text:
     colours = {"ready": "green", "starting": "yellow", "failing": "bold red", "ending": "dim"}
-    parts = [Text(f"{states[each]} {each}", style=colours[each]) for each in colours if states[each]]
+    parts = [Text(f"{states[state]} {state}", style=colours[state]) for state in colours if states[state]]
     return Text(", ").join(parts)

@@ -84,9 +84,9 @@ def prospect_of(target: Target, strategy: str) -> Prospect:
     looked = {key(item): _looked(target, item, current) for item in target.manifests.objects}
     gone, _ = leftovers(target.cluster, records, target.manifests)
     titles = {title(item) for item in target.manifests.objects}
-    deleted = [Change("delete", each["kind"], plain_name(each)) for each in gone if title(each) not in titles]
+    deleted = [Change("delete", item["kind"], plain_name(item)) for item in gone if title(item) not in titles]
     changes = [change for _, change in looked.values() if change.action != "keep" or change.fields]
-    objects = {name: action for name, (action, _) in looked.items()} | {key(each): "delete" for each in gone}
+    objects = {name: action for name, (action, _) in looked.items()} | {key(item): "delete" for item in gone}
     return Prospect(plan, objects, "weights" if routes(target.manifests) else "pods", [*changes, *deleted], note)
 
 
@@ -106,26 +106,26 @@ def _looked(target: Target, item: Object, current: StoredRelease | None) -> tupl
         return "create", Change("change" if earlier else "create", kind, name, changed)
     changed = _changes(before, after, current)
     foreign = [
-        FieldChange(in_words(each.path), _shown(kind, each.value), "", each.manager)
-        for each in surprises(target.cluster, before, item)
+        FieldChange(in_words(field.path), _shown(kind, field.value), "", field.manager)
+        for field in surprises(target.cluster, before, item)
     ]
-    action: Action = "change" if changed or any(not each.manager for each in foreign) else "keep"
+    action: Action = "change" if changed or any(not field.manager for field in foreign) else "keep"
     return action, Change(action, kind, name, [*changed, *foreign])
 
 
 def _tried(target: Target, item: Object, before: Object | None) -> Object | None:
     """Return what the object would be once a release has applied it; None where there is no namespace to try it in."""
     marked = {key(item)} if before is None or is_marked(before) else set()
-    (given,) = Manifests(target.manifests.service, [target.manifests.deployment, item]).marked(marked).objects[1:]
+    (applied,) = Manifests(target.manifests.service, [target.manifests.deployment, item]).marked(marked).objects[1:]
     if item is target.manifests.deployment:
-        given = {**given, "spec": sized(target.cluster, target.manifests)["spec"]}
+        applied = {**applied, "spec": sized(target.cluster, target.manifests)["spec"]}
     if before:
         noted = before["metadata"].get("annotations", {})
         notes = {name: text for name, text in noted.items() if history.is_note(name)}
-        metadata = given["metadata"]
-        given = {**given, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), **notes}}}
+        metadata = applied["metadata"]
+        applied = {**applied, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), **notes}}}
     try:
-        return target.cluster.apply(given, dry_run=True)
+        return target.cluster.apply(applied, dry_run=True)
     except ApiRefusalError as error:
         namespace = str(item["metadata"].get("namespace", ""))
         if error.status != NOT_FOUND or target.cluster.get(reference("v1", "Namespace", "", namespace)):
@@ -136,14 +136,16 @@ def _tried(target: Target, item: Object, before: Object | None) -> Object | None
 def _generated_before(item: Object, current: StoredRelease | None) -> Object | None:
     """Return what the release before had in the place of a generated object, whose name changes with its content."""
     objects = current.manifests.objects if current else ()
-    return next((each for each in objects if title(each) == title(item) and plain_name(item) != _name(item)), None)
+    return next(
+        (earlier for earlier in objects if title(earlier) == title(item) and plain_name(item) != _name(item)), None
+    )
 
 
 def _changes(before: Object, after: Object, current: StoredRelease | None) -> list[FieldChange]:
     generated = {
-        _name(each): plain_name(each)
-        for each in [before, after, *(current.manifests.objects if current else ())]
-        if plain_name(each) != _name(each)
+        _name(known): plain_name(known)
+        for known in [before, after, *(current.manifests.objects if current else ())]
+        if plain_name(known) != _name(known)
     }
     kind = after["kind"]
     return [
@@ -156,9 +158,9 @@ def _changes(before: Object, after: Object, current: StoredRelease | None) -> li
 def _plain(value: Any, generated: Mapping[str, str]) -> Any:
     """Return a value with the names of generated objects as the overlay's author knows them."""
     if isinstance(value, dict):
-        return {name: _plain(each, generated) for name, each in value.items()}
+        return {name: _plain(part, generated) for name, part in value.items()}
     if isinstance(value, list):
-        return [_plain(each, generated) for each in value]
+        return [_plain(part, generated) for part in value]
     if isinstance(value, str) and (name := GENERATED.sub("", value)) in generated.values():
         return name
     return value

@@ -107,8 +107,8 @@ class Release:
             if self._touched:
                 for item in [*self.old.manifests.others, sized(self.cluster, self.old.manifests)]:
                     self.cluster.apply(item)
-            known = {key(each) for each in self.old.manifests.objects}
-            leftovers.delete(self.cluster, [each for each in self.kept.made if key(each) not in known])
+            known = {key(item) for item in self.old.manifests.objects}
+            leftovers.delete(self.cluster, [item for item in self.kept.made if key(item) not in known])
 
     def _failed(self, reason: str, *, interrupted: bool) -> ReleaseFailedError:
         self.observer("rollback", {"reason": reason})
@@ -159,7 +159,7 @@ class Release:
 
     def _prepare(self) -> None:
         """Apply what did not exist before, as the canary may need it: a new ConfigMap, a first Service."""
-        made = {key(each) for each in self.kept.made}
+        made = {key(item) for item in self.kept.made}
         for item in self.kept.manifests.others:
             if key(item) in made:
                 self.cluster.apply(item)
@@ -260,11 +260,11 @@ class Release:
 
     def _seen(self, now: RolloutState) -> None:
         self.lock.check()
-        self.observer("pods", {"pods": [{**asdict(each), "state": each.state} for each in now.pods]})
+        self.observer("pods", {"pods": [{**asdict(pod), "state": pod.state} for pod in now.pods]})
 
     def _notice(self, now: RolloutState) -> None:
         """Remember the digest that the nodes found behind the version, and refuse another than was tested before."""
-        digest = next((each.digest for each in now.new if each.digest), "")
+        digest = next((pod.digest for pod in now.new if pod.digest), "")
         if digest and self.expected_digest and digest != self.expected_digest:
             raise ReleaseFailedError(
                 f"{self.kept.record.artifact} is another image ({digest}) than passed before ({self.expected_digest})"

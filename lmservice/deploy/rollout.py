@@ -9,7 +9,7 @@ from lmservice.deploy.errors import ReleaseFailedError
 from lmservice.deploy.objects import Object, container, reference, selector
 from lmservice.deploy.overlay import Manifests
 from lmservice.deploy.plan import Plan
-from lmservice.deploy.pods import Pod, pod, template_of
+from lmservice.deploy.pods import Pod, read_pod, template_of
 from lmservice.deploy.settings import DeploySettings
 
 _RESYNC = 2
@@ -28,17 +28,17 @@ class RolloutState:
     @property
     def new(self) -> list[Pod]:
         """Return the Deployment's pods of its newest template."""
-        return [each for each in self.pods if self.template and each.template == self.template]
+        return [pod for pod in self.pods if self.template and pod.template == self.template]
 
     @property
     def ready(self) -> int:
         """Return how many of those are ready."""
-        return sum(each.ready for each in self.new)
+        return sum(pod.ready for pod in self.new)
 
     @property
     def serving(self) -> int:
         """Return how many of the stable version's pods are ready, whatever their template."""
-        return sum(each.ready and not each.canary and not each.ending for each in self.pods)
+        return sum(pod.ready and not pod.canary and not pod.ending for pod in self.pods)
 
     @property
     def done(self) -> bool:
@@ -69,7 +69,9 @@ class RolloutState:
             return self.pause
         if not (self._observed and self.template):
             return ""
-        conditions = {each["type"]: each for each in self.deployment.get("status", {}).get("conditions", [])}
+        conditions = {
+            condition["type"]: condition for condition in self.deployment.get("status", {}).get("conditions", [])
+        }
         failure, progress = conditions.get("ReplicaFailure", {}), conditions.get("Progressing", {})
         if failure.get("status") == "True":
             return f"the cluster refuses its pods: {failure.get('message', '')}"
@@ -89,15 +91,15 @@ def look(cluster: Cluster, deployment: Object, labels: str) -> RolloutState:
     Raises:
         ReleaseFailedError: the Deployment is gone.
     """
-    found = cluster.get(deployment)
-    if found is None:
+    live = cluster.get(deployment)
+    if live is None:
         raise ReleaseFailedError(f"the Deployment {deployment['metadata']['name']} was deleted meanwhile")
-    namespace = found["metadata"]["namespace"]
-    sets = cluster.list(reference("apps/v1", "ReplicaSet", namespace), selector(found))
+    namespace = live["metadata"]["namespace"]
+    sets = cluster.list(reference("apps/v1", "ReplicaSet", namespace), selector(live))
     listed = cluster.list(reference("v1", "Pod", namespace), labels)
-    name = container(found)["name"]
-    pods = [pod(each, name) for each in listed["items"]]
-    return RolloutState(found, pods, template_of(sets["items"], found), listed["metadata"]["resourceVersion"])
+    name = container(live)["name"]
+    pods = [read_pod(item, name) for item in listed["items"]]
+    return RolloutState(live, pods, template_of(sets["items"], live), listed["metadata"]["resourceVersion"])
 
 
 def follow(
@@ -146,19 +148,19 @@ def _cannot_end(now: RolloutState, settings: DeploySettings, *, forgiving: bool)
     refusal = now.pause if forgiving else now.refusal
     if refusal:
         return refusal
-    for each in now.new:
-        if each.problem:
-            return f"pod {each.name}: {each.problem}"
-        if not forgiving and each.restarts > settings.max_restarts:
+    for pod in now.new:
+        if pod.problem:
+            return f"pod {pod.name}: {pod.problem}"
+        if not forgiving and pod.restarts > settings.max_restarts:
             return (
-                f"pod {each.name}: it restarted {each.restarts} times"
-                f" ({each.ended or 'why is not known'}; LM_DEPLOY_MAX_RESTARTS: {settings.max_restarts})"
+                f"pod {pod.name}: it restarted {pod.restarts} times"
+                f" ({pod.ended or 'why is not known'}; LM_DEPLOY_MAX_RESTARTS: {settings.max_restarts})"
             )
     return ""
 
 
 def _late(now: RolloutState, settings: DeploySettings) -> str:
-    ready, wanted = sum(each.ready for each in now.new), now.deployment["spec"]["replicas"]
+    ready, wanted = sum(pod.ready for pod in now.new), now.deployment["spec"]["replicas"]
     first = now.refusal or _first_unready(now.new)
     after = f"after {settings.ready_timeout:g} s (LM_DEPLOY_READY_TIMEOUT)"
     return f"{ready} of {wanted} pods ready {after}{first and '; '}{first}"
@@ -169,14 +171,14 @@ def what_ails(now: RolloutState) -> str:
     wanted = now.deployment["spec"]["replicas"]
     if now.serving >= wanted and (now.done or not now.new):
         return ""
-    stable = [each for each in now.pods if not each.canary and not each.ending]
+    stable = [pod for pod in now.pods if not pod.canary and not pod.ending]
     first = _first_unready(now.new or stable) or now.refusal
     return f"does not serve whole: {now.serving} of {wanted} pods ready{first and '; '}{first}"
 
 
 def _first_unready(pods: Sequence[Pod]) -> str:
     """Name a pod that is not ready, one that cannot get ready before one that has only begun."""
-    unready = min((each for each in pods if not each.ready), key=lambda each: not each.problem, default=None)
+    unready = min((pod for pod in pods if not pod.ready), key=lambda pod: not pod.problem, default=None)
     return f"pod {unready.name}: {unready.problem or unready.waiting}" if unready else ""
 
 

@@ -71,16 +71,16 @@ class DeploySettings(BaseSettings):
     history_limit: int = Field(10, ge=2)
 
 
-def load(**given: Any) -> DeploySettings:
-    """Load the settings of this process's environment, with `given` above them.
+def load(**overrides: Any) -> DeploySettings:
+    """Load the settings of this process's environment, with `overrides` above them.
 
     Raises:
         DeployUsageError: one line for each variable that cannot be used; no line holds a value.
     """
     try:
-        return DeploySettings(**given)
+        return DeploySettings(**overrides)
     except ValidationError as error:
-        problems = [f"{_variable(each['loc'])}: {each['msg']}" for each in error.errors(include_input=False)]
+        problems = [f"{_variable(problem['loc'])}: {problem['msg']}" for problem in error.errors(include_input=False)]
         raise DeployUsageError("\n".join(problems)) from None
     except SettingsError as error:
         raise DeployUsageError(f"{PREFIX}*: {error}: give JSON, such as [25, 50, 100]") from None

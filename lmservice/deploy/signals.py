@@ -16,7 +16,7 @@ _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(si
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Raise KeyboardInterrupt for each, also where a shell had Ctrl-C ignored; what nohup has ignored stays so."""
-    ending = [each for each in _ENDING if signal.getsignal(each) != signal.SIG_IGN or each == signal.SIGTERM]
+    ending = [number for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGTERM]
     with _handled(dict.fromkeys([signal.SIGINT, *ending], _interrupt)):
         yield
 

@@ -93,8 +93,8 @@ class Target:
                     raise
 
     def _check_names(self) -> None:
-        own = {key(each) for each in self.manifests.objects}
-        services = [backend(each, track) for each in backends(self.manifests) for track in (STABLE, CANARY)]
+        own = {key(item) for item in self.manifests.objects}
+        services = [backend(service, track) for service in backends(self.manifests) for track in (STABLE, CANARY)]
         for item in (self.manifests.canary(1), *services):
             kind, name = item["kind"], item["metadata"]["name"]
             why = f"a canary of {self.request.service} needs that name"
@@ -106,8 +106,8 @@ class Target:
     @cached_property
     def namespaces_to_make(self) -> set[str]:
         """Return the namespaces of the overlay that there are not yet, in which nothing can be tried."""
-        named = [each for each in self.manifests.objects if each["kind"] == "Namespace"]
-        return {each["metadata"]["name"] for each in named if self.cluster.get(each) is None}
+        named = [namespace for namespace in self.manifests.objects if namespace["kind"] == "Namespace"]
+        return {namespace["metadata"]["name"] for namespace in named if self.cluster.get(namespace) is None}
 
     def make_namespaces(self) -> None:
         """Make the overlay's namespaces that are missing, as the lock is in one, and try there what could not be."""
@@ -199,8 +199,8 @@ class Target:
 
     def _marked(self, manifests: Manifests) -> tuple[list[Object], Manifests]:
         """Return what is not there yet, and all with lmservice's mark on that and on what it has made before."""
-        live = {key(each): self.cluster.get(each) for each in manifests.objects}
-        made = [each for each in manifests.objects if live[key(each)] is None]
+        live = {key(item): self.cluster.get(item) for item in manifests.objects}
+        made = [item for item in manifests.objects if live[key(item)] is None]
         return made, manifests.marked({name for name, item in live.items() if item is None or is_marked(item)})
 
     def _release(
@@ -225,7 +225,7 @@ def opened(request: DeployRequest, environment: str, settings: DeploySettings) -
             manifests = manifests.with_artifact(request.artifact)
         cluster = Cluster(settings.contexts.get(environment, ""), settings.api_patience)
         namespace = manifests.namespace or cluster.namespace
-        objects = [cluster.placed(each, namespace) for each in manifests.objects]
+        objects = [cluster.placed(item, namespace) for item in manifests.objects]
         placed = tracked(Manifests(manifests.service, objects))
         yield Target(request, environment, settings, cluster, placed, namespace, commit, folder)
 

@@ -101,7 +101,7 @@ class Weights:
 
     @property
     def _names(self) -> list[str]:
-        return [each["metadata"]["name"] for each in _united(backends, self.new, self.old)]
+        return [service["metadata"]["name"] for service in _united(backends, self.new, self.old)]
 
     def _divided(self, route: Object) -> bool:
         return without_canary(route, self._names) != route
@@ -111,18 +111,18 @@ class Weights:
         before = self._refusals()
         self._write(lambda route: with_canary(route, self._names, percent))
         self._settle()
-        for route, said in zip(self._routes, self._refusals(), strict=True):
-            self._check(route, said, before)
+        for route, refused in zip(self._routes, self._refusals(), strict=True):
+            self._check(route, refused, before)
 
     def _refusals(self) -> list[dict[str, str]]:
         return [refusals(self.cluster.get(route) or route) for route in self._routes]
 
-    def _check(self, route: Object, said: dict[str, str], before: list[dict[str, str]]) -> None:
-        known = {name for each in before for name in each}
-        for name in said.keys() - known:
+    def _check(self, route: Object, refused: dict[str, str], before: list[dict[str, str]]) -> None:
+        known = {name for refusals in before for name in refusals}
+        for name in refused.keys() - known:
             gateway = name.partition(" ")[0]
             raise ReleaseFailedError(
-                f"{gateway} does not take the {route['kind']} {route['metadata']['name']} with weights: {said[name]}"
+                f"{gateway} does not take the {route['kind']} {route['metadata']['name']} with weights: {refused[name]}"
             )
 
     def _write(self, change: Callable[[Object], Object]) -> bool:
@@ -156,8 +156,8 @@ class Weights:
         return 0 < self._ready(deployment) <= self._known(service)
 
     def _ready(self, deployment: str) -> int:
-        found = self.cluster.get(reference("apps/v1", "Deployment", self.new.namespace, deployment)) or {}
-        return int(found.get("status", {}).get("readyReplicas", 0))
+        live = self.cluster.get(reference("apps/v1", "Deployment", self.new.namespace, deployment)) or {}
+        return int(live.get("status", {}).get("readyReplicas", 0))
 
     def _known(self, service: str) -> int:
         slices = reference(_SLICE, "EndpointSlice", self.new.namespace)
@@ -171,9 +171,9 @@ class Weights:
         return len(names)
 
     def _canary_pods(self) -> Sequence[Object]:
-        pods = reference("v1", "Pod", self.new.namespace)
-        found: Sequence[Object] = self.cluster.list(pods, selector(self.new.canary(1)))["items"]
-        return found
+        all_pods = reference("v1", "Pod", self.new.namespace)
+        pods: Sequence[Object] = self.cluster.list(all_pods, selector(self.new.canary(1)))["items"]
+        return pods
 
     def _until(self, reached: Callable[[], bool]) -> None:
         end = time.monotonic() + self.settings.ready_timeout
@@ -191,4 +191,4 @@ class Weights:
 
 def _united(part: Callable[[Manifests], list[Object]], *versions: Manifests | None) -> list[Object]:
     """Return what the versions have of it, each once: the last one's where both have it."""
-    return list({key(each): each for version in versions if version for each in part(version)}.values())
+    return list({key(item): item for version in versions if version for item in part(version)}.values())

@@ -134,7 +134,7 @@ ROUTES = st.lists(st.lists(BACKENDS, min_size=1, max_size=4), min_size=1, max_si
 def test_whatever_shares_a_canary_had_its_route_is_made_whole_from_itself(
     rules: list[list[dict[str, Any]]], percents: list[int]
 ) -> None:
-    before = {
+    before: dict[str, Any] = {
         "kind": "HTTPRoute",
         "metadata": {"name": "shop", "namespace": "team"},
         "spec": {"rules": [{"backendRefs": refs} for refs in rules]},

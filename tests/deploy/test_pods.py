@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lmservice.deploy.pods import pod
+from lmservice.deploy.pods import read_pod
 from lmservice.deploy.rollout import RolloutState
 
 
@@ -25,7 +25,7 @@ WAITING = container("shop", waiting={"reason": "PodInitializing"})
 
 def test_an_init_container_that_fails_again_and_again_is_hopeless_and_named() -> None:
     migrate = {**container("migrate", restarts=2, waiting=FAILED), "lastState": {"terminated": {"exitCode": 3}}}
-    found = pod(item(WAITING, init=(migrate,)), "shop")
+    found = read_pod(item(WAITING, init=(migrate,)), "shop")
     assert found.problem == "it crashes again and again (container migrate: exit code 3)"
     assert found.restarts == 2
 
@@ -33,7 +33,7 @@ def test_an_init_container_that_fails_again_and_again_is_hopeless_and_named() ->
 def test_an_init_container_that_has_not_ended_is_what_a_pod_waits_for() -> None:
     uninitialised = [{"type": "Initialized", "status": "False"}]
     slow = {**container("migrate", running={}), "ready": False}
-    found = pod(item(WAITING, init=(container("done", running={}), slow), conditions=uninitialised), "shop")
+    found = read_pod(item(WAITING, init=(container("done", running={}), slow), conditions=uninitialised), "shop")
     assert found.waiting == "its init container migrate has not ended"
 
 
@@ -42,12 +42,12 @@ def test_an_end_tells_kubernetes_reason_where_it_has_one() -> None:
         **container("shop", restarts=1, running={}),
         "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
     }
-    assert pod(item(killed), "shop").ended == "container shop: OOMKilled, exit code 137"
-    assert pod(item(container("shop", running={})), "shop").ended == ""
+    assert read_pod(item(killed), "shop").ended == "container shop: OOMKilled, exit code 137"
+    assert read_pod(item(container("shop", running={})), "shop").ended == ""
 
 
 def test_a_container_that_was_put_beside_the_services_own_is_not_its_version() -> None:
-    found = pod(item(container("a-proxy", running={}), container("shop", running={})), "shop")
+    found = read_pod(item(container("a-proxy", running={}), container("shop", running={})), "shop")
     assert (found.image, found.digest) == ("shop:1", "sha256:shop")
 
 
