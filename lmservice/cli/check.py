@@ -1,6 +1,7 @@
 """`lmservice check`: what is wrong with a service before it runs, or with the manifests that would run it."""
 
 import json
+import re
 import sys
 
 from lmservice.cli import target
@@ -65,7 +66,17 @@ def _settings_findings(settings: type[Settings]) -> list[str]:
     except SettingsError as error:
         return error.problems + unknown
     known = "is a secret, and at the default that everybody can read in the code: set it, or LM_ALLOW_DEFAULT_SECRETS"
-    return [*unknown, *(f"{name}: {known}" for name in default_secrets(loaded))]
+    secrets = (f"{name}: {known}" for name in default_secrets(loaded))
+    return [*unknown, *secrets, *_overwriting(loaded)]
+
+
+def _overwriting(settings: Settings) -> list[str]:
+    """Return what is wrong with dotted names for Graphite, which nothing but their prefix tells apart."""
+    prefix, instance = settings.graphite_prefix, re.sub(r"[^A-Za-z0-9_-]", "_", settings.instance)
+    if not settings.graphite_url or settings.graphite_tags or not prefix or instance in prefix:
+        return []
+    wrong = f"LM_GRAPHITE_PREFIX: {prefix!r} does not tell instances apart, which overwrite each other's dotted names"
+    return [f"{wrong}: leave it empty, have the instance ({instance}) in it, or set LM_GRAPHITE_TAGS=true"]
 
 
 def _unknown(settings: type[Settings]) -> list[str]:

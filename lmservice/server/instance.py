@@ -94,7 +94,7 @@ class Instance:
         self.levels, self._profiling = Levels(), Profiling()
         self._tracer = tracer.tracer(self.stream.fields)
         pushes = self.settings.graphite_url and self._shared is None  # of workers, their supervisor pushes the sums
-        self._graphite = Graphite(self.settings, self.metrics) if pushes else None
+        self._graphite = Graphite(self.settings, self.metrics, fields=self.stream.fields) if pushes else None
 
     def _compose_service(self) -> None:
         """Make what a request passes, from the outside in, and what runs beside the requests."""

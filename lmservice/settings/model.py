@@ -118,7 +118,9 @@ class Settings(BaseSettings):
     graphite_url: GraphiteUrl = Field("", description="graphite://host:2003; empty is off")
     graphite_interval: PositiveSeconds = Field(60, description="between two pushes to Graphite")
     graphite_prefix: GraphitePrefix = Field(
-        "", description="what every Graphite name begins with; instances that share one overwrite each other"
+        "",
+        description="what every Graphite name begins with; with dotted names, empty is the service, its environment"
+        " and its instance, and instances that share another overwrite each other",
     )
     graphite_tags: bool = Field(default=True, description="tagged names, else dotted ones")
 

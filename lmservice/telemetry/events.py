@@ -272,6 +272,26 @@ EVENTS: Mapping[str, Event] = {
     "lmservice.graphite_recovered": Event(
         "warning", "pushes to Graphite arrive again", {"url": "whereto", "failed": "how many have failed so far"}
     ),
+    "lmservice.graphite_names_collide": Event(
+        "warning",
+        "values of a label differ in what Graphite's names cannot have; told once of each name",
+        {
+            "label": "the label",
+            "values": "as they are",
+            "written": "what they would all be",
+            "hint": "what becomes of them",
+        },
+    ),
+    "lmservice.graphite_line_too_long": Event(
+        "warning",
+        "a sample is left out of the pushes to Graphite, as carbon takes no line so long; told once of each family",
+        {
+            "family": "its name",
+            "label": "the longest of its labels",
+            "length": "of that label's value, in characters",
+            "limit": "of a line, in bytes",
+        },
+    ),
     "lmservice.no_spans": Event(
         "warning", "spans cannot be exported", {"error": _ERROR, "hint": "what to do about it"}
     ),

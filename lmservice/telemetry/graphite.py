@@ -1,6 +1,7 @@
 """The push to Graphite: every so often, and once more after the drain, from a thread of its own.
 
-prometheus_client's bridge writes the lines; when, and what becomes of the service where Graphite is down, is here.
+`lmservice.telemetry.graphite_lines` writes the lines; when, and what becomes of the service where Graphite is down, is
+here.
 A Graphite that is down, slow or silent costs a warning.
 """
 
@@ -8,26 +9,24 @@ import asyncio
 import logging
 import math
 import random
+import socket
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
-from itertools import chain, islice
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING
 
 from lmservice import names
 from lmservice.runtime import gil
 from lmservice.runtime.threads import run_in_thread
 from lmservice.settings.fields import graphite_address
 from lmservice.settings.model import Settings
-from lmservice.telemetry.exposition import SingleFamily
+from lmservice.telemetry.graphite_lines import Lines
 from lmservice.telemetry.metrics import Metrics
 from lmservice.telemetry.samples import families
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
-    from prometheus_client.metrics_core import Metric
     from prometheus_client.samples import Sample
 
 TIMEOUT = 5.0
@@ -42,6 +41,7 @@ class Graphite:
     """The pushes of one service.
 
     Args:
+        fields: `service`, `environment` and `instance`, which go along.
         push: sends everything once.
         stopping: set by `finish`; what the thread waits on between two pushes.
         clock: seconds, for the thread's own schedule.
@@ -53,13 +53,14 @@ class Graphite:
         settings: Settings,
         metrics: Metrics,
         *,
+        fields: Mapping[str, str] | None = None,
         push: Callable[[], None] | None = None,
         stopping: threading.Event | None = None,
         clock: Callable[[], float] = time.monotonic,
         spread: Callable[[], float] = random.random,
     ) -> None:
         self._url, self._interval = settings.graphite_url, settings.graphite_interval
-        self._push = push or _Push(settings, metrics)
+        self._push = push or _Push(settings, metrics, fields or {})
         self._stopping = stopping or threading.Event()
         self._clock, self._spread = clock, spread
         self._task: asyncio.Task[None] | None = None
@@ -115,27 +116,25 @@ class Graphite:
 
 
 class _Push:
-    """One push of everything over prometheus_client's bridge, which connects anew for every batch."""
+    """One push of everything, over one connection."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, fields: Mapping[str, str]) -> None:
         self._address = graphite_address(settings.graphite_url)
-        self._prefix, self._tags = settings.graphite_prefix, settings.graphite_tags
+        self._tags = settings.graphite_tags
+        self._lines = Lines(settings.graphite_prefix, tags=self._tags, fields=fields)
         self._metrics = metrics
 
     def __call__(self) -> None:
-        from prometheus_client.bridge.graphite import GraphiteBridge  # noqa: PLC0415 - costs every start what few need
-
+        now = int(time.time())
         samples = samples_for(self._metrics.registry, tags=self._tags)
-        for first in samples:
-            with closing(_computed(chain([first], islice(samples, BATCH - 1)))) as batch:
-                family = cast("Metric", SimpleNamespace(samples=batch))  # all that the bridge looks at
-                GraphiteBridge(self._address, SingleFamily(family), TIMEOUT, tags=self._tags).push(self._prefix)
+        with socket.create_connection(self._address, TIMEOUT) as connection:
+            while lines := self._some_lines(samples, now):
+                connection.sendall("".join(lines).encode("ascii"))
 
-
-def _computed(samples: "Iterator[Sample]") -> "Generator[Sample]":
-    """Yield the samples, made one by one as the bridge writes its lines; Graphite is waited for after the last."""
-    with gil.frequent_switches():
-        yield from gil.yielding(samples)
+    def _some_lines(self, samples: "Iterator[Sample]", now: int) -> list[str]:
+        """Return the next lines, made one by one; Graphite is waited for after the last."""
+        with gil.frequent_switches():
+            return [self._lines.line(sample, now) for sample in gil.yielding(islice(samples, BATCH))]
 
 
 def samples_for(registry: "CollectorRegistry", *, tags: bool) -> "Iterator[Sample]":

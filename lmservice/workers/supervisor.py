@@ -91,7 +91,8 @@ class Supervisor:
         self._metrics = Metrics()
         self.totals = Totals(self._metrics)
         sums = cast("Metrics", SimpleNamespace(registry=self.totals.of_service(), on_scrape=self._metrics.on_scrape))
-        self._graphite = Graphite(self.settings, sums) if self.settings.graphite_url else None
+        pushes = bool(self.settings.graphite_url)
+        self._graphite = Graphite(self.settings, sums, fields=self.stream.fields) if pushes else None
         add_families(self._metrics, self)
 
     # What may be known of it, from any thread.

@@ -61,6 +61,23 @@ def test_a_misspelt_variable_is_a_finding_with_the_nearest_right_name(check: Cal
     assert "LM_DRAIN_TIMEOUT" in ended.said
 
 
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        ({"GRAPHITE_PREFIX": "shop"}, 1),
+        ({"GRAPHITE_PREFIX": "shop.pod_7"}, 0),
+        ({}, 0),
+        ({"GRAPHITE_PREFIX": "shop", "GRAPHITE_TAGS": "true"}, 0),
+    ],
+)
+def test_dotted_names_that_instances_share_are_a_finding(
+    check: Callable[..., Ended], settings: dict[str, str], code: int
+) -> None:
+    given = {"GRAPHITE_URL": "graphite://host", "GRAPHITE_TAGS": "false", "INSTANCE": "pod.7"}
+    ended = check(**(given | settings))
+    assert (ended.code, "LM_GRAPHITE_PREFIX" in ended.said) == (code, bool(code))
+
+
 def test_a_budget_larger_than_the_grace_is_a_finding(check: Callable[..., Ended]) -> None:
     ended = check(TERMINATION_GRACE_PERIOD="30")
     assert ended.code == 1

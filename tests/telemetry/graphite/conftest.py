@@ -27,7 +27,7 @@ def pushing(start_process: Callable[..., ServiceProcess]) -> Callable[..., Servi
     """Starts the service; settings by their names without the prefix."""
 
     def started(url: str, **settings: str) -> ServiceProcess:
-        given = {"GRAPHITE_URL": url, "GRAPHITE_INTERVAL": "0.5", **settings}
+        given = {"GRAPHITE_URL": url, "GRAPHITE_INTERVAL": "0.5", "INSTANCE": "one", **settings}
         many = given.pop("MANY", "0")
         variables = {f"LM_{name}": value for name, value in given.items()} | {"MANY": many}
         return start_process(PROGRAM, settings=variables).wait_ready()
