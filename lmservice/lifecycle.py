@@ -25,7 +25,6 @@ class State(StrEnum):
 
 _ORDER = {State.STARTING: 0, State.READY: 1, State.DRAINING: 2, State.STOPPED: 3, State.FAILED: 3}
 
-
 Phase = Literal["drain_delay", "drain", "cleanup"]
 """What a stop is at."""
 
@@ -94,7 +93,7 @@ class Lifecycle:
         self._lock = threading.RLock()  # re-entrant: a signal handler may interrupt its own holder
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
-        self._state = State.STARTING
+        self._reached = [State.STARTING]
         self.since = time.time()
         self.cause: StopCause | None = None
         self.hurried = False
@@ -104,8 +103,12 @@ class Lifecycle:
 
     @property
     def state(self) -> State:
-        """Return where the service is now."""
-        return self._state
+        """Return where the service is now: the furthest of what it has reached.
+
+        Nothing of that is ever taken back, so that a signal which comes in the middle of a change leaves no state that
+        contradicts it.
+        """
+        return max(self._reached, key=_ORDER.__getitem__)
 
     @property
     def uptime(self) -> float:
@@ -128,11 +131,11 @@ class Lifecycle:
     def advance(self, state: State) -> bool:
         """Move forward to `state`; return false, and change nothing, where that would be a step back or aside."""
         with self._lock:
-            if _ORDER[state] <= _ORDER[self._state]:
+            if _ORDER[state] <= _ORDER[self.state]:
                 return False
-            self._state = state
+            self._reached.append(state)
             self.since = time.time()
-            return True
+            return self.state is state
 
     def stop(self, cause: StopCause) -> bool:
         """Open the drain; return true to the first caller, false to those that join it."""

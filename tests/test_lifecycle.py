@@ -110,6 +110,24 @@ def test_a_signal_handler_may_interrupt_the_holder_of_the_lock() -> None:
         signal.signal(signal.SIGUSR1, before)
 
 
+def test_a_signal_in_the_middle_of_a_change_leaves_no_state_that_contradicts_it() -> None:
+    class Interrupted(Lifecycle):
+        """One that a signal stops once it has been found that it may become ready."""
+
+        @property
+        def state(self) -> State:
+            found = super().state
+            if self.cause is None and interrupted:
+                self.stop(StopCause("SIGTERM"))
+            return found
+
+    interrupted: list[bool] = []
+    lifecycle = Interrupted()
+    interrupted.append(True)
+    assert not lifecycle.advance(State.READY)
+    assert lifecycle.state is State.DRAINING
+
+
 async def test_a_stop_from_another_thread_wakes_whoever_waits() -> None:
     lifecycle = Lifecycle()
     lifecycle.attach(asyncio.get_running_loop())

@@ -63,7 +63,7 @@ class Events:
 
     def __init__(self, lifecycle: Lifecycle, observation: Drawing, introduce: Callable[[], dict[str, Any]]) -> None:
         self._lifecycle, self._introduce = lifecycle, introduce
-        self._observers: set[Observer] = set()
+        self._observers: dict[Observer, None] = {}  # the one that came first, first
         self._observation = observation
         self._history: deque[dict[str, Any]] = deque(maxlen=HISTORY)
         self._drawing: asyncio.Task[None] | None = None
@@ -80,14 +80,23 @@ class Events:
         async with self._beginning:
             if self._drawing is None and not self._full:
                 await self._begin()
+        if allowed and self._full:
+            self._make_room()
         if self._full:
             self._rest()
             return None
         observer = Observer(allowed=allowed)
-        self._observers.add(observer)
+        self._observers[observer] = None
         hello = {"info": self._introduce(), "allowed": allowed, "history": list(self._history)}
         observer.greet(_event("hello", hello), self._told("picture", self._last, allowed=allowed))
         return EventStream(observer, self._leave)
+
+    def _make_room(self) -> None:
+        """End the stream of somebody who may not look inside: sixteen of these must not lock an operator out."""
+        stranger = next((each for each in self._observers if not each.allowed), None)
+        if stranger is not None:
+            stranger.finish(b"")
+            self._observers.pop(stranger, None)
 
     async def _begin(self) -> None:
         try:
@@ -99,7 +108,7 @@ class Events:
         self._drawing = asyncio.create_task(self._draw_forever(), name="events")
 
     def _leave(self, observer: "Observer") -> None:
-        self._observers.discard(observer)
+        self._observers.pop(observer, None)
         self._rest()
 
     def _rest(self) -> None:

@@ -80,6 +80,11 @@ class JobRun:
         return {"status": self.status.value, "attempts": self.attempts, "seconds": round(seconds, 6)}
 
 
+def pending(jobs: Sequence[Job]) -> dict[str, JobReport]:
+    """Return what the probes say of jobs before they begin."""
+    return {job.name: {"status": JobStatus.PENDING.value, "attempts": 0, "seconds": 0.0} for job in jobs}
+
+
 def check_graph(jobs: Sequence[Job]) -> None:
     """Make sure that the jobs can be put in order.
 

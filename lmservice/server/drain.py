@@ -65,7 +65,7 @@ class Drain:
         self._lifecycle.enter(phase)
         began = loop.time()
         yield began
-        self.seconds[phase] = loop.time() - began
+        self.seconds[phase] += loop.time() - began
 
     async def run(self, entrance: Entrance, drainables: Sequence[Drainable]) -> None:
         """Keep the way in open for the delay, close it, and wait for what is under way."""

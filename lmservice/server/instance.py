@@ -13,7 +13,7 @@ from lmservice.errors import ExitCode, StartError
 from lmservice.jobs.health import CheckMonitor
 from lmservice.jobs.periodic import Timetable
 from lmservice.jobs.startup import Startup
-from lmservice.jobs.startup_graph import JobStatus
+from lmservice.jobs.startup_graph import JobStatus, pending
 from lmservice.lifecycle import Lifecycle, State, StopCause
 from lmservice.runtime import stacks
 from lmservice.runtime.heartbeat import Heartbeat
@@ -23,7 +23,7 @@ from lmservice.server.cleanup import CleanUp
 from lmservice.server.drain import Drain, Requests
 from lmservice.server.entrance import OwnEntrance, SharedEntrance, SharedListener, new_listener
 from lmservice.server.families import add_families
-from lmservice.server.life_log import LifeLog
+from lmservice.server.life_log import LifeLog, broke_down
 from lmservice.server.report import StopReport, identity, stop_report
 from lmservice.server.start import as_start_error, prepare
 from lmservice.service import Service
@@ -151,8 +151,7 @@ class Instance:
 
     def progress(self) -> dict[str, Any]:
         """Return how far the start-up jobs are, what the checks say, and how the periodic jobs go."""
-        pending = {"status": JobStatus.PENDING.value, "attempts": 0, "seconds": 0.0}
-        jobs = self.startup.report() if self.startup else {job.name: dict(pending) for job in self.service.jobs}
+        jobs = self.startup.report() if self.startup else pending(self.service.jobs)
         checks = {monitor.check.name: monitor.report() for monitor in self.monitors}
         return {"startup_jobs": jobs, "checks": checks, "periodic_jobs": self._timetable.report()}
 
@@ -195,6 +194,9 @@ class Instance:
         self.startup = Startup(self.service.jobs, self._state, on_broken=self._stop_broken)
         try:
             await self._live(self.startup)
+        except Exception as error:  # noqa: BLE001 - whoever waits for the report would wait for good
+            self.exit_code = ExitCode.UNCLEAN
+            self._finish(0.0, [broke_down(error)])
         finally:
             self.heartbeat.stop()
         return self.exit_code

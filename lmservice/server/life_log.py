@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lmservice.errors import LmserviceError, StartError
+from lmservice.errors import LmserviceError, StartError, one_line
 from lmservice.jobs.startup import Startup
 from lmservice.lifecycle import StopCause
 from lmservice.server.report import StopReport
@@ -60,6 +60,12 @@ class LifeLog:
     def _step(self, step: str, values: Mapping[str, Any], level: int = logging.INFO) -> None:
         of_worker = "worker_" if self._of_worker else ""
         _log.log(level, f"lmservice.{of_worker}{step}", extra=dict(values))
+
+
+def broke_down(error: Exception) -> str:
+    """Log a fault of lmservice's own that has ended the service; return it as a problem of the report."""
+    _log.critical("lmservice.broke_down", exc_info=error, extra={"error": one_line(error)})
+    return f"lmservice broke down: {one_line(error)}"
 
 
 def _trace(cause: BaseException) -> str:

@@ -138,6 +138,14 @@ EVENTS: Mapping[str, Event] = {
         "a start-up job ended while it was needed; the service stops, and the exit code is 70",
         {"job": _JOB, "error": _ERROR},
     ),
+    "lmservice.worker_not_started": Event(
+        "error",
+        "a worker that has died could not be replaced yet; it is tried again",
+        {"worker": "its number", "error": _ERROR},
+    ),
+    "lmservice.broke_down": Event(
+        "critical", "a fault of lmservice's own has ended the service; the exit code is 70", {"error": _ERROR}
+    ),
     "lmservice.draining": Event(
         "info",
         "the stop has begun; `/readyz` says 503",

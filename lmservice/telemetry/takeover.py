@@ -19,7 +19,7 @@ from typing import Any
 from lmservice.settings.model import Settings
 from lmservice.telemetry.logs import GIVEN, Stream, current_stream, on_a_terminal, printable
 from lmservice.telemetry.output import Output
-from lmservice.telemetry.reconfiguration import Guard, quieten
+from lmservice.telemetry.reconfiguration import QUIET, Guard, quieten
 from lmservice.telemetry.shown import masked_argument, without_secrets
 
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
@@ -65,6 +65,7 @@ class _Process:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._streams: list[Stream] = []
+        self._levels: dict[int, str] = {}
         self._undo = contextlib.ExitStack()
         self.output = Output()
         self.guard = Guard(_Handler())
@@ -78,6 +79,7 @@ class _Process:
     def take(self, stream: Stream, level: str, *, behind_others: bool = False) -> None:
         with self._lock:
             self._streams.insert(0 if behind_others else len(self._streams), stream)
+            self._levels[id(stream)] = level
             if len(self._streams) == 1:
                 self.guard = Guard(_Handler())
                 _take_standard_logging(self._undo, self.guard)
@@ -92,6 +94,9 @@ class _Process:
             if self._streams == [stream]:
                 self._undo.close()
             self._streams.remove(stream)
+            del self._levels[id(stream)]
+            if self._streams:
+                logging.getLogger().setLevel(self._levels[id(self._streams[-1])])
 
     def after_fork_in_child(self) -> None:
         self._lock = threading.Lock()
@@ -163,12 +168,15 @@ def _take_standard_logging(undo: contextlib.ExitStack, guard: Guard) -> None:
     before, before_level = root.handlers[:], root.level
     root.handlers[:] = [guard.handler]
     logging.captureWarnings(capture=True)
+    unset = [logger for logger in map(logging.getLogger, QUIET) if logger.level == logging.NOTSET]
     quieten()
     uvicorn = logging.getLogger("uvicorn.error")
     uvicorn.addFilter(_told_better)
     undo.callback(uvicorn.removeFilter, _told_better)
 
     def put_back() -> None:
+        for logger in unset:
+            logger.setLevel(logging.NOTSET)
         root.handlers[:] = before
         root.setLevel(before_level)
         logging.captureWarnings(capture=False)

@@ -93,6 +93,12 @@ def tell(workers: Iterable[Worker], kind: str, **values: Any) -> None:
         worker.tell(kind, **values)
 
 
+def kill(workers: Iterable[Worker]) -> None:
+    """End some workers at once."""
+    for worker in workers:
+        worker.kill()
+
+
 async def until(done: Callable[[], bool], seconds: float = math.inf) -> bool:
     """Look now and then; return false where it was not so within `seconds`."""
     loop = asyncio.get_running_loop()

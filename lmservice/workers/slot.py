@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from lmservice.errors import one_line
 from lmservice.lifecycle import State
 from lmservice.workers.worker import Worker, ended
 
@@ -59,10 +60,23 @@ class Slot:
             if self._closed():
                 return
             await asyncio.sleep(self._record_death(code))
-            if self._closed():
+            while not self._closed():
+                if self._replace():
+                    break
+                await asyncio.sleep(LONGEST_PAUSE / 10)
+            else:
                 return
+
+    def _replace(self) -> bool:
+        """Start the next worker; return false where the system has no process or descriptor left for it."""
+        try:
             self.worker = self._start()
-            _log.info("lmservice.worker_replaced", extra={"worker": self.worker.number, "pid": self.worker.pid})
+        except OSError as error:
+            values = {"worker": self.worker.number, "error": one_line(error)}
+            _log.error("lmservice.worker_not_started", extra=values)
+            return False
+        _log.info("lmservice.worker_replaced", extra={"worker": self.worker.number, "pid": self.worker.pid})
+        return True
 
     def _record_death(self, code: int) -> float:
         """Log a death, and return how long to wait until the next one is started, in seconds."""

@@ -17,13 +17,14 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from lmservice.errors import ExitCode, StartError
+from lmservice.jobs.startup_graph import pending
 from lmservice.lifecycle import Lifecycle, State, StopCause
 from lmservice.runtime import stacks
 from lmservice.runtime.heartbeat import Heartbeat
 from lmservice.runtime.profiling import Profile, ProfileRequest
 from lmservice.server.cleanup import flush
 from lmservice.server.drain import Drain
-from lmservice.server.life_log import warn_of_missing_hook
+from lmservice.server.life_log import broke_down, warn_of_missing_hook
 from lmservice.server.report import identity, stop_report
 from lmservice.service import Service
 from lmservice.settings.model import Settings
@@ -32,8 +33,7 @@ from lmservice.telemetry.graphite import Graphite
 from lmservice.telemetry.logs import Stream
 from lmservice.telemetry.metrics import Metrics
 from lmservice.web import sockets
-from lmservice.workers.entrance import WorkersEntrance, WorkersUnderWay, tell, until
-from lmservice.workers.exchange import Progress
+from lmservice.workers.entrance import WorkersEntrance, WorkersUnderWay, kill, tell, until
 from lmservice.workers.families import add_families
 from lmservice.workers.last_words import LastWords, reason
 from lmservice.workers.merge_progress import merged
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from lmservice.telemetry.levels import Levels
+    from lmservice.workers.exchange import Progress
     from lmservice.workers.picture import WorkersObservation
 
 _log = logging.getLogger("lmservice.workers")
@@ -110,8 +111,7 @@ class Supervisor:
     @property
     def well(self) -> bool:
         """Return whether every worker's event loop turns."""
-        limit = self.settings.liveness_stall
-        return self.heartbeat.well and all(worker.still_for < limit for worker in self.workers)
+        return self.heartbeat.well and all(each.still_for < self.settings.liveness_stall for each in self.workers)
 
     @property
     def started(self) -> bool:
@@ -136,13 +136,10 @@ class Supervisor:
         """Return the jobs and checks, of the worker worst off, and the workers themselves."""
         workers = self.workers
         reports = [worker.status["progress"] for worker in workers if worker.status]
-        report = merged(reports) if reports else self._pending()
+        unknown: Progress = {"startup_jobs": pending(self.service.jobs), "checks": {}, "periodic_jobs": {}}
+        report = merged(reports) if reports else unknown
         lines = [{"worker": worker.number, "pid": worker.pid, "state": worker.state.value} for worker in workers]
         return {**report, "workers": lines}
-
-    def _pending(self) -> Progress:
-        jobs = {job.name: {"status": "pending", "attempts": 0, "seconds": 0.0} for job in self.service.jobs}
-        return cast("Progress", {"startup_jobs": jobs, "checks": {}, "periodic_jobs": {}})
 
     def observation(self) -> "WorkersObservation":
         """Return what draws the picture of all workers."""
@@ -168,11 +165,7 @@ class Supervisor:
         return await self._questions.stacks()
 
     async def profile(self, request: ProfileRequest) -> Profile:
-        """Return where the event loop's thread of one worker spends its time.
-
-        Raises:
-            ProfileError: it cannot be told.
-        """
+        """Return where the event loop's thread of one worker spends its time, as `Questions.profile` does."""
         return await self._questions.profile(request)
 
     def log_stacks(self) -> None:
@@ -190,20 +183,22 @@ class Supervisor:
         self.loop = asyncio.get_running_loop()
         self.lifecycle.attach(self.loop)
         self.heartbeat.start()
-        for number in range(1, self.settings.workers + 1):
-            start = partial(self._start_worker, number, counted=self.totals.take, met=self._introduce)
-            self.slots.append(Slot(start, lambda: self._closed, self._note_end))
-        keepers = [asyncio.create_task(slot.keep()) for slot in self.slots]
         try:
-            await self._live(keepers)
+            await self._live([asyncio.create_task(slot.keep()) for slot in self._fill_slots()])
+        except Exception as error:  # noqa: BLE001 - whoever waits for the report would wait for good
+            self.exit_code = ExitCode.UNCLEAN
+            kill(self.workers)
+            self._finish(0.0, LastWords(self._ended), [broke_down(error)])
         finally:
             self.heartbeat.stop()
         return self.exit_code
 
-    @property
-    def _closed(self) -> bool:
-        """Return whether workers that end are not replaced: at the start, their end is the end of all."""
-        return self.lifecycle.draining or self.lifecycle.state is not State.READY
+    def _fill_slots(self) -> list[Slot]:
+        """Start the workers, who are replaced once all are ready: at the start, the end of one is the end of all."""
+        for number in range(1, self.settings.workers + 1):
+            start = partial(self._start_worker, number, counted=self.totals.take, met=self._introduce)
+            self.slots.append(Slot(start, lambda: self.lifecycle.state is not State.READY, self._note_end))
+        return self.slots
 
     def _note_end(self, worker: Worker) -> None:
         self.totals.keep(worker.number)
@@ -240,11 +235,11 @@ class Supervisor:
         if self._failure is not None:
             self.exit_code = ExitCode.START_FAILED
             self.lifecycle.advance(State.FAILED)
-            _log.error("lmservice.start_failed", extra={"error": str(self._failure)})
+            _log.error("lmservice.start_failed", extra={"error": self.failure})
             return
-        if not self.lifecycle.advance(State.READY):  # it has been told to stop
+        self._has_been_ready = self.lifecycle.advance(State.READY)
+        if not self._has_been_ready:  # it has been told to stop
             return
-        self._has_been_ready = True
         if self._graphite is not None:
             self._graphite.start()
         values = {"url": sockets.url(self._sock), "seconds": round(self.lifecycle.uptime, 3)}
@@ -257,7 +252,7 @@ class Supervisor:
     async def _drain(self) -> None:
         """Have the workers drain, and part with the listener that they share when all of them may."""
         if self._failure is not None:
-            self.lifecycle.stop(StopCause("failure", hurried=True, failure=str(self._failure)))
+            self.lifecycle.stop(StopCause("failure", hurried=True, failure=self.failure))
         cause = self.lifecycle.cause or StopCause("failure")
         if self._has_been_ready:
             in_flight = sum(worker.status.get("in_flight", 0) for worker in self.workers)
@@ -280,11 +275,9 @@ class Supervisor:
 
     async def _clean_up(self) -> None:
         """Send the last sums to whoever collects them."""
-        spent = self.drain.seconds["cleanup"]
-        left = 0.0 if self.lifecycle.forced else self.settings.cleanup_timeout - spent
+        left = 0.0 if self.lifecycle.forced else self.settings.cleanup_timeout - self.drain.seconds["cleanup"]
         with self.drain.timed("cleanup"):
             await flush(self._graphite, None, left)
-        self.drain.seconds["cleanup"] += spent
 
     def _finish(self, seconds: float, words: LastWords, problems: list[str]) -> None:
         """Tell the end to the log and to whoever asked for it."""
@@ -303,6 +296,6 @@ class Supervisor:
             problems=problems,
         )
         by_route = {"served_by_route": dict(served), "cancelled_by_route": dict(cancelled)}
-        _log.info("lmservice.stopped", extra={**report, **by_route})
+        _log.info("lmservice.stopped", extra=report | by_route)
         with contextlib.suppress(concurrent.futures.InvalidStateError):
             self.report.set_result(report)

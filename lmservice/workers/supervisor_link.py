@@ -54,6 +54,7 @@ class SupervisorLink:
         self._instance, self._shared, self._sock = instance, shared, sock
         self._loop = asyncio.new_event_loop()
         self._closing = asyncio.Event()
+        self._uncounted = False
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         self._channel: Channel
         self._counting = asyncio.Lock()
@@ -117,7 +118,10 @@ class SupervisorLink:
 
     async def _listen(self) -> None:
         while (message := await self._channel.receive()) is not None:
-            await self._heed(message)
+            try:
+                await self._heed(message)
+            except Exception:  # noqa: BLE001 - whoever did not hear the next message would never stop
+                _log.exception("a worker could not heed %r", message.kind)
         self._shared.left_alone = True
         self._instance.lifecycle.stop(StopCause("supervisor ended"))
 
@@ -196,10 +200,12 @@ class SupervisorLink:
             began = time.monotonic()
             try:
                 await self._tell_counts()
-            except OSError:
-                raise
-            except Exception:  # noqa: BLE001 - the next may go well, and the supervisor has the last
-                _log.exception("what has been counted could not be told")
+            except Exception:  # noqa: BLE001 - a collector of the service's own may raise anything, once or always
+                if not self._uncounted:
+                    self._uncounted = True
+                    _log.exception("what has been counted could not be told")
+            else:
+                self._uncounted = False
             await self._channel.flush()
             await asyncio.sleep(max(SNAPSHOT_INTERVAL, (time.monotonic() - began) / SNAPSHOT_SHARE))
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import logging
 import signal
 import socket
 import subprocess
@@ -22,6 +23,8 @@ from lmservice.workers.supervisor_link import INTERVAL
 if TYPE_CHECKING:
     from lmservice.server.report import StopReport
     from lmservice.workers.exchange import WorkerStatus
+
+_log = logging.getLogger("lmservice.workers")
 
 PATIENCE = 5.0
 """How long an answer may take, in seconds."""
@@ -126,7 +129,10 @@ class Worker:
 
     async def _listen(self, channel: Channel) -> None:
         while (message := await channel.receive()) is not None:
-            self._heed(message)
+            try:
+                self._heed(message)
+            except Exception:  # noqa: BLE001 - a worker that is not heard any longer would count as hanging
+                _log.exception("%r of worker %d could not be heeded", message.kind, self.number)
 
     def _heed(self, message: Message) -> None:
         kind, values, payload = message

@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 from command import lmservice
 
+from lmservice.cli.verify_drain.command import TrialOptions, _Trial
+from lmservice.settings.model import Settings
+
 HEAD = """
 import asyncio, os, signal, time
 from starlette.responses import PlainTextResponse, StreamingResponse
@@ -132,3 +135,15 @@ def test_a_service_that_does_not_start_is_no_verdict(tmp_path: Path) -> None:
 def test_a_target_that_is_not_there_is_refused(tmp_path: Path) -> None:
     ended = lmservice("verify-drain", "nothing:service", folder=tmp_path)
     assert "nothing" in ended.problem
+
+
+@pytest.mark.parametrize(
+    ("variables", "least"), [({}, 20), ({"LM_DRAIN_DELAY": "90"}, 110), ({"LM_DRAIN_DELAY_MAX": "120"}, 140)]
+)
+def test_a_long_delay_of_ones_own_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], least: float
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    trial = _Trial(TrialOptions("program:service"), Settings())
+    assert least < trial.limit < least + 30

@@ -188,6 +188,34 @@ async def test_past_the_limit_an_observer_is_refused_and_has_a_place_once_anothe
         each.close()
 
 
+async def test_an_operator_gets_in_where_those_who_may_not_look_inside_have_taken_every_place() -> None:
+    events = Events(Lifecycle(), _Blank(), dict)
+    strangers = [await events.answer(allowed=False) for _ in range(MOST)]
+    assert await events.answer(allowed=False) is None
+    operators = [await events.answer(allowed=True) for _ in range(MOST)]
+    assert None not in operators
+    assert await events.answer(allowed=True) is None
+    for stream in strangers:
+        assert stream is not None
+        async with asyncio.timeout(5):
+            assert b"".join([event async for event in stream._observer.events()]).endswith(b"\n\n")
+    events.close(None)
+
+
+class _Blank:
+    """A picture of nothing."""
+
+    async def begin(self) -> None:
+        """Nothing."""
+
+    def end(self) -> None:
+        """Nothing."""
+
+    def picture(self) -> dict[str, Any]:
+        """Nothing."""
+        return {"at": 0, "state": "starting", "traffic": {"all": {}, "routes": []}, "event_loop": {}}
+
+
 async def open_stream(port: int) -> AsyncConnection:
     """A connection whose stream has begun, which nobody reads any further."""
     connection = await AsyncConnection.open(port)

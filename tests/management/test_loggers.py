@@ -141,3 +141,15 @@ async def test_a_body_without_end_is_refused(shared: Any, fares: logging.Logger)
     answer = await shared.management.put(f"/loggers/{NAME}", content=b" " * 200_000)
     assert answer.status_code == 413
     assert fares.level == logging.ERROR
+
+
+async def test_after_a_service_that_ran_in_a_test_every_logger_has_its_level_again(fares: logging.Logger) -> None:
+    loggers = [logging.getLogger(name) for name in (None, "uvicorn.error", "asyncio", "httpx", NAME)]
+    for logger in loggers[1:4]:
+        logger.setLevel(logging.NOTSET)
+    before = [logger.level for logger in loggers]
+    async with running(program(), log_level="ERROR") as service, httpx.AsyncClient(verify=False) as client:
+        changed = {"level": "DEBUG", "duration": 600}
+        assert (await client.put(f"{service.management_url}/loggers/{NAME}", json=changed)).status_code == 200
+        assert fares.level == logging.DEBUG
+    assert [logger.level for logger in loggers] == before

@@ -106,7 +106,7 @@ class _Trial:
             listening = await self._event("lmservice.listening", self._settings.startup_timeout)
             await self._event("lmservice.ready", self._settings.startup_timeout)
             port = urlsplit(listening["url"]).port or 0
-            limit = self._settings.drain_timeout + DELAY + _MARGIN
+            limit = self.limit
             load = Load("127.0.0.1", port, self._options.path, timeout=limit)
             loading = asyncio.create_task(load.run(self._options.clients))
             await asyncio.sleep(self._options.seconds)
@@ -128,6 +128,12 @@ class _Trial:
     @property
     def _delay(self) -> float:
         return float(os.environ.get("LM_DRAIN_DELAY") or DELAY)
+
+    @property
+    def limit(self) -> float:
+        """Return how long the stop may take without its clean-up, in seconds, as a person's own settings have it."""
+        longest = max(self._delay, float(os.environ.get("LM_DRAIN_DELAY_MAX") or DELAY + 0.5))
+        return self._settings.drain_timeout + longest + _MARGIN
 
     @contextlib.asynccontextmanager
     async def _service(self) -> AsyncIterator[None]:
