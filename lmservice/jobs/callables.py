@@ -6,6 +6,7 @@ takes the `state`, or nothing.
 
 import functools
 import inspect
+import sys
 from collections.abc import AsyncGenerator, Callable
 from enum import Enum, auto
 from typing import Any
@@ -84,9 +85,18 @@ def _description(function: Any) -> str:
     return f"the class {function.__name__}" if inspect.isclass(function) else f"{function!r}, which cannot be called"
 
 
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    """Return how it is called, its annotations as strings: types that exist for a type checker alone stay unread."""
+    if sys.version_info >= (3, 14):  # before, they were evaluated as the function was defined
+        from annotationlib import Format  # noqa: PLC0415 - PEP 749
+
+        return inspect.signature(function, annotation_format=Format.STRING)
+    return inspect.signature(function)
+
+
 def _takes_state(function: Callable[..., Any], label: str) -> bool:
     try:
-        signature = inspect.signature(function)
+        signature = _signature(function)
     except (TypeError, ValueError):  # a builtin that does not say
         return True
     for arguments in ((object(),), ()):
