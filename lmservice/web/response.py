@@ -3,8 +3,9 @@
 import re
 import time
 from collections.abc import Iterable
-from http import HTTPStatus
 from typing import Final, Protocol
+
+from lmservice.web.phrases import PHRASES
 
 _NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROLS: Final = bytes({*range(32), 127} - set(b"\t"))
@@ -15,7 +16,6 @@ _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _WITHOUT_LENGTH: Final = frozenset((204, *range(100, 200)))
 _WITHOUT_BODY: Final = _WITHOUT_LENGTH | {304}
-_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 
 _ordinary: Final[dict[bytes, bytes]] = {}
 """How a line begins that has a field of this name: with the end of the line before."""
@@ -60,7 +60,7 @@ class Beginnings:
         """Return status line and `Date`, without the end of the last line."""
         lines = self._lines.get(status)
         if lines is None:
-            line = f"HTTP/1.1 {status:03} {_PHRASES.get(status, '')}\r\n".encode()
+            line = f"HTTP/1.1 {status:03} {PHRASES.get(status, '')}\r\n".encode()
             lines = self._lines[status] = line + self._date
         return lines
 
