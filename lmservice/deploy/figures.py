@@ -177,7 +177,7 @@ def _basic(user: str | None, password: str | None) -> dict[str, str]:
 
 def _complaint(error: urllib.error.HTTPError) -> str:
     """Return what Prometheus says, else HTTP's own word."""
-    with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
+    with error, contextlib.suppress(ValueError, KeyError, TypeError, OSError):  # it holds the connection
         return str(json.load(error)["error"])[:200]
     return error.reason
 
