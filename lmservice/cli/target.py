@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from lmservice.cli import lazy_imports
 from lmservice.errors import LmserviceError, UsageError
 from lmservice.service import Service
 
@@ -23,12 +24,13 @@ def load(target: str) -> Service:
     if not (module_name and colon and attribute):
         raise UsageError(f"{target!r} must be MODULE:SERVICE, for example hello:service")
     found: Any = _import(module_name)
+    _resolve(module_name)
     for part in attribute.split("."):
         try:
             found = getattr(found, part)
-        except AttributeError:
-            raise UsageError(f"module {module_name!r} has no {attribute!r}{_services_in(module_name)}") from None
         except Exception as error:  # noqa: BLE001 - whatever stands behind the name
+            if _says_that_it_lacks(error, part):
+                raise UsageError(f"module {module_name!r} has no {attribute!r}{_services_in(module_name)}") from None
             raise UsageError(f"reading {target!r} failed: {_said(error)}{_place(error)}") from None
     if not isinstance(found, Service):
         kind = type(found).__name__
@@ -80,6 +82,24 @@ def _modules(folder: str) -> list[str]:
     return sorted({module for module in found if not module.endswith("__")})
 
 
+def _resolve(name: str) -> None:
+    try:
+        lazy_imports.resolve(name)
+    except lazy_imports.LazyImportError as error:
+        what = f"importing {error.module!r} failed at its lazy import of {error.wanted!r}"
+        place = f" ({error.place})" if error.place else ""
+        cause = error.__cause__ or error
+        raise UsageError(f"{what}{place}: {_said(cause)}{_place(cause)}") from None
+
+
+def _says_that_it_lacks(error: Exception, name: str) -> bool:
+    """Return whether it is the attribute that is missing, not one somewhere in the code that makes it."""
+    if not isinstance(error, AttributeError) or error.name not in (None, name):
+        return False
+    _, *within = traceback.extract_tb(error.__traceback__)  # but for where it is asked for
+    return not within or [frame.name for frame in within] in (["__getattr__"], ["__getattribute__"])
+
+
 def _failure(name: str, error: BaseException) -> str:
     return f"importing {name!r} failed: {_said(error)}{_place(error)}"
 
@@ -97,7 +117,8 @@ def _place(error: BaseException) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith("<frozen") and frame.filename not in (__file__, importlib.__file__)
+        if not frame.filename.startswith("<frozen")
+        and frame.filename not in (__file__, importlib.__file__, lazy_imports.__file__)
     ]
     return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
 

@@ -20,6 +20,8 @@ holder = Holder()
 def __getattr__(name):
     if name == "lazy":
         raise RuntimeError("broken inside")
+    if name == "deep":
+        import deep
     raise AttributeError(name)
 """
 
@@ -92,6 +94,14 @@ def test_an_attribute_that_is_no_service_is_named_with_what_it_is(
 def test_an_attribute_that_breaks_when_it_is_read_is_one_line(call: Call, folder: Path, name: str) -> None:
     (folder / "program.py").write_text(PROGRAM + WRONG)
     assert "broken inside" in call("config", f"program:{name}").problem
+
+
+def test_an_attribute_error_deep_inside_of_what_is_read_is_told_as_what_it_is(call: Call, folder: Path) -> None:
+    (folder / "program.py").write_text(PROGRAM + WRONG)
+    (folder / "deep.py").write_text("import math\nmath.nothing_at_all\n")
+    problem = call("config", "program:deep").problem
+    assert all(what in problem for what in ("AttributeError", "'nothing_at_all'", f"{folder / 'deep.py'}, line 2"))
+    assert "has no 'deep'" not in problem
 
 
 def test_a_service_is_found_in_a_package_and_inside_an_object(call: Call, folder: Path) -> None:
