@@ -5,6 +5,7 @@ It comes with the extra `lmservice[profile]`, and is loaded when somebody first 
 
 import asyncio
 import concurrent.futures
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
@@ -26,6 +27,9 @@ PATIENCE_AT_THE_END = 30.0
 """… and to end: what holds the loop up is what a profile should show."""
 FORMS = {"text": "text/plain; charset=utf-8", "html": "text/html; charset=utf-8", "speedscope": "application/json"}
 """What a profile can be had as, with its content type."""
+
+WITHOUT_WHEEL = (3, 15)
+"""The Python from which on there are no wheels of pyinstrument, as of its version 5.1."""
 
 T = TypeVar("T")
 
@@ -108,9 +112,17 @@ def _profiler() -> "Profiler":
     try:
         from pyinstrument import Profiler  # noqa: PLC0415 - it comes with an extra
     except ImportError:
-        said = "a profile needs the extra lmservice[profile], which is not installed"
+        said = f"a profile needs the extra lmservice[profile], which is not installed{_compilation()}"
         raise ProfileError(said, HTTPStatus.NOT_IMPLEMENTED) from None
     return Profiler(interval=INTERVAL, async_mode="disabled")  # the thread, whichever task is on it
+
+
+def _compilation() -> str:
+    """Return what its installation needs on a Python for which it has no wheel."""
+    if sys.version_info < WITHOUT_WHEEL:
+        return ""
+    python = "python{}.{}".format(*sys.version_info)
+    return f": pyinstrument 5.1 has no wheel for {python}, so that needs a C compiler and {python}'s headers"
 
 
 async def _on(loop: asyncio.AbstractEventLoop, call: Callable[[], Any], patience: float) -> None:

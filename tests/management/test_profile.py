@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 from processes import ServiceProcess
 from strict_client import Connection, request_bytes
+
+from lmservice.runtime import profiling
 
 pytestmark = pytest.mark.anyio
 PROGRAM = """\
@@ -116,3 +119,4 @@ def test_without_the_extra_it_names_it(start_process: Callable[..., ServiceProce
     status, problem = service.manage("/profile?seconds=0.1")
     assert status == 501
     assert "lmservice[profile]" in problem["detail"]
+    assert ("C compiler" in problem["detail"]) is (sys.version_info >= profiling.WITHOUT_WHEEL)
