@@ -53,6 +53,12 @@ def test_the_installed_command_says_its_version(installed: Path, tmp_path: Path)
     assert (said.returncode, said.stdout) == (0, f"lmservice {lmservice.__version__}\n")
 
 
+def test_all_of_what_is_installed_can_be_compiled(installed: Path, tmp_path: Path) -> None:
+    (package,) = installed.parent.glob("lib/python*/site-packages/lmservice")
+    said = run([str(installed / "python"), "-m", "compileall", "-q", "-f", str(package)], tmp_path, {})
+    assert (said.returncode, said.stdout) == (0, "")
+
+
 @pytest.mark.parametrize(("database", "client"), OPTIONS, ids=IDS)
 def test_what_is_installed_makes_the_service_that_the_tree_makes(
     installed: Path, tmp_path: Path, database: str, client: str

@@ -1,4 +1,4 @@
-"""Takes away what the chosen options do without, and whatever an installer has compiled among the template's files."""
+"""Takes away what the chosen options do without."""
 
 import shutil
 from pathlib import Path
@@ -24,6 +24,5 @@ def left_out(*choices: str) -> list[Path]:
     return [path for choice in choices for path in LEFT_OUT.get(choice, ())]
 
 
-chosen = left_out("database {{ cookiecutter.database }}", "client {{ cookiecutter.client }}")
-for path in [*Path().rglob("__pycache__"), *chosen]:  # in this order, as what is left out holds some of them
+for path in left_out("database {{ cookiecutter.database }}", "client {{ cookiecutter.client }}"):
     remove(path)
