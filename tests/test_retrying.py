@@ -1,5 +1,6 @@
 import asyncio
 import functools
+import inspect
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -261,7 +262,7 @@ async def test_a_decorated_function_keeps_its_name_and_kind() -> None:
         """Says what it does."""
 
     assert (coroutine.__name__, coroutine.__doc__) == ("coroutine", "Says what it does.")
-    assert asyncio.iscoroutinefunction(coroutine)
+    assert inspect.iscoroutinefunction(coroutine)
 
 
 async def test_whatever_gives_a_coroutine_is_awaited() -> None:

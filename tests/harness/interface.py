@@ -56,7 +56,9 @@ def _module(name: str, given: tuple[str, ...] | None) -> Iterator[str]:
         if inspect.isclass(value):
             yield from _class(each, value)
         else:
-            yield f"{each}{_signature(value)}" if callable(value) else each
+            yield (
+                f"{each}{_signature(value)}" if inspect.isroutine(value) else each
+            )  # a type's alias is called by nobody
 
 
 def _class(name: str, cls: type) -> Iterator[str]:
