@@ -199,6 +199,8 @@ EVENTS: Mapping[str, Event] = {
             "pid": "its process id",
             "signal": "what ended it, or",
             "exit_code": "how it ended",
+            "cause": "`memory`, where the kernel killed it for that",
+            "memory_limit": "the container's, in bytes, where it was memory",
             "lived": "for how long, in seconds",
             "pause": "until the next one is started, in seconds",
         },

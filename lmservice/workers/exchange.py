@@ -1,6 +1,6 @@
 """What the supervisor and the workers tell each other over their channel, each member explained once."""
 
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Required, TypedDict
 
 from lmservice.jobs.startup_graph import JobReport
 
@@ -83,15 +83,27 @@ class WorkerPicture(TypedDict):
     drain: dict[str, Any] | None
 
 
-class Death(TypedDict):
-    """How a worker died, of those that had not been told to end.
+class End(TypedDict, total=False):
+    """How a worker's process ended.
+
+    Attributes:
+        signal: what killed it, by name; missing where it ended by itself.
+        exit_code: what it ended with; missing where a signal killed it.
+        cause: `memory`, where the kernel killed it for that.
+        memory_limit: the container's, in bytes, where it has one.
+    """
+
+    signal: str
+    exit_code: int
+    cause: str
+    memory_limit: int
+
+
+class Death(End):
+    """How a worker died that had not been told to end.
 
     Attributes:
         at: when, in seconds since the epoch.
-        signal: what killed it, by name; missing where it ended by itself.
-        exit_code: what it ended with; missing where a signal killed it.
     """
 
-    at: float
-    signal: NotRequired[str]
-    exit_code: NotRequired[int]
+    at: Required[float]

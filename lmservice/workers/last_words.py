@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from lmservice.workers.worker import Worker, ended
+from lmservice.workers.worker import Worker
+
+_MIB = 1 << 20
 
 
 class LastWords:
@@ -45,5 +47,9 @@ def reason(worker: Worker) -> str:
     """Return why a worker ended, in its own words where it had any."""
     if worker.report and worker.report.get("problems"):
         return "; ".join(worker.report["problems"])
-    how = ended(worker.code or 0)
-    return f"it was ended by {how['signal']}" if "signal" in how else f"it ended with exit code {how['exit_code']}"
+    if worker.end.get("cause") == "memory":
+        limit = worker.end.get("memory_limit")
+        return "it was killed for memory" + (f": the container's limit is {limit / _MIB:g} MiB" if limit else "")
+    if "signal" in worker.end:
+        return f"it was ended by {worker.end['signal']}"
+    return f"it ended with exit code {worker.end.get('exit_code', 0)}"

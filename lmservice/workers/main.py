@@ -15,6 +15,7 @@ from lmservice.server.signals import STOPPING, heeded
 from lmservice.service import Service
 from lmservice.telemetry import takeover
 from lmservice.workers.connection_counts import ConnectionCounts
+from lmservice.workers.memory import raise_own_score
 from lmservice.workers.supervisor_link import SupervisorLink
 
 ORDERS = STOPPING
@@ -56,6 +57,7 @@ def run(service: Service, given: InheritedDescriptors) -> ExitCode:
     """Run a service to its end, as one of several."""
     for descriptor in given[1:]:
         os.set_inheritable(descriptor, False)  # noqa: FBT003 - as the standard library has it
+    raise_own_score()
     settings = settings_of(service)
     takeover.share_output(given.counts)
     sock = socket.socket(fileno=given.listener)

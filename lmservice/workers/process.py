@@ -10,6 +10,7 @@ from lmservice.service import Service
 from lmservice.settings.model import Settings
 from lmservice.telemetry import takeover
 from lmservice.workers.connection_counts import ConnectionCounts
+from lmservice.workers.memory import MemoryKills
 from lmservice.workers.supervisor import Supervisor
 from lmservice.workers.worker import Worker
 
@@ -31,6 +32,6 @@ def run(service: Service, settings: Settings, target: str) -> ExitCode:
     ):
         counts = ConnectionCounts.create(settings.workers)
         takeover.share_output(counts.descriptor)
-        start = partial(Worker, target, listener=sock, counts=counts)
+        start = partial(Worker, target, listener=sock, counts=counts, kills=MemoryKills())
         supervisor = Supervisor(service, settings, stream, sock, start)
         return process.serve(supervisor, sock, management_sock, asyncio.new_event_loop)

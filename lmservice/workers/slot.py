@@ -4,11 +4,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
 
 from lmservice.errors import one_line
 from lmservice.lifecycle import State
-from lmservice.workers.worker import Worker, ended
+from lmservice.workers.exchange import Death, End
+from lmservice.workers.worker import Worker
 
 STEADY = 10.0
 """A worker that lives as long as this, in seconds, has not died of its start."""
@@ -40,7 +40,7 @@ class Slot:
         self._start, self._closed, self._left = start, closed, left
         self.worker = start()
         self.deaths = self.in_a_row = 0
-        self.last_death: dict[str, Any] | None = None
+        self.last_death: Death | None = None
 
     @property
     def steady(self) -> bool:
@@ -55,11 +55,11 @@ class Slot:
     async def keep(self) -> None:
         """Live with one worker after another, until no more are wanted."""
         while True:
-            code = await self.worker.live()
+            await self.worker.live()
             self._left(self.worker)
             if self._closed():
                 return
-            await asyncio.sleep(self._record_death(code))
+            await asyncio.sleep(self._record_death())
             while not self._closed():
                 if self._replace():
                     break
@@ -78,20 +78,27 @@ class Slot:
         _log.info("lmservice.worker_replaced", extra={"worker": self.worker.number, "pid": self.worker.pid})
         return True
 
-    def _record_death(self, code: int) -> float:
+    def _record_death(self) -> float:
         """Log a death, and return how long to wait until the next one is started, in seconds."""
         worker = self.worker
         lived = time.monotonic() - worker.began
         self.deaths += 1
-        self.last_death = {"at": round(time.time(), 3), **ended(code)}
+        self.last_death = {"at": round(time.time(), 3), **worker.end}
         self.in_a_row = 0 if lived >= STEADY else self.in_a_row + 1
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self.in_a_row - 2)) if self.in_a_row > 1 else 0.0
-        values = {"worker": worker.number, "pid": worker.pid, **ended(code), "lived": round(lived, 3), "pause": pause}
+        values = {"worker": worker.number, "pid": worker.pid, **worker.end, "lived": round(lived, 3), "pause": pause}
         _log.error("lmservice.worker_died", extra=values)
         if self.in_a_row >= LOOP:
-            hint = f"each died within {STEADY:g} s of its start: the lines before say of what"
+            hint = f"each died within {STEADY:g} s of its start: {_advice(worker.end)}"
             _log.error(
                 "lmservice.worker_crash_loop",
                 extra={"worker": worker.number, "in_a_row": self.in_a_row, "pause": pause, "hint": hint},
             )
         return pause
+
+
+def _advice(end: End) -> str:
+    if end.get("cause") != "memory":
+        return "the lines before say of what"
+    limit = f" ({end['memory_limit'] >> 20} MiB)" if "memory_limit" in end else ""
+    return f"of memory: raise the container's limit{limit}, or have fewer by LM_WORKERS"

@@ -17,7 +17,9 @@ from lmservice.runtime.threads import run_in_thread
 from lmservice.server.entrance import Handover
 from lmservice.workers.channel import Channel, Message
 from lmservice.workers.connection_counts import ConnectionCounts
+from lmservice.workers.exchange import End
 from lmservice.workers.main import ORDERS, InheritedDescriptors
+from lmservice.workers.memory import MemoryKills
 from lmservice.workers.supervisor_link import INTERVAL
 
 if TYPE_CHECKING:
@@ -46,12 +48,14 @@ class Worker:
         number: from 1.
         listener: the socket that it counts with the others.
         counts: the workers' numbers of connections.
+        kills: the kernel's count of processes that it has killed for memory.
         counted: takes each snapshot of what it has counted.
         met: called once it listens.
 
     Attributes:
         status: what it last said of itself; empty before it has said anything.
         report: how it ended, in its own words; None where it has not told.
+        end: how it ended, as its process has it; empty before.
         picture: the last that it has drawn for those who watch, as JSON; empty before the first.
     """
 
@@ -62,6 +66,7 @@ class Worker:
         *,
         listener: socket.socket,
         counts: ConnectionCounts,
+        kills: MemoryKills,
         counted: Callable[[int, bytes], None],
         met: "Callable[[Worker], None]",
     ) -> None:
@@ -71,7 +76,8 @@ class Worker:
         self.report: StopReport | None = None
         self.picture = b""
         self.code: int | None = None
-        self._counted, self._met, self._counts = counted, met, counts
+        self.end: End = {}
+        self._counted, self._met, self._counts, self._kills = counted, met, counts, kills
         self._told = False
         self._questions = itertools.count()
         self._asked: dict[int, asyncio.Future[bytes]] = {}
@@ -121,6 +127,7 @@ class Worker:
         listening.cancel()
         await self._channel.close()
         self._counts.leave(self.number)
+        self.end = _end(code, self._kills)
         self.code = code
         for future in self._asked.values():
             if not future.done():
@@ -205,10 +212,14 @@ def _started(target: str, given: InheritedDescriptors) -> "subprocess.Popen[byte
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def ended(code: int) -> dict[str, Any]:
-    """Return how a process ended, for the log."""
+def _end(code: int, kills: MemoryKills) -> End:
     if code >= 0:
         return {"exit_code": code}
+    end: End = {"signal": str(-code)}
     with contextlib.suppress(ValueError):
-        return {"signal": signal.Signals(-code).name}
-    return {"signal": str(-code)}
+        end["signal"] = signal.Signals(-code).name
+    if code == -signal.SIGKILL and kills.take_one():
+        end["cause"] = "memory"
+        if (limit := kills.limit) is not None:
+            end["memory_limit"] = limit
+    return end

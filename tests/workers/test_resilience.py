@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from processes import ServiceProcess
@@ -12,6 +12,7 @@ from workers.conftest import wait_until
 
 from lmservice.errors import ExitCode
 from lmservice.lifecycle import State
+from lmservice.workers.exchange import End
 from lmservice.workers.slot import Slot
 
 Start = Callable[..., ServiceProcess]
@@ -100,6 +101,7 @@ class Ended:
     state = State.READY
     number = pid = 1
     began = 0.0
+    end: ClassVar[End] = {"exit_code": 1}
 
     async def live(self) -> int:
         return 1
