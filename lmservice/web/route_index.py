@@ -13,6 +13,8 @@ from starlette._utils import get_route_path
 from starlette.routing import PARAM_REGEX, BaseRoute, Match, Mount, Route, Router, WebSocketRoute, compile_path
 from starlette.types import Receive, Scope, Send
 
+from lmservice.web.endpoint import Endpoint, endpoint_of
+
 FEW: Final = 4
 """The most routes that are tried one by one, as that costs less."""
 REMEMBERED: Final = 1024
@@ -30,12 +32,19 @@ _ONE_SEGMENT: Final = frozenset(
 
 
 class IndexedRouter:
-    """Does what `router` does, with an index of its routes and of those that are mounted in it."""
+    """Does what `router` does, with an index of its routes and of those that are mounted in it.
 
-    def __init__(self, router: Router) -> None:
+    Args:
+        router: starlette's own.
+        direct: whether nothing lies between it and lmservice's own layer, which then knows whether an answer has begun.
+    """
+
+    def __init__(self, router: Router, *, direct: bool) -> None:
         self._router = router
         self._index = RouteIndex(())
         self._mounted: dict[int, IndexedRouter] = {}
+        self._direct = direct
+        self._endpoints: dict[int, Endpoint | None] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request or a WebSocket to the route that starlette would choose; everything else to starlette."""
@@ -45,33 +54,31 @@ class IndexedRouter:
             return
         if "router" not in scope:
             scope["router"] = router
-        routes = router.routes
-        for route in routes if len(routes) <= FEW else self._candidates(routes, scope):
+        index = self._index
+        if index.routes != router.routes:  # which looks at the same objects first, and so costs little
+            index = self._index = RouteIndex(router.routes)
+            self._endpoints = {id(route): endpoint_of(route) for route in index.routes} if self._direct else {}
+        path = get_route_path(scope)
+        for route in index.candidates(path):
+            endpoint = self._endpoints.get(id(route))
+            if endpoint is not None and endpoint.app is route.app and scope["type"] == "http":  # type: ignore[attr-defined]
+                if endpoint.matches(path, scope):
+                    await endpoint.answer(scope, receive, send)
+                    return
+                continue
             match, child_scope = route.matches(scope)
             if match is Match.FULL:
                 scope["route"] = route
                 scope.update(child_scope)
-                if type(route) is Route:
-                    await route.app(scope, receive, send)
-                else:
-                    await self._handle(route, scope, receive, send)
+                await self._handle(route, scope, receive, send)
                 return
         await router(scope, receive, send)
-
-    def _candidates(self, routes: list[BaseRoute], scope: Scope) -> Sequence[BaseRoute]:
-        index = self._index
-        if index.routes != routes:  # which looks at the same objects first, and so costs little
-            index = self._index = RouteIndex(routes)
-        path = get_route_path(scope)
-        if path.endswith("\n"):  # `$` of a pattern matches before it
-            return routes
-        return [routes[position] for position in index.positions(path)]
 
     async def _handle(self, route: BaseRoute, scope: Scope, receive: Receive, send: Send) -> None:
         if type(route) is Mount and is_plain(route.app):
             inner = self._mounted.get(id(route))
             if inner is None or inner._router is not route.app:  # noqa: SLF001 - its own class
-                inner = self._mounted[id(route)] = IndexedRouter(route.app)
+                inner = self._mounted[id(route)] = IndexedRouter(route.app, direct=self._direct)
             await inner(scope, receive, send)
         else:
             await route.handle(scope, receive, send)
@@ -96,6 +103,13 @@ class RouteIndex:
         self._at = [self._place(shapes, place) for place in range(self._deepest)]
         self._of_length = [self._length(shapes, length) for length in range(self._deepest + 2)]
         self._known: dict[int, tuple[int, ...]] = {}
+
+    def candidates(self, path: str) -> Sequence[BaseRoute]:
+        """Return the routes that are to be tried for a path, in their order."""
+        routes = self.routes
+        if len(routes) <= FEW or path.endswith("\n"):  # `$` of a pattern matches before a newline
+            return routes
+        return [routes[position] for position in self.positions(path)]
 
     def positions(self, path: str) -> tuple[int, ...]:
         """Return the positions of all routes that could match a path, in their order; few of them do not."""

@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
 from lmservice.telemetry import context
+from lmservice.web.endpoint import raising
 from lmservice.web.problem import MEDIA_TYPE, problem
 from lmservice.web.route_index import IndexedRouter, is_plain
 
@@ -36,7 +37,8 @@ class RoutesApp(Starlette):
         """Compose what a request goes through, with middleware in the place where starlette has it."""
         handlers = dict(self.exception_handlers)
         of_exceptions, of_500 = handlers.pop(Exception, None), handlers.pop(500, None)
-        app: ASGIApp = IndexedRouter(self.router) if is_plain(self.router) else self.router
+        direct = not self.user_middleware
+        app: ASGIApp = IndexedRouter(self.router, direct=direct) if is_plain(self.router) else self.router
         outermost = of_500 or of_exceptions
         if not self.user_middleware:
             return _ExceptionHandling(app, handlers, outermost)
@@ -74,19 +76,10 @@ class _ExceptionHandling(ExceptionMiddleware):
             await self._answer(error, scope, receive, send)
 
     async def _answer(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-        app: ASGIApp = ExceptionMiddleware(_raising(error), self._handlers)
+        app: ASGIApp = ExceptionMiddleware(raising(error), self._handlers)
         if self._outermost is not None:
             app = ServerErrorMiddleware(app, handler=self._outermost)
         await app(scope, receive, send)
-
-
-def _raising(error: Exception) -> ASGIApp:
-    """Return an app that raises `error`, for starlette to find its handler."""
-
-    async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
-        raise error
-
-    return app
 
 
 async def _http_problem(_request: Request, error: Exception) -> Response:

@@ -7,11 +7,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from lmservice import Service
+from lmservice.web.endpoint import endpoint_of
 from lmservice.web.route_index import FEW, IndexedRouter, RouteIndex
 
 
@@ -26,7 +29,28 @@ class Endpoint:
         await send({"type": "test", "said": said})
 
 
+class UnfitError(Exception):
+    """What some endpoints raise."""
+
+
+def function(name: str, *, fails: bool = False) -> Any:
+    """The same as a coroutine function, which answers, or fails in a way for which there is a handler."""
+
+    async def endpoint(request: Request) -> Any:
+        if fails:
+            await request.body()
+            raise UnfitError(name)
+        return Endpoint(name)
+
+    return endpoint
+
+
+async def answer_unfit(request: Request, error: Exception) -> Any:
+    return Endpoint(f"{error} {(await request.body()).decode()}")
+
+
 LITERALS = st.sampled_from(["a", "b", "ab", "", "a.b", "{x-y}"])
+METHODS = st.sampled_from([["POST"], ["GET"], ["GET", "PUT"], None])
 PARAMETERS = st.sampled_from(["{%s}", "{%s:int}", "{%s:path}", "{%s:float}", "{%s:uuid}", "a{%s}", "{%s:path}b"])
 
 
@@ -43,13 +67,15 @@ def paths_of_routes(draw: st.DrawFn) -> str:
 def routes_of_routers(draw: st.DrawFn, depth: int = 2) -> list[BaseRoute]:
     routes: list[BaseRoute] = []
     for number in range(draw(st.integers(0, 9))):
-        kinds = ["route", "method", "socket"] + (["mount", "app", "host"] if depth else [])
+        kinds = ["route", "function", "failing", "method", "socket"] + (["mount", "app", "host"] if depth else [])
         kind, path = draw(st.sampled_from(kinds)), draw(paths_of_routes())
         endpoint = Endpoint(f"{depth}.{number}")
         if kind == "route":
             routes.append(Route(path, endpoint))
+        elif kind in ("function", "failing"):
+            routes.append(Route(path, function(endpoint.name, fails=kind == "failing"), methods=draw(METHODS)))
         elif kind == "method":
-            routes.append(Route(path, endpoint, methods=draw(st.sampled_from([["POST"], ["GET"], ["GET", "PUT"]]))))
+            routes.append(Route(path, endpoint, methods=draw(METHODS)))
         elif kind == "socket":
             routes.append(WebSocketRoute(path, endpoint))
         elif kind == "mount":
@@ -75,14 +101,17 @@ def answered(app: Any, path: str, method: str, kind: str, host: str, root: str) 
         "query_string": b"",
         "scheme": "http",
         "app": None,
+        "starlette.exception_handlers": ({UnfitError: answer_unfit}, {}),
     } | ({"method": method} if kind == "http" else {})
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
 
+    bodies = iter([{"type": "http.request", "body": b"body", "more_body": False}])
+
     async def receive() -> Any:
-        raise AssertionError
+        return next(bodies)
 
     try:
         asyncio.run(app(scope, receive, send))
@@ -112,7 +141,7 @@ def test_every_request_goes_where_starlette_would_send_it(
     routes: list[BaseRoute], path: str, method: str, kind: str, host: str, root: str
 ) -> None:
     router = Router(routes)
-    indexed = IndexedRouter(router)
+    indexed = IndexedRouter(router, direct=True)
     asked = path, method, kind, host, root
     assert answered(indexed, *asked) == answered(router, *asked)
     assert answered(indexed, *asked) == answered(router, *asked)
@@ -137,6 +166,35 @@ def test_of_a_hundred_routes_only_those_that_may_match_are_tried(path: str, trie
     assert len(RouteIndex(many()).positions(path)) == tried
 
 
+def test_a_coroutine_functions_route_is_called_without_starlettes_layers_unless_something_is_around_it() -> None:
+    plain, inner = Route("/", function("plain")), Route("/", function("inner"))
+    assert endpoint_of(plain)
+    assert not endpoint_of(Route("/", function("x"), middleware=[Middleware(Around)]))
+    assert not endpoint_of(Route("/", function("x"), max_body_size=1))
+    assert not endpoint_of(Route("/", Endpoint("class")))
+    assert not endpoint_of(Odd("/", function("x")))
+    inner.app = Around(inner.app)
+    assert not endpoint_of(inner)
+
+
+def test_an_app_that_is_put_around_a_routes_later_is_called() -> None:
+    routes = many(Route("/last", function("last")))
+    indexed = IndexedRouter(Router(routes), direct=True)
+    assert answered(indexed, "/last", "GET", "http", "", "")[0][0]["said"][0] == "last"
+    routes[-1].app = Endpoint("around")  # type: ignore[attr-defined]
+    assert answered(indexed, "/last", "GET", "http", "", "")[0][0]["said"][0] == "around"
+
+
+class Around:
+    """Middleware."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
 def test_routes_that_are_told_apart_by_their_last_segment_are_too() -> None:
     routes = [Route(f"/orders/{{id}}/part{number}", Endpoint("")) for number in range(100)]
     assert RouteIndex(routes).positions("/orders/7/part99") == (99,)
@@ -151,14 +209,14 @@ class Odd(Route):
 
 def test_a_route_of_somebody_elses_kind_keeps_its_place() -> None:
     router = Router(many(Odd("/odd", Endpoint("odd")), Route("/last", Endpoint("last"))))
-    sent, _ = answered(IndexedRouter(router), "/last", "GET", "http", "", "")
+    sent, _ = answered(IndexedRouter(router, direct=True), "/last", "GET", "http", "", "")
     assert sent[0]["said"][0] == "odd"
 
 
 @pytest.mark.parametrize("change", ["append", "insert", "replace"])
 def test_routes_that_are_changed_later_are_found(change: str) -> None:
     router = Router(many())
-    indexed = IndexedRouter(router)
+    indexed = IndexedRouter(router, direct=True)
     assert answered(indexed, "/new", "GET", "http", "", "")[0][0][0] == 404
     new = Route("/new", Endpoint("new"))
     if change == "append":
@@ -179,7 +237,7 @@ def test_a_mounted_routers_routes_are_indexed(monkeypatch: pytest.MonkeyPatch) -
         return matches(route, scope)
 
     monkeypatch.setattr(Route, "matches", note)
-    indexed = IndexedRouter(Router([Mount("/v1", routes=many())]))
+    indexed = IndexedRouter(Router([Mount("/v1", routes=many())]), direct=False)
     sent, _ = answered(indexed, "/v1/r99/x", "GET", "http", "", "")
     assert (sent[0]["said"][0], tried) == ("99", ["/r99/{x}"])
 
