@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
@@ -30,6 +30,10 @@ _PROBLEM_TYPE = (b"content-type", MEDIA_TYPE.encode())
 
 class Connection(Protocol):
     """What the layer asks of the connection that a request came on."""
+
+    @property
+    def task(self) -> asyncio.Task[Any] | None:
+        """In which the layer and the app run; None once they have ended."""
 
     @property
     def next_request_waits(self) -> bool:
@@ -68,14 +72,13 @@ class Exchange(RequestContext):
         refused: whether the layer has answered, in the app's place.
         refusing: the task in which it does so, where the app was ended from outside.
         cut_off: whether the end of the drain has ended it.
-        task: in which the app runs.
         told_gone: whether the app has been told that its client has left.
     """
 
-    __slots__ = (
-        "_layer", "_receive", "_send", "connection", "cut_off", "finished", "method", "path", "refused", "refusing",
-        "started", "status", "task", "told_gone",
-    )  # fmt: skip
+    status = 0
+    finished = refused = cut_off = told_gone = False
+    refusing: asyncio.Task[None] | None = None
+    _task: asyncio.Task[Any] | None = None
 
     def __init__(
         self,
@@ -95,10 +98,13 @@ class Exchange(RequestContext):
         self.method = method if method in layer.methods else OTHER
         self.path = scope["path"]
         self.started = time.monotonic()
-        self.status = 0
-        self.finished = self.refused = self.cut_off = self.told_gone = False
-        self.task = asyncio.current_task()
-        self.refusing: asyncio.Task[None] | None = None
+        if connection is None:
+            self._task = asyncio.current_task()
+
+    @property
+    def task(self) -> asyncio.Task[Any] | None:
+        """The task in which the app runs; None once it has ended."""
+        return self._task if self.connection is None else self.connection.task
 
     @property
     def deadline(self) -> float | None:
@@ -158,9 +164,8 @@ class Exchange(RequestContext):
 
     def _headers(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """Return the answer's headers with the request's id, and with `Connection: close` in a drain."""
-        own_id = (b"x-request-id", self.request_id.encode())
         kept = [pair for pair in headers if len(pair[0]) != _ID_LENGTH or pair[0].lower() != b"x-request-id"]
-        kept.append(own_id)
+        kept.append((b"x-request-id", self.request_id.encode()))
         if self._layer.lifecycle.cause is None or self.connection is None:
             return kept
         if not self.connection.next_request_waits:

@@ -1,13 +1,13 @@
 """The ids of a request: its own, and those of its trace (W3C Trace Context, https://www.w3.org/TR/trace-context/).
 
-The client's `X-Request-ID` is taken where it is one; else the request's id is that of its trace, which the caller's
-`traceparent` names or which begins here. The request's span is always one of its own.
+The client's `X-Request-ID` is taken where it is one, else an id is made. The trace is the one that the caller's
+`traceparent` names; one that begins here has the id made. The request's span is always one of its own.
 """
 
 import random
 import re
 from collections.abc import Mapping
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from starlette.types import Scope
 
@@ -45,13 +45,21 @@ class RequestTracer(Protocol):
 class RequestContext:
     """What is under way while a request or a handshake is (`context.UnderWay`): its ids, and its span."""
 
-    __slots__ = ("parent", "request_id", "scope", "span", "span_id", "trace_id")
+    span: RequestSpan | None = None
+    parent: re.Match[bytes] | None = None
+    """The caller's `traceparent`, where it is valid."""
 
     def __init__(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
         self.scope = scope
-        self.request_id, self.trace_id, self.span_id, self.parent = _ids(headers, scope)
-        self.span: RequestSpan | None = None
-        scope["state"]["request_id"] = self.request_id
+        drawn = f"{random.getrandbits(192) | _NOT_ZERO:048x}"
+        self.span_id = drawn[:16]
+        request_id = self.trace_id = drawn[16:]
+        if b"traceparent" in headers and (parent := _parent(headers, scope)):
+            self.parent = parent
+            self.trace_id = parent[1].decode()
+        if b"x-request-id" in headers and re.fullmatch(_REQUEST_ID, headers[b"x-request-id"]):
+            request_id = headers[b"x-request-id"].decode()
+        self.request_id = scope["state"]["request_id"] = request_id
         context.request.set(self)
 
     def take_span(self, span: RequestSpan) -> None:
@@ -78,22 +86,6 @@ class RequestContext:
     def deadline(self) -> float | None:
         """None, as nothing bounds a handshake; a request has its own."""
         return None
-
-
-_Ids: TypeAlias = tuple[str, str, str, re.Match[bytes] | None]
-"""The request's, its trace's, its span's; the caller's `traceparent`."""
-
-
-def _ids(headers: Mapping[bytes, bytes], scope: Scope) -> _Ids:
-    drawn = f"{random.getrandbits(192) | _NOT_ZERO:048x}"
-    request_id = trace_id = drawn[16:]
-    parent = None
-    if b"traceparent" in headers and (parent := _parent(headers, scope)):
-        trace_id = parent[1].decode()
-    sent = headers.get(b"x-request-id")
-    if sent is not None and re.fullmatch(_REQUEST_ID, sent):
-        request_id = sent.decode()
-    return request_id, trace_id, drawn[:16], parent
 
 
 def _parent(headers: Mapping[bytes, bytes], scope: Scope) -> re.Match[bytes] | None:

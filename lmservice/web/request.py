@@ -112,7 +112,6 @@ class RequestLayer:
         except BaseException as error:  # noqa: BLE001 - whatever the app let through, a library's SystemExit too
             await self._failed(exchange, error)
         finally:
-            exchange.task = None  # which has a context, which has the exchange: no circle for the collector
             if not exchange.finished:
                 self.finish(exchange)
 
@@ -129,7 +128,6 @@ class RequestLayer:
         except ClientGoneError:
             pass
         finally:
-            exchange.task = None
             if not exchange.finished:
                 self.finish(exchange)
 
