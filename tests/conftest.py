@@ -9,12 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 from processes import ServiceProcess
 from strict_client import AsyncConnection
 
 from lmservice import Service
 from lmservice.testing import Running, running
+
+# However busy the machine is, and the same examples at each run; new ones by HYPOTHESIS_PROFILE=default.
+hypothesis.settings.register_profile(
+    "busy", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow], database=None
+)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "busy"))
 
 
 @pytest.fixture(scope="module")
