@@ -67,7 +67,7 @@ def _shown(name: str, value: Any) -> Any:
         return {str(key): masked(str(key), item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [masked(name, item) for item in value]
-    if isinstance(value, str | PurePath) and not isinstance(value, Enum):
+    if (isinstance(value, str | PurePath) and not isinstance(value, Enum)) or _is_url(value):
         return _text(str(value))
     if isinstance(value, _PLAIN):
         return _plain(value)
@@ -87,6 +87,11 @@ def _text(value: str) -> str:
         return _url(value)
     harmless = re.fullmatch(_WORDS, value) and not re.search(_LONG_MIX, value) and not re.fullmatch(_SCHEME, value)
     return value if harmless else MASK
+
+
+def _is_url(value: Any) -> bool:
+    """Return whether it is one of pydantic's URLs, of which there are many classes with no common one to name."""
+    return hasattr(value, "unicode_string")
 
 
 def _url(value: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, SecretBytes, SecretStr
+from pydantic import AnyHttpUrl, BaseModel, PostgresDsn, SecretBytes, SecretStr
 
 from lmservice.settings.masking import MASK, masked, secret_name
 
@@ -167,3 +167,15 @@ def test_names_of_secrets_are_known(name: str) -> None:
 @pytest.mark.parametrize("name", ["method", "route", "path", "status", "duration", "monkey", "keyboard", "passenger"])
 def test_names_of_anything_else_are_not(name: str) -> None:
     assert not secret_name(name)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (AnyHttpUrl("http://supplier.intra:9000"), "http://supplier.intra:9000/"),
+        (AnyHttpUrl("https://user:hunter2@supplier.intra/path"), f"https://supplier.intra/{MASK}"),
+        (PostgresDsn("postgresql://user:hunter2@a.intra:5432/shop"), f"postgresql://a.intra:5432/{MASK}"),
+    ],
+)
+def test_pydantics_urls_are_shown_as_other_urls_are(url: object, shown: str) -> None:
+    assert masked("supplier", url) == shown
