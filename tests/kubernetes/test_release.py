@@ -20,7 +20,10 @@ def test_a_rollback_brings_back_the_version_before_and_its_settings(released: Tr
     ended = released.run(released.words("rollback"))
     assert ended.returncode == 0, ended.stderr
     assert released.is_whole_at("1")
-    assert not [each for each in released.get("configmaps") if "LM_LATENCY" in each.get("data", {})]
+    (deployment,) = released.get("deployments")
+    (settings,) = deployment["spec"]["template"]["spec"]["containers"][0]["envFrom"]
+    configs = {each["metadata"]["name"]: each for each in released.get("configmaps")}
+    assert "LM_LATENCY" not in configs[settings["configMapRef"]["name"]]["data"]
 
 
 def test_the_first_release_of_a_service_is_made_whole_at_once(trial: TrialService) -> None:
