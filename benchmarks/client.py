@@ -41,6 +41,7 @@ class Request:
     span_id = "00f067aa0ba902b7"
     trace_flags = "01"
     trace_state = ""
+    baggage = ""
 
     @property
     def deadline(self) -> float:

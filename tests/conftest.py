@@ -12,6 +12,7 @@ import httpx
 import hypothesis
 import pytest
 from processes import ServiceProcess
+from prometheus_client import REGISTRY
 from strict_client import AsyncConnection
 
 from lmservice import Service
@@ -35,6 +36,15 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.upper().startswith(("LM_", "KUBERNETES_")) or name.upper().endswith("_PROXY"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _default_registry() -> Iterator[None]:
+    """No test sees what another left in prometheus_client's default registry, which `/metrics` has as well."""
+    before = set(REGISTRY._collector_to_names)
+    yield
+    for collector in set(REGISTRY._collector_to_names) - before:
+        REGISTRY.unregister(collector)
 
 
 @pytest.fixture

@@ -57,8 +57,8 @@ class Call:
     """
 
     __slots__ = (
-        "_began", "_deadline", "_has_place", "_host", "_loop", "_method", "_number", "_options", "_request",
-        "_sending", "_span_name", "_traced",
+        "_began", "_deadline", "_has_place", "_host", "_loop", "_method", "_number", "_options", "_own_baggage",
+        "_request", "_sending", "_span_name", "_traced",
     )  # fmt: skip
 
     def __init__(self, options: CallOptions, request: httpx.Request, host: Host, sending: dict[str, Any]) -> None:
@@ -74,6 +74,7 @@ class Call:
         if inherited is not None:  # in seconds of another clock than the loop's may be
             self._deadline = min(self._deadline, self._began + inherited - time.monotonic())
         self._traced = "traceparent" not in request.headers
+        self._own_baggage = "baggage" in request.headers
         under_way = context.request.get()
         if under_way is not None and under_way.request_id and "x-request-id" not in request.headers:
             request.headers["X-Request-ID"] = under_way.request_id
@@ -178,8 +179,7 @@ class Call:
         try:
             with context.span(self._span_name, kind="client", attributes=self._attributes()) as span:
                 if self._traced:
-                    for name, value in context.propagation().items():
-                        self._request.headers[name] = value
+                    self._propagate()
                 try:
                     response = await self._send(now)
                 except Exception as error:
@@ -196,6 +196,12 @@ class Call:
         finally:
             host.breaker.leave(permit, self._loop.time(), failed=failed)
             host.observe(self._method, status, kind, time.perf_counter() - began)
+
+    def _propagate(self) -> None:
+        """Have the trace and the baggage of what is under way go along, unless the caller gave baggage of his own."""
+        for name, value in context.propagation().items():
+            if name != "baggage" or not self._own_baggage:
+                self._request.headers[name] = value
 
     async def _send(self, now: float) -> httpx.Response:
         """Send the request once, which takes no longer than an attempt may, and not past the deadline."""

@@ -37,6 +37,10 @@ class UnderWay(Protocol):
         """Return the header `tracestate` as it came, or ''."""
 
     @property
+    def baggage(self) -> str:
+        """Return the header `baggage` as it came, or '' (https://www.w3.org/TR/baggage/)."""
+
+    @property
     def deadline(self) -> float | None:
         """Return when an answer must have begun, in seconds of `time.monotonic`; None where nothing bounds it."""
 
@@ -63,6 +67,9 @@ class Tracer(Protocol):
     def span(self, name: str, kind: Kind, attributes: Mapping[str, Any]) -> Span:
         """Return a span below the one that is under way; while it is entered, `request` has its id."""
 
+    def inject(self) -> Mapping[str, str]:
+        """Return the headers that carry what is under way elsewhere, beside those of W3C Trace Context."""
+
 
 request: ContextVar[UnderWay | None] = ContextVar("lmservice_request", default=None)
 tracer: ContextVar[Tracer | None] = ContextVar("lmservice_tracer", default=None)
@@ -78,12 +85,19 @@ def ids() -> dict[str, str]:
 
 
 def propagation() -> dict[str, str]:
-    """Return the headers that carry the trace to another service: `traceparent`, and `tracestate` if there is one."""
+    """Return the headers that carry the trace to another service: `traceparent`, `tracestate`, `baggage`."""
     now = request.get()
     if now is None:
         return {}
-    parent = {"traceparent": f"00-{now.trace_id}-{now.span_id}-{now.trace_flags}"}
-    return {**parent, "tracestate": now.trace_state} if now.trace_state else parent
+    headers = {"traceparent": f"00-{now.trace_id}-{now.span_id}-{now.trace_flags}"}
+    if now.trace_state:
+        headers["tracestate"] = now.trace_state
+    by = tracer.get()
+    if by is not None:
+        return {**by.inject(), **headers}
+    if now.baggage:
+        headers["baggage"] = now.baggage
+    return headers
 
 
 def deadline() -> float | None:

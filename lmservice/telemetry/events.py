@@ -305,6 +305,12 @@ EVENTS: Mapping[str, Event] = {
     "lmservice.no_spans": Event(
         "warning", "spans cannot be exported", {"error": _ERROR, "hint": "what to do about it"}
     ),
+    "lmservice.spans_failed": Event(
+        "warning",
+        "spans could not be exported; told once, until they can be again",
+        {"error": "what OpenTelemetry's exporter says"},
+    ),
+    "lmservice.spans_recovered": Event("warning", "spans are exported again", {}),
     "lmservice.spans_lost": Event("warning", "the last spans were not taken in time", {"hint": "how long was waited"}),
     "lmservice.no_descriptors": Event(
         "error",

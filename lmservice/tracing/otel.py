@@ -7,23 +7,24 @@ service's own name. A tracer provider that somebody has set globally is used as 
 """
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
-from opentelemetry.trace import TraceState as OtelTraceState
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from lmservice.runtime.threads import run_in_thread
 from lmservice.telemetry import context
 from lmservice.telemetry.context import Kind, UnderWay
 from lmservice.telemetry.labels import OTHER, known_methods
+from lmservice.tracing.exporting import exporter
+from lmservice.tracing.propagation import extracted, injected
 from lmservice.version import __version__
 from lmservice.web.ids import RequestContext
 from lmservice.web.routes import NONE
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _KINDS = {"internal": SpanKind.INTERNAL, "server": SpanKind.SERVER, "client": SpanKind.CLIENT}
 _SERVER_ERROR = 500
+_PORT, _SECURE_PORT = 80, 443
 
 _log = logging.getLogger("lmservice.otel")
 
@@ -48,7 +50,7 @@ class OtelTracer:
         found = trace.get_tracer_provider()
         self._own = None if _set_by_another(found) else _Provider(resource=_resource(fields), shutdown_on_exit=False)
         if self._own is not None:
-            self._own.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+            self._own.add_span_processor(BatchSpanProcessor(exporter()))
         if isinstance(found, trace.ProxyTracerProvider) and self._own is not None:
             trace.set_tracer_provider(self._own)  # so that the spans of other instrumentation go the same way
         self._methods = known_methods()
@@ -58,9 +60,14 @@ class OtelTracer:
         """Begin the span of a request or handshake, whose ids become the span's; current until its task ends."""
         attributes = _of_request(request.scope, self._methods)
         name = _name(attributes["http.request.method"])
-        span = self._tracer.start_span(name, _remote(request), SpanKind.SERVER, attributes=attributes)
-        otel_context.attach(trace.set_span_in_context(span))
+        context = extracted(request)
+        span = self._tracer.start_span(name, context, SpanKind.SERVER, attributes=attributes)
+        otel_context.attach(trace.set_span_in_context(span, context))
         request.take_span(_ServerSpan(span))
+
+    def inject(self) -> dict[str, str]:
+        """Return the headers of what is under way: baggage, and what else OTEL_PROPAGATORS names."""
+        return injected()
 
     def span(self, name: str, kind: Kind, attributes: Mapping[str, Any]) -> "_Scoped":
         """Return a span below the one that is under way, to be used in a `with`."""
@@ -95,17 +102,6 @@ def _resource(fields: Mapping[str, str]) -> Resource:
     return ours.merge(OTELResourceDetector().detect())
 
 
-def _remote(request: RequestContext) -> otel_context.Context | None:
-    """Return the caller's span, where the request names one."""
-    if request.parent is None:
-        return otel_context.Context()
-    state = OtelTraceState.from_header([request.trace_state]) if request.trace_state else None
-    flags = TraceFlags(int(request.trace_flags, 16))
-    trace_id, span_id = int(request.parent[1], 16), int(request.parent[2], 16)
-    caller = SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags, trace_state=state)
-    return trace.set_span_in_context(NonRecordingSpan(caller), otel_context.Context())
-
-
 def _of_request(scope: Mapping[str, Any], methods: frozenset[str]) -> dict[str, Any]:
     method = scope.get("method", "GET")
     known = {"http.request.method": method}
@@ -115,11 +111,22 @@ def _of_request(scope: Mapping[str, Any], methods: frozenset[str]) -> dict[str, 
         "url.path": scope["path"],
         "network.protocol.version": scope.get("http_version", "1.1"),
     }
-    for name, value in (("client", scope.get("client")), ("server", scope.get("server"))):
+    for name, value in (("client", scope.get("client")), ("server", _asked_for(scope))):
         if value:
             attributes |= {f"{name}.address": value[0]} | ({f"{name}.port": value[1]} if value[1] else {})
     agent = _header(scope["headers"], b"user-agent")
     return attributes | ({"user_agent.original": agent} if agent else {})
+
+
+def _asked_for(scope: Mapping[str, Any]) -> tuple[str, int | None] | None:
+    """Return the host and port that the client asked for; where it says none, those that it came to."""
+    authority = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::(\d{1,5}))?", _header(scope["headers"], b"host"))
+    if authority is None:
+        came_to: tuple[str, int | None] | None = scope.get("server")
+        return came_to
+    secure = scope.get("scheme") in ("https", "wss")
+    port = int(authority[3]) if authority[3] else _SECURE_PORT if secure else _PORT
+    return authority[1] or authority[2], port
 
 
 def _name(method: str) -> str:
@@ -133,12 +140,13 @@ def _header(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> str:
 class _ServerSpan:
     """The span around a request (`ids.RequestSpan`)."""
 
-    __slots__ = ("_failed", "_span", "flags", "span_id", "trace_id")
+    __slots__ = ("_failed", "_span", "flags", "sampled", "span_id", "trace_id")
 
     def __init__(self, span: Span) -> None:
         self._span = span
         self._failed = False
         self.trace_id, self.span_id, self.flags = _ids(span)
+        self.sampled = span.get_span_context().trace_flags.sampled
 
     def fail(self, error: BaseException) -> None:
         """Note the exception that ended the request; one that comes after its end is no part of it."""
@@ -214,6 +222,11 @@ class _Below:
     def trace_state(self) -> str:
         """Return the span's, which has its parent's."""
         return self._span.get_span_context().trace_state.to_header()
+
+    @property
+    def baggage(self) -> str:
+        """Return the request's."""
+        return self.above.baggage if self.above else ""
 
     @property
     def deadline(self) -> float | None:

@@ -28,8 +28,12 @@ def tracer(fields: Mapping[str, str]) -> "OtelTracer | None":
         return None
     try:
         from lmservice.tracing.otel import OtelTracer  # noqa: PLC0415 - loaded only where spans are wanted
+
+        return OtelTracer(fields)
     except ImportError as error:
         hint = f"{endpoint} is set, but spans cannot be exported: pip install 'lmservice[otel]'"
         _log.warning("lmservice.no_spans", extra={"error": str(error), "hint": hint})
-        return None
-    return OtelTracer(fields)
+    except ValueError as error:  # of a variable: a protocol, a propagator, a sampler that there is not
+        hint = f"{endpoint} is set, but another OTEL_ variable is not as it must be: OTEL_PROPAGATORS, …_PROTOCOL"
+        _log.warning("lmservice.no_spans", extra={"error": str(error), "hint": hint})
+    return None

@@ -27,6 +27,8 @@ class RequestSpan(Protocol):
     trace_id: str
     span_id: str
     flags: str
+    sampled: bool
+    """Whether it is exported."""
 
     def fail(self, error: BaseException) -> None:
         """Note the exception that ended the request."""
@@ -81,6 +83,11 @@ class RequestContext:
         if self.parent is None:
             return ""
         return ",".join(value.decode("latin-1") for name, value in self.scope["headers"] if name == b"tracestate")
+
+    @property
+    def baggage(self) -> str:
+        """The header `baggage`, whose several lines count as one list."""
+        return ",".join(value.decode("latin-1") for name, value in self.scope["headers"] if name == b"baggage")
 
     @property
     def deadline(self) -> float | None:

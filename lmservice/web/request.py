@@ -219,7 +219,8 @@ class RequestLayer:
         route = self._templates.of(scope)
         key = exchange.method, route, exchange.status or CLIENT_LEFT
         observe, parts = self._observers.get(key) or self._observer(key)
-        observe(seconds, exchange.trace_id)
+        kept = exchange.span is None or exchange.span.sampled  # else the exemplar would lead to a trace that nobody has
+        observe(seconds, exchange.trace_id if kept else "")
         if self.slowest is not None:
             self.slowest.add(exchange, route, seconds)
         if exchange.span is not None:

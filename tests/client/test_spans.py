@@ -28,7 +28,13 @@ class Span:
 
     def __enter__(self) -> Self:
         ids = SimpleNamespace(
-            request_id="", trace_id="a" * 32, span_id=self.id, trace_flags="01", trace_state="", deadline=None
+            request_id="",
+            trace_id="a" * 32,
+            span_id=self.id,
+            trace_flags="01",
+            trace_state="",
+            baggage="",
+            deadline=None,
         )
         self._token = context.request.set(ids)
         return self
@@ -53,6 +59,9 @@ class Tracer:
     def span(self, name: str, kind: str, attributes: Mapping[str, Any]) -> Span:
         self.spans.append(Span(name, kind, attributes, len(self.spans) + 1))
         return self.spans[-1]
+
+    def inject(self) -> dict[str, str]:
+        return {"baggage": "by=tracer"}
 
 
 @contextmanager

@@ -70,6 +70,7 @@ class UnderWay(NamedTuple):
     span_id: str = "2" * 16
     trace_flags: str = "01"
     trace_state: str = ""
+    baggage: str = ""
 
 
 @contextmanager

@@ -74,8 +74,8 @@ def _span(span: Any, resource: dict[str, Any]) -> Span:
 
 
 @contextmanager
-def collecting() -> Iterator[Collector]:
-    """Collects on a free port of the loopback."""
+def collecting(port: int = 0) -> Iterator[Collector]:
+    """Collects on a port of the loopback, a free one by default."""
     collector = Collector()
 
     class Handler(BaseHTTPRequestHandler):
@@ -89,7 +89,7 @@ def collecting() -> Iterator[Collector]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
     collector.url = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()

@@ -1,6 +1,5 @@
 """A service's registry beside prometheus_client's default one, and in a second run of the service."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -15,15 +14,6 @@ from lmservice.workers import snapshot
 from lmservice.workers.totals import Totals
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(autouse=True)
-def _default_registry() -> Iterator[None]:
-    """What a test registers in the default registry goes with it."""
-    before = set(REGISTRY._collector_to_names)
-    yield
-    for collector in set(REGISTRY._collector_to_names) - before:
-        REGISTRY.unregister(collector)
 
 
 async def metrics_of(service: Service) -> list[str]:

@@ -216,8 +216,9 @@ def test_a_collector_that_hangs_delays_neither_requests_nor_the_stop(
     collector.delay = 15
     process = start(start_process, collector)
     began = time.monotonic()
-    for _ in range(50):
-        assert httpx.get(f"{process.url}/hello/world").status_code == 200
+    with httpx.Client() as client:
+        for _ in range(50):
+            assert client.get(f"{process.url}/hello/world").status_code == 200
     assert time.monotonic() - began < 10
     began = time.monotonic()
     process.signal(signal.SIGTERM)
