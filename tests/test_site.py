@@ -1,5 +1,6 @@
 """The documents as a site: built strictly, complete, and with nothing that comes from elsewhere."""
 
+import json
 import re
 import subprocess
 import sys
@@ -79,3 +80,20 @@ def test_a_page_loads_nothing_from_elsewhere(site: Path) -> None:
 def test_no_style_loads_anything_from_elsewhere(site: Path) -> None:
     for path in site.rglob("*.css"):
         assert re.findall(r"(?:url\(|@import )[\"']?(?:https?:)?//[^)]*", path.read_text()) == [], path
+
+
+@pytest.mark.parametrize(
+    ("word", "page"),
+    [
+        ("forwarded", "how-to/load-balancers.html"),
+        ("cors", "how-to/middleware.html"),
+        ("testclient", "how-to/test.html"),
+        ("openapi", "how-to/fastapi.html"),
+    ],
+)
+def test_the_search_finds(site: Path, word: str, page: str) -> None:
+    index = json.loads((site / "search" / "search_index.json").read_text())
+    separator = re.compile(index["config"]["separator"])
+    sections = [part for part in index["docs"] if part["location"].partition("#")[0] == page]
+    text = re.sub(r"<[^>]*>", " ", " ".join(f"{part['title']} {part['text']}" for part in sections))
+    assert word in {token.lower() for token in separator.split(text)}
