@@ -15,6 +15,7 @@ from tools import (
     fields,
     interface,
     measured,
+    upgrade,
     variables,
 )
 from tools.alertmanager import PRODUCTION
@@ -70,6 +71,7 @@ def files() -> dict[Path, str]:
         DOCS / "reference" / "endpoints.md": endpoints.render(),
         DOCS / "reference" / "commands.md": commands.render(),
         DOCS / "reference" / "api.md": interface.render(),
+        DOCS / "how-to" / "upgrade.md": upgrade.render(),
         DOCS / "explanation" / "measured.md": measured.render(),
     }
 
