@@ -78,7 +78,8 @@ def warn_of_missing_hook(cause: StopCause) -> None:
         _log.warning(
             "lmservice.no_pre_stop",
             extra={
-                "hint": "SIGTERM came without /stop before it: the pod's preStop hook is probably missing, so that"
-                " requests may still be sent here; let it run stop_helper.sh or 'lmservice stop'"
+                "hint": "SIGTERM came without /stop before it: the pod's preStop hook is probably missing, or was"
+                " refused (lmservice.management_refused), as an httpGet hook is, which comes from the node; so requests"
+                " may still be sent here: let the hook run stop_helper.sh or 'lmservice stop'"
             },
         )
