@@ -9,7 +9,7 @@ from lmservice.manifests.finding import Finding
 from lmservice.manifests.objects import Object, Path, mapping
 from lmservice.manifests.workload import Workload
 from lmservice.settings.sources import DEFAULT_SECRETS_DIR
-from lmservice.settings.variables import PREFIX, SECRETS_DIR, variables
+from lmservice.settings.variables import PREFIX, SECRETS_DIR, fields_by_variable
 
 
 class SecretFile(NamedTuple):
@@ -29,9 +29,7 @@ class SecretFile(NamedTuple):
 def judge(workload: Workload) -> Iterator[Finding]:
     """Find files in the folder of secrets that no setting reads, of Secrets that are among the manifests."""
     folder = _folder(workload)
-    known = {
-        name for field in workload.settings_class.model_fields for name in variables(workload.settings_class, field)
-    }
+    known = set(fields_by_variable(workload.settings_class))
     for mount in _mounts(workload):
         place = PurePosixPath(str(mount.get("mountPath")))
         for file in _files(workload, str(mount.get("name"))):

@@ -31,8 +31,9 @@ from lmservice.settings.fields import (
     Size,
 )
 from lmservice.settings.forwarding import UVICORNS_VARIABLE, read_uvicorns
+from lmservice.settings.nesting import delimiter_of
 from lmservice.settings.problems import Problems
-from lmservice.settings.sources import read, read_variables, sources
+from lmservice.settings.sources import merged, read, read_variables, sources
 from lmservice.settings.stop_budget import contradictions
 from lmservice.settings.variables import PREFIX, field_names, origins
 
@@ -165,7 +166,9 @@ class Settings(BaseSettings):
 
     @classmethod
     def _validated(cls, by_source: dict[str, dict[str, Any]], names: Iterable[str]) -> Self:
-        values = {name: value for source in reversed(by_source.values()) for name, value in source.items()}
+        values: dict[str, Any] = {}
+        for source in reversed(by_source.values()):
+            values = merged(values, source) if delimiter_of(cls) else {**values, **source}
         origin_of = origins(cls, by_source)
         settings = cls.__new__(cls)
         try:

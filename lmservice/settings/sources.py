@@ -19,6 +19,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from lmservice.errors import SettingsError
 from lmservice.settings.fields import is_sequence
+from lmservice.settings.nesting import delimiter_of
 from lmservice.settings.variables import SECRETS_DIR, variable
 
 DEFAULT_SECRETS_DIR = "/run/secrets"
@@ -48,7 +49,16 @@ class _DotEnv(_FriendlyDecoding, DotEnvSettingsSource):
 
 
 class _Secrets(_FriendlyDecoding, SecretsSettingsSource):
-    pass
+    """The files of a folder, those of nested settings among them, which pydantic-settings takes as variables alone."""
+
+    def __call__(self) -> dict[str, Any]:
+        """Read each file that has a setting's name."""
+        found = super().__call__()
+        if not (delimiter := delimiter_of(self.settings_cls)):
+            return found
+        files = [file for file in Path(str(self.secrets_dir)).iterdir() if delimiter in file.name.upper()]
+        texts = {file.name: file.read_text().strip() for file in files if file.is_file()}
+        return merged(read_variables(self.settings_cls, texts), found)
 
 
 def read(cls: type[BaseSettings]) -> dict[str, dict[str, Any]]:
@@ -70,6 +80,15 @@ def read_variables(cls: type[BaseSettings], variables: Mapping[str, str]) -> dic
     source = _Environment(cls)
     source.env_vars = {name if source.case_sensitive else name.lower(): value for name, value in variables.items()}
     return source()
+
+
+def merged(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
+    """Return both, `high` above `low`, by each field of a nested setting."""
+    both = {**low, **high}
+    for name in low.keys() & high.keys():
+        if isinstance(low[name], dict) and isinstance(high[name], dict):
+            both[name] = merged(low[name], high[name])
+    return both
 
 
 def sources(cls: type[BaseSettings]) -> dict[str, PydanticBaseSettingsSource]:

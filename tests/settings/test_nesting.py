@@ -155,3 +155,25 @@ def test_what_kubernetes_tells_of_a_service_named_lm_is_recognised(monkeypatch: 
         "set enableServiceLinks: false in the pod, or the variable in the container's env"
     )
     assert list(misspelt(Shop)) == ["LM_SHOP_PORTT"]
+
+
+def test_each_nested_field_has_the_value_of_the_highest_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "LM_DB__PASSWORD").write_text("hunter2\n")
+    (secrets / "lm_db__pool__size").write_text("3")
+    (secrets / "LM_DB__HOST").write_text("from-the-file")
+    (secrets / "..data__x").mkdir()
+    Path(".env").write_text("LM_DB__POOL__SIZE=7\n")
+    put(monkeypatch, LM_SECRETS_DIR=str(secrets), LM_DB__HOST="from-the-environment")
+    db = Shop.load().db
+    assert (db.host, db.pool.size, db.password.get_secret_value()) == ("from-the-environment", 7, "hunter2")
+
+
+def test_a_nested_secret_file_that_is_no_text_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "LM_DB__PASSWORD").write_bytes(b"\xff\xfe")
+    put(monkeypatch, LM_SECRETS_DIR=str(secrets))
+    (line,) = problems()
+    assert "LM_SECRETS_DIR cannot be read as text" in line
