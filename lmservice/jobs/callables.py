@@ -35,8 +35,12 @@ class Registered:
         self.function = function
         self.kind = _kind(function, f"{what} {self.name!r}", generators=generators)
         self._takes_state = _takes_state(function, f"{what} {self.name!r}")
-        self.threads = 0
-        """How many threads run it now, those that nobody waits for any longer among them."""
+        self._running: set[object] = set()  # not a number, of which a free-threaded Python loses changes
+
+    @property
+    def threads(self) -> int:
+        """Return how many threads run it now, those that nobody waits for any longer among them."""
+        return len(self._running)
 
     def generator(self, state: Any) -> AsyncGenerator[Any, None]:
         """Return the async generator itself, not begun."""
@@ -47,14 +51,15 @@ class Registered:
         """Call a coroutine function here, a plain one in a thread of its own."""
         if self.kind is Kind.COROUTINE:
             return await self.function(*self._arguments(state))
-        self.threads += 1
-        return await run_in_thread(self._counted, *self._arguments(state), name=self.name)
+        run = object()
+        self._running.add(run)
+        return await run_in_thread(self._counted, run, *self._arguments(state), name=self.name)
 
-    def _counted(self, *arguments: Any) -> Any:
+    def _counted(self, run: object, *arguments: Any) -> Any:
         try:
             return self.function(*arguments)
         finally:
-            self.threads -= 1
+            self._running.discard(run)
 
     def _arguments(self, state: Any) -> tuple[Any, ...]:
         return (state,) if self._takes_state else ()
