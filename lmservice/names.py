@@ -20,6 +20,8 @@ PERIODIC_JOB_DURATION = "lmservice_periodic_job_duration_seconds"
 PERIODIC_JOB_RUNS = "lmservice_periodic_job_runs_total"
 PERIODIC_JOB_LAST_SUCCESS = "lmservice_periodic_job_last_success_timestamp_seconds"
 PERIODIC_JOB_RUNNING = "lmservice_periodic_job_running"
+PERIODIC_JOB_RUNNING_SECONDS = "lmservice_periodic_job_running_seconds"
+PERIODIC_JOB_INTERVAL = "lmservice_periodic_job_interval_seconds"
 
 CLIENT_REQUEST_DURATION = "http_client_request_duration_seconds"
 CLIENT_RETRIES = "lmservice_client_retries_total"

@@ -7,12 +7,17 @@ Google's Site Reliability Workbook describes it: the long one says that it matte
 from typing import Any, NamedTuple
 
 from lmservice import names
+from lmservice.telemetry.metrics import BUCKETS
 from tools.queries import BY, OWN_JOB, WINDOWS, Queries, recorded
 
 OBJECTIVE = 0.999
 """The share of requests that are to be answered without a 5xx, over 30 days."""
 SLOW = 1.0
 """What 99 in 100 requests are to stay below, in seconds."""
+PATIENT_RUNS = 2
+"""The intervals for which a run of a periodic job may last, …"""
+PATIENCE = 600.0
+"""… and the time that it has in any case, in seconds."""
 PAGE, TICKET = "page", "ticket"
 
 _BURN = ((PAGE, 14.4, "1h", "5m"), (PAGE, 6.0, "6h", "30m"), (TICKET, 3.0, "1d", "2h"), (TICKET, 1.0, "3d", "6h"))
@@ -88,14 +93,20 @@ def _of_requests(queries: Queries) -> list[Alert]:
         for severity in (PAGE, TICKET)
     }
     summary = "{{ $value | humanizePercentage }} of the requests fail"
-    slow = f"{queries.slowest(0.99, '5m')} > {SLOW:g} and {queries.requests('5m')} > 0.1"
+    of_route = f"{BY}, http_route"
+    streams = f"{queries.slowest(0.99, '1d', of_route)} >= {BUCKETS[-1]:g}"  # as ever: their length says nothing
+    slow = (
+        f"({queries.slowest(0.99, '5m', of_route)} > {SLOW:g} and {queries.requests('5m', of_route)} > 0.1)"
+        f" unless {streams}"
+    )
     rejected = queries.rate(names.REQUESTS_REJECTED, "5m", "environment, reason", 'reason=~"concurrency|timeout"')
     logs = "look at the log's http.error events, and at what was released last"
     return [
         Alert("ErrorBudgetBurnsFast", burning[PAGE], "2m", PAGE, summary, logs),
         Alert("ErrorBudgetBurns", burning[TICKET], "15m", TICKET, summary, logs),
         Alert(
-            "RequestsAreSlow", slow, "10m", TICKET, "99 in 100 requests take up to {{ $value | humanizeDuration }}",
+            "RequestsAreSlow", slow, "10m", TICKET,
+            "99 in 100 requests of {{ $labels.http_route }} take up to {{ $value | humanizeDuration }}",
             "look at the event loop's lag, the outbound calls and the traces of the slowest",
         ),
         Alert(
@@ -164,6 +175,9 @@ def _of_others(queries: Queries) -> list[Alert]:
     exhausted = queries.rate(names.CLIENT_RETRY_BUDGET_EXHAUSTED, "5m", "environment, client, host")
     breaker = queries.series(names.CLIENT_BREAKER_STATE, 'state="open"')
     job = f"{_POD}, {OWN_JOB}"
+    running, interval = (
+        queries.series(name) for name in (names.PERIODIC_JOB_RUNNING_SECONDS, names.PERIODIC_JOB_INTERVAL)
+    )
     return [
         Alert(
             "BreakerIsOpen", f"max by (environment, client, host) ({breaker}) == 1",
@@ -179,6 +193,11 @@ def _of_others(queries: Queries) -> list[Alert]:
             "PeriodicJobFails", _only_failures(queries, names.PERIODIC_JOB_RUNS, job, "failure", "success"),
             "0m", TICKET, "no run of {{ $labels.exported_job }} in {{ $labels.pod }} has succeeded for an hour",
             "the log's lmservice.periodic_job_failed has the exception",
+        ),
+        Alert(
+            "PeriodicJobIsStuck", f"{running} > clamp_min({PATIENT_RUNS} * {interval}, {PATIENCE:g})", "0m", TICKET,
+            "a run of {{ $labels.exported_job }} in {{ $labels.pod }} has lasted for {{ $value | humanizeDuration }}",
+            "the instance's /tasks says where the run is",
         ),
         Alert(
             "GraphitePushFails", _only_failures(queries, names.GRAPHITE_PUSHES, _POD, "failed", "sent"),

@@ -59,7 +59,9 @@ def _of(tree: ast.Module) -> Iterator[Family]:
         if isinstance(node, ast.Call) and len(node.args) > 1 and (name := _name(node.args[0], known)):
             documentation = node.args[1]
             if isinstance(documentation, ast.Constant):
-                labels = _strings(node.args[2], known) if len(node.args) > 2 else ()  # noqa: PLR2004 - name, text, labels
+                given = next((each.value for each in node.keywords if each.arg == "labels"), None)
+                given = node.args[2] if len(node.args) > 2 else given  # noqa: PLR2004 - name, text, labels
+                labels = _strings(given, known) if given is not None else ()
                 yield Family(name, _kind(node), labels, str(documentation.value))
 
 
@@ -79,13 +81,13 @@ def _kind(call: ast.Call) -> str:
     if maker in _HISTOGRAMS:
         return "histogram"
     given = [ast.literal_eval(each.value) for each in call.keywords if each.arg == "kind"]
-    return given[0] if given else {"Counter": "counter"}.get(maker, "gauge")
+    return given[0] if given else {"Counter": "counter", "CounterMetricFamily": "counter"}.get(maker, "gauge")
 
 
 def _strings(node: ast.expr, known: dict[str, ast.expr]) -> tuple[str, ...] | None:
     if isinstance(node, ast.Name) and node.id in known:
         return _strings(known[node.id], known)
-    if not isinstance(node, ast.Tuple):
+    if not isinstance(node, ast.Tuple | ast.List):
         return None
     found: list[str] = []
     for each in node.elts:

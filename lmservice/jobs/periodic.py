@@ -79,6 +79,7 @@ class Schedule:
         """The run under way."""
         self.cut = False
         """Whether the last run was cut off."""
+        self._run_began: float | None = None
         self._lifecycle = lifecycle
         self._observe = durations.child(job.name).observe
         self._clock = clock
@@ -87,6 +88,12 @@ class Schedule:
     def running(self) -> bool:
         """Return whether a run is under way."""
         return self.task is not None
+
+    @property
+    def running_for(self) -> float:
+        """Return how long the run under way has lasted, in seconds; 0 where none is."""
+        began = self._run_began
+        return self._clock() - began if began is not None else 0.0
 
     def report(self) -> dict[str, Any]:
         """Return what the probes say of it; of an error only its kind, as probes answer anybody."""
@@ -123,7 +130,8 @@ class Schedule:
             return
         self.task = asyncio.current_task()
         self.began = time.time()
-        began, name = self._clock(), self.job.name
+        self._run_began = began = self._clock()
+        name = self.job.name
         try:
             with context.span(f"periodic job {name}", attributes={"lmservice.job": name}) as span:
                 error = await self._outcome(state)
@@ -131,7 +139,7 @@ class Schedule:
                     span.fail(type(error).__name__)
                 self._end(self._clock() - began, error)
         finally:
-            self.task = None
+            self.task = self._run_began = None
 
     async def _outcome(self, state: State) -> BaseException | None:
         """Return what the job raised, whatever its kind: SystemExit would otherwise end the loop."""
@@ -197,6 +205,20 @@ class Timetable:
             "1 for a periodic job that runs now, else 0.",
             ("job",),
             lambda: [((each.job.name,), float(each.running)) for each in self.schedules],
+            multiprocess_mode="max",
+        )
+        metrics.on_scrape(
+            names.PERIODIC_JOB_RUNNING_SECONDS,
+            "How long the run of a periodic job that is under way has lasted, in seconds; 0 where none is.",
+            ("job",),
+            lambda: [((each.job.name,), each.running_for) for each in self.schedules],
+            multiprocess_mode="max",
+        )
+        metrics.on_scrape(
+            names.PERIODIC_JOB_INTERVAL,
+            "How often a periodic job is to run, in seconds.",
+            ("job",),
+            lambda: [((each.job.name,), float(each.job.every)) for each in self.schedules],
             multiprocess_mode="max",
         )
 

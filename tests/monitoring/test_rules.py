@@ -55,7 +55,7 @@ CASES = {
     "RequestsAreSlow": Case(
         [requests("0+50x30", "200", "1.0"), requests("0+60x30", "200", "2.5"), requests("0+60x30", "200", "+Inf"),
          requests("0+60x30", "200")],
-        25, BY_JOB,
+        25, {**BY_JOB, "http_route": "/"},
     ),
     "RequestsAreRejected": Case(
         [series(names.REQUESTS_REJECTED, "0+5x20", reason="concurrency")], 15, {**ENVIRONMENT, "reason": "concurrency"}
@@ -87,6 +87,11 @@ CASES = {
          series(names.PERIODIC_JOB_RUNS, "9x90", exported_job="refresh", outcome="success")],
         80, {**ENVIRONMENT, "pod": "shop-1", "exported_job": "refresh"},
     ),
+    "PeriodicJobIsStuck": Case(
+        [series(names.PERIODIC_JOB_RUNNING_SECONDS, "0 0 0+60x30", exported_job="refresh"),
+         series(names.PERIODIC_JOB_INTERVAL, "60x30", exported_job="refresh")],
+        20, {**TARGET, "exported_job": "refresh"},
+    ),
     "GraphitePushFails": Case(
         [series(names.GRAPHITE_PUSHES, "0+1x90", outcome="failed"),
          series(names.GRAPHITE_PUSHES, "9x90", outcome="sent")],
@@ -97,6 +102,16 @@ LESS = {
     "ErrorBudgetBurnsFast": Case([requests("0+995x90", "200"), requests("0+5x90", "500")], 80, {}),
     "RequestsAreSlow": Case(
         [requests("0+60x30", "200", "1.0"), requests("0+60x30", "200", "+Inf"), requests("0+60x30", "200")], 25, {}
+    ),
+    "RequestsAreSlow of streams": Case(
+        [requests("0+30x30", "200", "1.0"), requests("0+30x30", "200", "30.0"), requests("0+60x30", "200", "+Inf"),
+         requests("0+60x30", "200")],
+        25, {},
+    ),
+    "PeriodicJobIsStuck": Case(
+        [series(names.PERIODIC_JOB_RUNNING_SECONDS, "0 0 0+60x70", exported_job="report"),
+         series(names.PERIODIC_JOB_INTERVAL, "3600x70", exported_job="report")],
+        70, {},
     ),
     "InstanceIsNotReady": Case(
         [series(names.READY, "0x20"), series(names.STATE, "1x20", state="draining")], 10, {}
@@ -156,7 +171,7 @@ def test_an_alert_fires(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", LESS)
 def test_less_than_that_tells_nobody(tmp_path: Path, name: str) -> None:
-    promtool(tmp_path, [fires(name, LESS[name], firing=False)])
+    promtool(tmp_path, [fires(name.split(maxsplit=1)[0], LESS[name], firing=False)])
 
 
 def test_a_start_that_fails_before_it_is_scraped_is_seen_in_the_log(tmp_path: Path) -> None:
