@@ -60,17 +60,17 @@ class Lines:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._last = ""
+        self._last: dict[str, str] = {}
 
     def __call__(self, name: str, details: Mapping[str, Any]) -> None:
         """Write the line; the plan has one for each step, when it begins."""
         if name == "plan":
             return
         line = sentence(name, details)
-        if line != self._last:
+        if line != self._last.get(name):
             self._stream.write(f"{_line(name, details)}\n")
             self._stream.flush()
-        self._last = line
+        self._last[name] = line
 
 
 def sentence(name: str, details: Mapping[str, Any]) -> str:
@@ -85,9 +85,12 @@ def sentence(name: str, details: Mapping[str, Any]) -> str:
 
 def _pods(pods: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Count pods by what they run and how they are: `2 ready (registry.intra/shop:1)`."""
-    counted = Counter((pod["image"], "" if pod["ending"] else pod["problem"], pod["state"]) for pod in pods)
-    for (image, problem, state), count in sorted(counted.items()):
-        yield f"{count} failing ({image}): {problem}" if problem else f"{count} {state} ({image})"
+    counted = Counter(
+        (pod["canary"], pod["image"], "" if pod["ending"] else pod["problem"], pod["state"]) for pod in pods
+    )
+    for (canary, image, problem, state), count in sorted(counted.items()):
+        version = f"canary {image}" if canary else image
+        yield f"{count} failing ({version}): {problem}" if problem else f"{count} {state} ({version})"
 
 
 def planned(ahead: Prospect) -> Iterator[str]:
