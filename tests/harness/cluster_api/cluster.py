@@ -42,7 +42,7 @@ class FakeCluster:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """Return where it answers."""
         return f"http://127.0.0.1:{self.server.server_port}"
 
     @contextmanager

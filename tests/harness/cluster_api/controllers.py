@@ -75,7 +75,7 @@ class Controllers:
                 self.store.delete(resource, item["metadata"].get("namespace", ""), item["metadata"]["name"])
 
     def _scale(self, scaler: Object) -> None:
-        """A Deployment's size into the bounds of its autoscaler, unless it is 0."""
+        """Bring a Deployment's size into the bounds of its autoscaler, unless it is 0."""
         spec, namespace = scaler["spec"], scaler["metadata"]["namespace"]
         key = (DEPLOYMENTS.group, DEPLOYMENTS.plural, namespace, spec["scaleTargetRef"]["name"])
         deployment = self.store.objects.get(key)
@@ -109,7 +109,7 @@ class Controllers:
         ]
 
     def _newest(self, deployment: Object) -> Object:
-        """The ReplicaSet of the Deployment's template, with its revision on both."""
+        """Find or make the ReplicaSet of the Deployment's template, with its revision on both."""
         template = deployment["spec"]["template"]
         digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
         sets = self._sets(deployment)
@@ -144,7 +144,7 @@ class Controllers:
         return self.store.create(SETS, metadata["namespace"], item, _WRITE)
 
     def _resize(self, deployment: Object, newest: Object) -> str:
-        """One step of the rolling update; says what the cluster refused."""
+        """Take one step of the rolling update, and return what the cluster refused."""
         sets = self._sets(deployment)
         old = [each for each in sets if each["metadata"]["uid"] != newest["metadata"]["uid"]]
         wanted = deployment["spec"]["replicas"]
@@ -180,7 +180,7 @@ class Controllers:
             self._put(SETS, {**replica_set, "spec": {**replica_set["spec"], "replicas": size}})
 
     def _report(self, deployment: Object, newest: Object | None, failure: str, since: float) -> None:
-        """The Deployment's status."""
+        """Write the Deployment's status."""
         live = {
             each["metadata"]["uid"]: [p for p in self._sets(each, PODS) if "deletionTimestamp" not in p["metadata"]]
             for each in self._sets(deployment)
@@ -209,7 +209,7 @@ class Controllers:
         self._told(DEPLOYMENTS, deployment, {**told, "conditions": conditions})
 
     def _fill(self, replica_set: Object) -> None:
-        """As many pods as it asks for; those that are not ready go first."""
+        """Make as many pods as it asks for; those that are not ready go first."""
         pods = [each for each in self._sets(replica_set, PODS) if "deletionTimestamp" not in each["metadata"]]
         wanted, failure = replica_set["spec"]["replicas"], ""
         for pod in sorted(pods, key=is_ready)[: max(0, len(pods) - wanted)]:
@@ -235,7 +235,7 @@ class Controllers:
         self.store.create(PODS, namespace, item, _WRITE)
 
     def _live(self) -> None:
-        """Every pod's status, as its image behaves and the nodes have room; those that end are gone after a while."""
+        """Write every pod's status, as its image behaves and the nodes have room; those that end are gone after a while."""
         pods = list(self.store.all(PODS))
         pods.sort(key=lambda each: float(each["metadata"].get("annotations", {}).get(BORN, 0)))
         for number, pod in enumerate(pods):
@@ -279,7 +279,7 @@ def _owner(item: Object) -> Object:
 
 
 def _bounds(strategy: Object, wanted: int) -> tuple[int, int]:
-    """How many pods more, and how many fewer, a rolling update may have on its way."""
+    """Return how many pods more, and how many fewer, a rolling update may have on its way."""
     rolling = strategy.get("rollingUpdate", {})
     surge = _number(rolling.get("maxSurge", "25%"), wanted, math.ceil)
     away = _number(rolling.get("maxUnavailable", "25%"), wanted, math.floor)

@@ -18,7 +18,7 @@ class Resource:
 
     @property
     def api_version(self) -> str:
-        """The stored version, as an object names it."""
+        """Return the stored version, as an object names it."""
         return f"{self.group}/{self.versions[0]}" if self.group else self.versions[0]
 
     def described(self) -> dict[str, Any]:
@@ -35,7 +35,7 @@ class Resource:
 
 
 def _of(group: str, version: str, *kinds: tuple[str, str, str]) -> list[Resource]:
-    """`kinds` are plural, kind, and letters: c for cluster-scoped, s for a status, g for a generation."""
+    """Make resources; `kinds` are plural, kind, and letters: c for cluster-scoped, s for a status, g for a generation."""
     return [
         Resource(group, tuple(version.split()), plural, kind, "c" not in letters, "s" in letters, "g" in letters)
         for plural, kind, letters in kinds

@@ -44,7 +44,7 @@ class Call:
 
     @property
     def writes(self) -> bool:
-        """Whether it changes something, unless it is only tried."""
+        """Return whether it changes something, unless it is only tried."""
         return self.method != "GET" and "dryRun" not in self.query
 
     def __str__(self) -> str:

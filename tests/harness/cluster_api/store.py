@@ -119,7 +119,7 @@ class Store:
         return live
 
     def _placed(self, resource: Resource, namespace: str, given: Object) -> Object:
-        """A copy in the namespace of the path; one that has none loses what it was given."""
+        """Return a copy in the namespace of the path; one that has none loses what it was given."""
         item = copy.deepcopy(given)
         metadata = item.setdefault("metadata", {})
         if namespace and metadata.setdefault("namespace", namespace) != namespace:
@@ -215,7 +215,7 @@ def _meaning(item: Object) -> Object:
 
 
 def _without_version(item: Object) -> str:
-    """The object without what changes by being written."""
+    """Return the object without what changes by being written."""
     metadata = {name: value for name, value in item["metadata"].items() if name != "resourceVersion"}
     owners = [{k: v for k, v in entry.items() if k != "time"} for entry in metadata.pop("managedFields", [])]
     return json.dumps({**item, "metadata": metadata, "owners": owners}, sort_keys=True)
