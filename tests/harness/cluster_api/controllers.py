@@ -235,7 +235,7 @@ class Controllers:
         self.store.create(PODS, namespace, item, _WRITE)
 
     def _live(self) -> None:
-        """Write every pod's status, as its image behaves and the nodes have room; those that end are gone after a while."""
+        """Write every pod's status, as its image behaves and the nodes have room; let those that end go."""
         pods = list(self.store.all(PODS))
         pods.sort(key=lambda each: float(each["metadata"].get("annotations", {}).get(BORN, 0)))
         for number, pod in enumerate(pods):

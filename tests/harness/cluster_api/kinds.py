@@ -35,7 +35,7 @@ class Resource:
 
 
 def _of(group: str, version: str, *kinds: tuple[str, str, str]) -> list[Resource]:
-    """Make resources; `kinds` are plural, kind, and letters: c for cluster-scoped, s for a status, g for a generation."""
+    """Make resources of plural, kind, and letters: c for cluster-scoped, s for a status, g for a generation."""
     return [
         Resource(group, tuple(version.split()), plural, kind, "c" not in letters, "s" in letters, "g" in letters)
         for plural, kind, letters in kinds
