@@ -11,14 +11,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 BUDGET = 15
 """When the last test may begin, in seconds after the command."""
-_PLUGINS = ("anyio.pytest_plugin", "pytest_timeout")  # the others take two seconds to import
+_PLUGINS = ("tools.without_processes", "anyio.pytest_plugin", "pytest_timeout")  # others take two seconds to import
 _SERVING = {"serve", "serve_module", "connect"}
 _TYPED = ("lmservice/", "tests/", "tools/", "benchmarks/", "examples/search-service/", "templates/cookiecutter/hooks/")
 _GENERATED = "tests/monitoring/test_generated.py"
@@ -81,19 +80,11 @@ def checks_of(paths: Sequence[str]) -> list[list[str]]:
 
 
 class Quick:
-    """A plugin of pytest: skips tests as they start a process, and those that come after the budget is spent."""
+    """A plugin of pytest: skips the tests that come after the budget is spent."""
 
     def __init__(self, began: float) -> None:
         self.late = 0
         self._end = began + BUDGET
-
-    def pytest_sessionstart(self) -> None:
-        """Let every start of a process skip its test."""
-
-        def refuse(*_: Any, **__: Any) -> NoReturn:
-            pytest.skip("starts a process")
-
-        subprocess.Popen.__init__ = refuse  # type: ignore[method-assign]
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -132,9 +123,7 @@ def main() -> int:
     print(f"quick: {len(paths)} files changed; tests: {' '.join(tests) or 'none'}")
     quick, code = Quick(began), 0
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    # What a skipped test had opened is closed by nobody but the collector.
-    unclosed = ("-W", "ignore::ResourceWarning", "-W", "ignore::pytest.PytestUnraisableExceptionWarning")
-    options = ["-q", "-r", "fE", "--failed-first", *(f"-p{name}" for name in _PLUGINS), *unclosed]
+    options = ["-q", "-r", "fE", "--failed-first", *(f"-p{name}" for name in _PLUGINS)]
     with running(checks_of(paths)) as failures:
         if tests:
             code = pytest.main([*options, *tests], plugins=[quick])
