@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 from lmservice.web import patience, sockets
 from lmservice.web.cycle import Cycle
 from lmservice.web.intake import Intake
-from lmservice.web.outgoing import Outgoing
+from lmservice.web.outgoing import JOINED, Outgoing
 from lmservice.web.parsing import Refusal
 
 if TYPE_CHECKING:
@@ -167,7 +167,10 @@ class HttpConnection(Outgoing):
             return
         self.cycle = None
         self._used = True
-        self.note_answer(cycle)
+        listener = self.listener
+        if self.write_paused or listener.draining or self._written - self._mark > JOINED:
+            self.remember_unsent(cycle)
+        self._mark = self._written
         if not cycle.keep_alive:
             self.close()
         elif self.pipeline:
@@ -175,7 +178,7 @@ class HttpConnection(Outgoing):
         elif self._behind:
             self._go_on()
         else:
-            self.since = self.listener.loop.time()
+            self.since = listener.loop.time()
             if self._read_paused:
                 self.resume_reading()
 

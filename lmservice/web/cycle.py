@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -57,6 +57,12 @@ class Cycle:
     """What is wrong with the body, where it broke the rules in mid-stream."""
     refusal: Refusal | None = None
     """Why it is answered without the app."""
+    body: list[bytes] | None = None
+    """What of the body waits for the app."""
+    to_head = False
+    """Whether the request was HEAD."""
+    headers: Iterable[tuple[bytes, bytes]] = ()
+    """The response's."""
     held = 0
     """So many bytes of the body wait for the app."""
     bodiless = chunked = False
@@ -74,8 +80,8 @@ class Cycle:
         self.connection = connection
         self.scope = scope
         self.fields = fields
-        self.body: list[bytes] = []
-        self.to_head = scope["method"] == "HEAD"
+        if scope["method"] == "HEAD":
+            self.to_head = True
 
     # What the layer around the app asks.
 
@@ -152,14 +158,13 @@ class Cycle:
             await self.waiting.wait()
 
     def _take(self) -> dict[str, Any]:
-        body = self.body
+        body, self.body = self.body, None
         if not body:
             data = b""
         elif len(body) == 1:
-            data = body.pop()
+            data = body[0]
         else:
             data = b"".join(body)
-            body.clear()
         self.held = 0
         self.taken = not self.more_body
         return {"type": "http.request", "body": data, "more_body": self.more_body}
@@ -171,84 +176,121 @@ class Cycle:
             ClientGoneError: the client has gone.
             RuntimeError: the message does not belong here, or a response is not what its head promises.
         """
+        if self.must_wait:
+            await self.caught_up()
+        kind = message["type"]
+        if kind == "http.response.start":
+            self.start(message["status"], message.get("headers", ()))
+        elif kind == "http.response.body":
+            self.send_body(message.get("body", b""), more=message.get("more_body", False))
+        else:
+            raise RuntimeError(f"a response is http.response.start and http.response.body, and not {kind}")
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether `caught_up` has to be awaited before more is sent."""
+        return self.connection.write_paused or self.headed_at > 0.0
+
+    async def caught_up(self) -> None:
+        """Wait until the client has read enough, or has gone; the app of a HEAD lets others have their turn."""
+        if self.connection.write_paused and not self.lost:
+            await self.connection.writable()
+        elif self.headed_at:
+            await asyncio.sleep(0)
+
+    def start(self, status: int, headers: Iterable[tuple[bytes, bytes]], request_id: bytes = b"") -> None:
+        """Send the head of the response, at once.
+
+        Args:
+            status: a final one.
+            headers: as the app gave them.
+            request_id: which `X-Request-ID` says, whatever the app says; '' leaves that to the app.
+
+        Raises:
+            ClientGoneError: the client has gone.
+            RuntimeError: the response has begun already, or a field cannot be sent.
+        """
+        if self.lost or self.ends_now:
+            raise ClientGoneError("the client has gone")
+        if self.started:
+            raise RuntimeError("the response has begun: http.response.start comes once")
         connection = self.connection
-        if connection.write_paused and not self.lost:
-            await connection.writable()
+        listener = connection.listener
+        if self.keep_alive and (self.expects or connection.ended or listener.ages):
+            self.keep_alive = not (self.expects or connection.ends_with_this())
+        beginning = listener.beginnings.lines.get(status) or listener.beginnings.of(status)
+        head = compose(self, status, headers, beginning, request_id)
+        if connection.held:  # an interim response
+            connection.flush()
+        connection.held = head
+        listener.corked.add(connection)
+        self.started = True
+        self.headers = headers
+        if self.to_head:
+            self.headed_at = listener.loop.time()
+            self.finish()
+        elif listener.refusing and is_event_stream(headers):
+            self.release(hurried=False)
+
+    def send_body(self, body: bytes, *, more: bool) -> None:
+        """Send a part of the body, at once.
+
+        Raises:
+            ClientGoneError: the client has gone.
+            RuntimeError: the response has not begun, or is complete, or is not what its head promises.
+        """
         if self.lost or (self.ends_now and not self.complete):
             raise ClientGoneError("the client has gone")
-        kind = message["type"]
-        if not self.started:
-            if kind != "http.response.start":
-                raise RuntimeError(f"an answer begins with http.response.start, not with {kind}")
-            self._start(message)
-        elif kind != "http.response.body":
-            raise RuntimeError(f"after http.response.start comes http.response.body, not {kind}")
-        elif self.complete:
-            await self._send_behind_the_end(message)
-        else:
-            self._send_body(message.get("body", b""), more=message.get("more_body", False))
-
-    def _start(self, message: MutableMapping[str, Any]) -> None:
-        connection = self.connection
-        if self.keep_alive and (self.expects or connection.ended or connection.listener.ages):
-            self.keep_alive = not (self.expects or connection.ends_with_this())
-        headers = message.get("headers", ())
-        status = message["status"]
-        head = compose(self, status, headers, connection.listener.beginnings.of(status))
-        self.started = True
-        connection.hold(head)
-        if self.to_head:
-            self.headed_at = connection.listener.loop.time()
-            self.finish()
-        elif connection.listener.refusing and is_event_stream(headers):
-            self.release(hurried=False)
-        self.headers = headers
-
-    def _send_body(self, body: bytes, *, more: bool) -> None:
-        connection = self.connection
+        if self.complete or not self.started:
+            self._check_behind_the_end(more=more)
+            return
         if type(body) is not bytes:
             body = bytes(body)  # another kind may change meanwhile
-        if self.bodiless:
-            pass
-        elif self.chunked:
-            if body:
-                form = b"%x\r\n%b\r\n" if more else b"%x\r\n%b\r\n0\r\n\r\n"
-                connection.write(form % (len(body), body))
-            elif not more:
-                connection.write(b"0\r\n\r\n")
-        else:
+        if self.chunked:
+            self._send_chunk(body, more=more)
+        elif not self.bodiless:
             if self.left is not None:
-                if len(body) > self.left:
-                    raise RuntimeError("the response's body is longer than its Content-Length")
                 self.left -= len(body)
-            connection.write(body)
+                if self.left < 0:
+                    raise RuntimeError("the response's body is longer than its Content-Length")
+            self.connection.write(body)
         if not more:
             if self.left:
                 raise RuntimeError("the response's body is shorter than its Content-Length")
             self.finish()
 
-    async def _send_behind_the_end(self, message: MutableMapping[str, Any]) -> None:
+    def _send_chunk(self, body: bytes, *, more: bool) -> None:
+        if body:
+            form = b"%x\r\n%b\r\n" if more else b"%x\r\n%b\r\n0\r\n\r\n"
+            self.connection.write(form % (len(body), body))
+        elif not more:
+            self.connection.write(b"0\r\n\r\n")
+
+    def _check_behind_the_end(self, *, more: bool) -> None:
         """Let the app of a HEAD go on to its own end, to which nobody listens; nobody else may send more."""
         if not self.headed_at:
-            raise RuntimeError("the response is complete: nothing can be sent behind it")
-        if not message.get("more_body", False):
+            raise RuntimeError("a response's body comes between its head and its end")
+        if not more:
             self.headed_at = 0.0
-        await asyncio.sleep(0)
 
     def finish(self) -> None:
         """Note that the response is whole."""
         self.complete = True
-        if self.connection.listener.draining:
+        connection = self.connection
+        if connection.listener.draining:
             self.in_drain = True
         if self.waiting is not None:
             self.waiting.set()
-        self.connection.answered(self)
+        connection.answered(self)
 
     # The connection's side.
 
     def feed(self, body: bytes) -> None:
         """Take in a part of the body."""
-        self.body.append(body)
+        if self.body is None:
+            self.body = [body]
+        else:
+            self.body.append(body)
         self.held += len(body)
         self.expects = False
         if self.waiting is not None:

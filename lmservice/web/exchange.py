@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope
 from starlette.websockets import WebSocketDisconnect
 
 from lmservice.lifecycle import Lifecycle
@@ -42,6 +42,22 @@ class Connection(Protocol):
     @property
     def gone(self) -> bool:
         """Whether the client has left."""
+
+    keep_alive: bool
+    """Whether it may take another request after this one; to be set before the response begins."""
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether `caught_up` has to be awaited before more is sent."""
+
+    async def caught_up(self) -> None:
+        """Wait until the client has read enough, or has gone."""
+
+    def start(self, status: int, headers: Iterable[tuple[bytes, bytes]], request_id: bytes) -> None:
+        """Send the head of the response, with the request's id."""
+
+    def send_body(self, body: bytes, *, more: bool) -> None:
+        """Send a part of its body."""
 
     def end(self) -> None:
         """Close it, once what has been written is sent."""
@@ -78,7 +94,6 @@ class Exchange(RequestContext):
     status = 0
     finished = refused = cut_off = told_gone = False
     refusing: asyncio.Task[None] | None = None
-    _task: asyncio.Task[Any] | None = None
 
     def __init__(
         self,
@@ -86,25 +101,21 @@ class Exchange(RequestContext):
         scope: Scope,
         headers: Mapping[bytes, bytes],
         receive: Receive,
-        send: Send,
-        connection: Connection | None,
+        connection: Connection,
     ) -> None:
         super().__init__(scope, headers)
         self._layer = layer
         self._receive = receive
-        self._send = send
         self.connection = connection
         method = scope["method"]
         self.method = method if method in layer.methods else OTHER
         self.path = scope["path"]
         self.started = time.monotonic()
-        if connection is None:
-            self._task = asyncio.current_task()
 
     @property
-    def task(self) -> asyncio.Task[Any] | None:
+    def task(self) -> asyncio.Task[None] | None:
         """The task in which the app runs; None once it has ended."""
-        return self._task if self.connection is None else self.connection.task
+        return self.connection.task
 
     @property
     def deadline(self) -> float | None:
@@ -115,7 +126,7 @@ class Exchange(RequestContext):
     @property
     def left(self) -> bool:
         """Whether the client has left and the app knows it, so that a failure is only the consequence."""
-        return self.told_gone and (self.connection is None or self.connection.gone)
+        return self.told_gone and self.connection.gone
 
     async def receive(self) -> Message:
         """Pass on what the client sends; where its body broke the rules, it is refused first."""
@@ -128,25 +139,41 @@ class Exchange(RequestContext):
 
     async def answer(self, message: Message) -> None:
         """Pass the app's answer on, unless the request has been refused meanwhile."""
+        connection = self.connection
+        if connection.must_wait:
+            await connection.caught_up()
         if self.refused:
             return
-        if message["type"] == "http.response.start":
-            status = message["status"]
-            self.status = CLIENT_LEFT if status >= _FIRST_ERROR and self.left else status
-            try:
-                await self._send({**message, "headers": self._headers(message.get("headers", ()))})
-            except ClientGoneError:
-                self.status = 0  # nobody has heard it
-                raise
-            except BaseException:
-                self.status = 500  # none of it has left
-                raise
-            if self.method == "HEAD" and not self.finished:
-                self._layer.finish(self)  # the answer to HEAD ends with its head
-            return
-        await self._send(message)
-        if message["type"] == "http.response.body" and not message.get("more_body") and not self.finished:
-            self._layer.finish(self)
+        kind = message["type"]
+        if kind == "http.response.body":
+            more = message.get("more_body", False)
+            connection.send_body(message.get("body", b""), more=more)
+            if not more and not self.finished:
+                self._layer.finish(self)
+        elif kind == "http.response.start":
+            self._start(message["status"], message.get("headers", ()))
+        else:
+            raise RuntimeError(f"a response is http.response.start and http.response.body, and not {kind}")
+
+    def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.status = CLIENT_LEFT if status >= _FIRST_ERROR and self.left else status
+        try:
+            self._send_head(status, headers)
+        except ClientGoneError:
+            self.status = 0  # nobody has heard it
+            raise
+        except BaseException:
+            self.status = 500  # none of it has left
+            raise
+        if self.method == "HEAD" and not self.finished:
+            self._layer.finish(self)  # the answer to HEAD ends with its head
+
+    def _send_head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Send the head with the request's id, and with `Connection: close` in a drain."""
+        connection = self.connection
+        if self._layer.lifecycle.cause is not None and not connection.next_request_waits:
+            connection.keep_alive = False
+        connection.start(status, headers, self.request_id.encode())
 
     async def refuse(self, status: HTTPStatus, detail: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Answer with a problem, where nothing has been answered yet; the app's own answer comes too late."""
@@ -156,22 +183,12 @@ class Exchange(RequestContext):
         self.status = int(status)
         body = problem(status, detail, self.request_id)
         length = (b"content-length", str(len(body)).encode())
-        start = self._headers([_PROBLEM_TYPE, length, *headers])
-        await self._send({"type": "http.response.start", "status": self.status, "headers": start})
-        await self._send({"type": "http.response.body", "body": body})
+        if self.connection.must_wait:
+            await self.connection.caught_up()
+        self._send_head(self.status, [_PROBLEM_TYPE, length, *headers])
+        self.connection.send_body(body, more=False)
         if not self.finished:
             self._layer.finish(self)
-
-    def _headers(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """Return the answer's headers with the request's id, and with `Connection: close` in a drain."""
-        kept = [pair for pair in headers if len(pair[0]) != _ID_LENGTH or pair[0].lower() != b"x-request-id"]
-        kept.append((b"x-request-id", self.request_id.encode()))
-        if self._layer.lifecycle.cause is None or self.connection is None:
-            return kept
-        if not self.connection.next_request_waits:
-            kept = [pair for pair in kept if pair[0].lower() != b"connection"]
-            kept.append((b"connection", b"close"))
-        return kept
 
 
 def means_gone(error: BaseException) -> bool:

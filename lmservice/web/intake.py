@@ -8,7 +8,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from lmservice.web import parsing
 from lmservice.web.cycle import BODY_HELD, Cycle
-from lmservice.web.parsing import Refusal, Refused, Target
+from lmservice.web.parsing import Refusal, Refused
 
 if TYPE_CHECKING:
     from lmservice.web.connection import HttpConnection
@@ -41,8 +41,9 @@ class Intake:
     """
 
     __slots__ = (
-        "_begun", "_careful", "_completed", "_connection", "_declined", "_framing", "_handshake", "_head_size",
-        "_headers", "_last", "_parser", "_replaying", "_url", "in_head", "over", "reading", "rest",
+        "_answered", "_careful", "_connection", "_declined", "_framing", "_handshake", "_head_size",
+        "_headers", "_hosts", "_last", "_limit", "_most", "_parser", "_replaying", "_url", "in_head", "over", "reading",
+        "rest",
     )  # fmt: skip
 
     def __init__(self, connection: "HttpConnection") -> None:
@@ -52,7 +53,11 @@ class Intake:
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_size = 0
         self._framing = 0
-        self._begun = self._completed = self._careful = self._last = self._replaying = False
+        self._answered = 0
+        self._limit = connection.listener.limits.head_size
+        self._hosts = connection.listener.hosts
+        self._most = connection.listener.limits.headers
+        self._careful = self._last = self._replaying = False
         self._declined: Cycle | None = None
         self._handshake = False
         self.in_head = self.over = False
@@ -61,10 +66,31 @@ class Intake:
 
     def feed(self, data: bytes | memoryview) -> None:
         """Parse what has come."""
-        if len(data) <= SLICE:
-            if not self.over:
-                self._parse(data)
+        if len(data) > SLICE or self.over:
+            self._feed_in_slices(data)
             return
+        limit = self._limit
+        size = self._head_size + len(data)
+        self._careful = size > limit
+        reading, answered = self.reading, self._answered
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            self._upgrade(bytes(data[upgrade.args[0] :]))
+            return
+        except HttpParserError as error:
+            self._fail(error, data, alone=reading is None and answered == self._answered)
+            return
+        if self.in_head:
+            alone = self._head_size or (reading is None and answered == self._answered)
+            self._head_size = size if alone else self._parsed_size()
+            self._check_partial(limit)
+        elif self.reading is not None and b"transfer-encoding" in self.reading.fields:
+            self._framing += len(data)
+            if self._framing > limit:
+                self._give_up(Refusal(HTTPStatus.BAD_REQUEST, "the body is mostly framing: send it in larger chunks"))
+
+    def _feed_in_slices(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
         for begin in range(0, len(view), SLICE):
             if self.over:
@@ -72,48 +98,25 @@ class Intake:
             if len(self._connection.pipeline) >= MOST_WAITING:
                 self.rest = view[begin:]
                 return
-            self._parse(view[begin : begin + SLICE])
+            self.feed(view[begin : begin + SLICE])
 
     def feed_rest(self) -> None:
         """Parse what has waited."""
         rest, self.rest = self.rest, b""
         self.feed(rest)
 
-    def _parse(self, data: bytes | memoryview) -> None:
-        limit = self._connection.listener.limits.head_size
-        self._careful = self._head_size + len(data) > limit
-        clean = self.reading is None
-        self._begun = self._completed = False
-        try:
-            self._parser.feed_data(data)
-        except HttpParserUpgrade as upgrade:
-            self._upgrade(bytes(data[upgrade.args[0] :]))
-            return
-        except HttpParserError as error:
-            self._fail(error, data)
-            return
-        if self.in_head:
-            alone = not self._begun or (clean and not self._completed)
-            self._head_size = self._head_size + len(data) if alone else self._parsed_size()
-            self._check_partial(limit)
-        elif self.reading is not None and b"transfer-encoding" in self.reading.fields:
-            self._framing += len(data)
-            if self._framing > limit:
-                self._give_up(Refusal(HTTPStatus.BAD_REQUEST, "the body is mostly framing: send it in larger chunks"))
-
     # What the parser calls.
 
     def on_message_begin(self) -> None:
         """Begin a head."""
-        self._begun = self.in_head = True
-        self._head_size = 0
+        self.in_head = True
         self._url = b""
         self._headers = []
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the target."""
         self._url = self._url + url if self._url else url
-        if self._careful and len(self._url) > self._connection.listener.limits.head_size:
+        if self._careful and len(self._url) > self._limit:
             raise self._too_long_a_line()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -124,41 +127,42 @@ class Intake:
     def on_headers_complete(self) -> None:
         """Make a request of a head."""
         self.in_head = False
+        self._head_size = 0
         if self._replaying:
             self._replaying = False
             return
-        connection, headers, parser = self._connection, self._headers, self._parser
-        listener = connection.listener
+        headers, parser = self._headers, self._parser
         fields = dict(headers)
         name = parser.get_method()
         method = _methods.get(name) or _methods.setdefault(name, name.decode("ascii"))
+        if self._careful or len(headers) > self._most:
+            self._check_whole(method)
         keep_alive: bool = parser.should_keep_alive()
         self._last = not keep_alive
-        if self._careful or len(headers) > listener.limits.headers:
-            self._check_whole(method)
         version = "1.1" if keep_alive and b"connection" not in fields else parser.get_http_version()
-        if version != "1.1":
-            parsing.check_version(version)
-        elif fields.get(b"host") not in listener.hosts or len(fields) != len(headers):
-            parsing.check_host(fields, headers, any_host=listener.any_host)
-            listener.remember_host(fields[b"host"])
+        if version != "1.1" or len(fields) != len(headers) or fields.get(b"host") not in self._hosts:
+            self._check_host(version, fields)
         if b"transfer-encoding" in fields:
             parsing.check_transfer_encoding(headers, version)
             self._framing = 0
-        target = parsing.target_of(self._url, method)
-        if target.authority is not None:
-            headers = self._renamed(fields, target.authority)
-        cycle = Cycle(connection, self._scope(method, version, target, headers), fields)
+        cycle = Cycle(self._connection, self._scope(method, version), fields)
         if not keep_alive or version == "1.0":
             cycle.keep_alive, cycle.old = False, version == "1.0"
         if b"expect" in fields:
             cycle.expects = version == "1.1" and fields[b"expect"].lower() == b"100-continue"
         if b"upgrade" not in fields or not parser.should_upgrade() or not self._begins_websocket(cycle):
             self.reading = cycle
-            connection.take(cycle)
+            self._connection.take(cycle)
 
-    def _scope(self, method: str, version: str, target: Target, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
-        connection = self._connection
+    def _scope(self, method: str, version: str) -> dict[str, Any]:
+        connection, url, headers = self._connection, self._url, self._headers
+        if url[:1] == b"/" and b"%" not in url and b"#" not in url:
+            raw_path, _, query = url.partition(b"?")
+            path = raw_path.decode("ascii")
+        else:
+            path, raw_path, query, authority = parsing.target_of(url, method)
+            if authority is not None:  # which rules over the field Host (RFC 9112 §3.2.2)
+                headers = [(b"host", authority), *(field for field in headers if field[0] != b"host")]
         return {
             "type": "http",
             "asgi": _ASGI,
@@ -168,12 +172,21 @@ class Intake:
             "scheme": "http",
             "method": method,
             "root_path": "",
-            "path": target.path,
-            "raw_path": target.raw_path,
-            "query_string": target.query,
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
             "headers": headers,
             "state": connection.listener.state.copy(),
         }
+
+    def _check_host(self, version: str, fields: dict[bytes, bytes]) -> None:
+        """Refuse what calls itself another version, and HTTP/1.1 without one host."""
+        if version != "1.1":
+            parsing.check_version(version)
+            return
+        listener = self._connection.listener
+        parsing.check_host(fields, self._headers, any_host=listener.any_host)
+        listener.remember_host(fields[b"host"])
 
     def _begins_websocket(self, cycle: Cycle) -> bool:
         """Return whether a request that offers an upgrade becomes a WebSocket; else it is served as it is."""
@@ -203,8 +216,7 @@ class Intake:
         """End a request, unless what follows the head is still to be looked at."""
         if self._declined is not None or self._handshake:
             return
-        self._completed = True
-        self._head_size = 0
+        self._answered += 1
         self.over = self._last
         cycle, self.reading = self.reading, None
         if cycle is not None:
@@ -232,11 +244,6 @@ class Intake:
             self._parser.feed_data(parsing.framing_head(declined.fields, keep_alive=not keep))
         if rest:
             self.feed(rest)
-
-    def _renamed(self, fields: dict[bytes, bytes], authority: bytes) -> list[tuple[bytes, bytes]]:
-        """Return the fields with the host that an absolute target names (RFC 9112 §3.2.2)."""
-        fields[b"host"] = authority
-        return [(b"host", authority), *(each for each in self._headers if each[0] != b"host")]
 
     def _parsed_size(self) -> int:
         fields = sum(len(name) + len(value) + _FIELD for name, value in self._headers)
@@ -268,7 +275,7 @@ class Intake:
         elif self._head_size > limit or len(self._headers) > self._connection.listener.limits.headers:
             self._give_up(self._too_large_a_head().refusal)
 
-    def _fail(self, error: HttpParserError, data: bytes | memoryview) -> None:
+    def _fail(self, error: HttpParserError, data: bytes | memoryview, *, alone: bool) -> None:
         """Refuse what the parser cannot go on with."""
         if self.over:
             return  # bytes behind a request that said it was the last: nobody asked for them
@@ -278,7 +285,7 @@ class Intake:
             return
         if cause is not None:
             _log.error("a request's head could not be read", exc_info=cause)
-        unknown = parsing.unknown_method(bytes(data[:_SHOWN])) if self.in_head and not self._completed else None
+        unknown = parsing.unknown_method(bytes(data[:_SHOWN])) if self.in_head and alone else None
         if unknown is not None and "method" in str(error):
             method, self._url = unknown
             said = f"the method {method} is not known here"
@@ -299,8 +306,12 @@ class Intake:
         raw_path, _, query = self._url[:_SHOWN].partition(b"?")
         if method is None:
             method = self._parser.get_method().decode("ascii") if self._url else ""
-        target = Target(raw_path.decode("latin-1"), raw_path, query)
-        scope = self._scope(method, "1.1", target, self._headers)
+        self._url = b"/"
+        scope = self._scope(method, "1.1") | {
+            "path": raw_path.decode("latin-1"),
+            "raw_path": raw_path,
+            "query_string": query,
+        }
         cycle = Cycle(self._connection, scope, dict(self._headers))
         cycle.refusal, cycle.keep_alive, cycle.more_body = refusal, False, False
         return cycle

@@ -60,13 +60,6 @@ class Outgoing(asyncio.Protocol):
             self._writable = asyncio.Event()
         await self._writable.wait()
 
-    def hold(self, head: bytes) -> None:
-        """Write a response's head, together with what follows within this turn of the event loop."""
-        if self.held:
-            self.flush()
-        self.held = head
-        self.listener.corked.add(self)
-
     def flush(self) -> None:
         """Write what is held back."""
         held, self.held = self.held, b""
@@ -89,15 +82,13 @@ class Outgoing(asyncio.Protocol):
         self._written += len(data)
         self.transport.write(data)
 
-    def note_answer(self, cycle: "Cycle") -> None:
-        """Remember whose answer has been written, if it may be long until all of it is sent."""
-        if self.write_paused or self.listener.draining or self._written - self._mark > JOINED:
-            flushed = self._written - self.transport.get_write_buffer_size()
-            self._unsent = [(end, each) for end, each in self._unsent if end > flushed]
-            if flushed < self._written:
-                self._unsent.append((self._written, cycle))
-                self._look_soon()
-        self._mark = self._written
+    def remember_unsent(self, cycle: "Cycle") -> None:
+        """Remember whose answer has been written, until all of it is sent."""
+        flushed = self._written - self.transport.get_write_buffer_size()
+        self._unsent = [(end, each) for end, each in self._unsent if end > flushed]
+        if flushed < self._written:
+            self._unsent.append((self._written, cycle))
+            self._look_soon()
 
     @property
     def unsent(self) -> list["Cycle"]:

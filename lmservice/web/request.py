@@ -86,11 +86,11 @@ class RequestLayer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, connection: Connection | None = None) -> None:
         """Serve one request, with everything that every request gets."""
-        if scope["type"] == "websocket":
+        if connection is None:  # a WebSocket's handshake
             await self._websockets(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        exchange = Exchange(self, scope, headers, receive, send, connection)
+        exchange = Exchange(self, scope, headers, receive, connection)
         self._forwarding.apply(scope, headers)
         if self._tracer is not None:
             self._tracer.begin(exchange)
@@ -115,11 +115,11 @@ class RequestLayer:
             if not exchange.finished:
                 self.finish(exchange)
 
-    async def refuse_unread(self, scope: Scope, send: Send, connection: Connection | None, refusal: Refusal) -> None:
+    async def refuse_unread(self, scope: Scope, _send: Send, connection: Connection, refusal: Refusal) -> None:
         """Answer what no request can be made of: nothing has been read of it that an app could use."""
         self.count_rejected(refusal.reason)
         headers = dict(scope["headers"])
-        exchange = Exchange(self, scope, headers, _nothing, send, connection)
+        exchange = Exchange(self, scope, headers, _nothing, connection)
         self._forwarding.apply(scope, headers)
         if self._tracer is not None:
             self._tracer.begin(exchange)
@@ -182,7 +182,7 @@ class RequestLayer:
         )
 
     def _must_have_left(self, exchange: Exchange) -> None:
-        if not exchange.told_gone and (exchange.connection is None or not exchange.connection.gone):
+        if not exchange.told_gone and not exchange.connection.gone:
             raise RuntimeError("the app returned without an answer")
 
     async def _cancelled(self, exchange: Exchange, error: asyncio.CancelledError) -> None:
@@ -206,7 +206,7 @@ class RequestLayer:
         _log.error("http.error", exc_info=error, extra=values)
         if exchange.span is not None:
             exchange.span.fail(error)
-        if exchange.status and not exchange.finished and exchange.connection is not None:
+        if exchange.status and not exchange.finished:
             exchange.connection.end()  # an answer that is cut short is told so by the connection's end
         await exchange.refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed to answer")
 

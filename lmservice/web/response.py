@@ -42,26 +42,30 @@ class Framed(Protocol):
 
 
 class Beginnings:
-    """The first two lines of responses, by status, which are good for a second."""
+    """The first two lines of responses, which are good for a second.
+
+    Attributes:
+        lines: those that were asked for in this second, by status.
+    """
 
     def __init__(self) -> None:
         self._second = 0
         self._date = b""
-        self._lines: dict[int, bytes] = {}
+        self.lines: dict[int, bytes] = {}
 
     def turn(self, now: float) -> None:
         """Look at the clock, in seconds since the epoch; to be called every half second or so."""
         if int(now) != self._second:
             self._second = int(now)
             self._date = date_line(now)
-            self._lines.clear()
+            self.lines.clear()
 
     def of(self, status: int) -> bytes:
         """Return status line and `Date`, without the end of the last line."""
-        lines = self._lines.get(status)
+        lines = self.lines.get(status)
         if lines is None:
             line = f"HTTP/1.1 {status:03} {PHRASES.get(status, '')}\r\n".encode()
-            lines = self._lines[status] = line + self._date
+            lines = self.lines[status] = line + self._date
         return lines
 
 
@@ -72,7 +76,9 @@ def date_line(now: float) -> bytes:
     return said.encode()
 
 
-def compose(response: Framed, status: int, headers: Iterable[tuple[bytes, bytes]], beginning: bytes) -> bytes:
+def compose(
+    response: Framed, status: int, headers: Iterable[tuple[bytes, bytes]], beginning: bytes, request_id: bytes = b""
+) -> bytes:
     """Return a head as it goes over the wire, and note on `response` how the rest of it will.
 
     Args:
@@ -80,29 +86,33 @@ def compose(response: Framed, status: int, headers: Iterable[tuple[bytes, bytes]
         status: a final one.
         headers: as the app gave them.
         beginning: the first two lines, without the end of the second.
+        request_id: which `X-Request-ID` says, whatever the app says; '' leaves that to the app.
 
     Raises:
         RuntimeError: a field's name or value cannot be sent.
     """
     parts = [beginning]  # then two of each field, so that their number is the number of lines
     special: list[tuple[bytes, bytes]] | None = None
+    length = b""
     for name, value in headers:
         begin = _ordinary.get(name)
         if begin is not None:
             parts += (begin, value)
         elif name == b"content-length":
-            response.left = int(value)
+            response.left, length = int(value), value
         elif special is None:
             special = [(name, value)]
         else:
             special.append((name, value))
     connection = coding = b""
     if special is not None:
-        connection, coding = _take_special(response, special, parts)
+        connection, coding = _take_special(response, special, parts, request_id)
+    if request_id:
+        parts += (b"\r\nx-request-id: ", request_id)
     if coding or response.left is None or response.to_head or status in _WITHOUT_BODY:
         _frame(response, status, parts, coded=bool(coding))
     else:
-        parts += (b"\r\ncontent-length: ", b"%d" % response.left)
+        parts += (b"\r\ncontent-length: ", length or b"%d" % response.left)
     if connection or not response.keep_alive:
         parts += (b"\r\nconnection: ", connection if response.keep_alive else b"close")
     parts.append(b"\r\n\r\n")
@@ -112,7 +122,9 @@ def compose(response: Framed, status: int, headers: Iterable[tuple[bytes, bytes]
     return head
 
 
-def _take_special(response: Framed, special: Iterable[tuple[bytes, bytes]], parts: list[bytes]) -> tuple[bytes, bytes]:
+def _take_special(
+    response: Framed, special: Iterable[tuple[bytes, bytes]], parts: list[bytes], request_id: bytes
+) -> tuple[bytes, bytes]:
     """Take in what decides over the connection and the framing, and learn names that are new."""
     connection = coding = b""
     for given, value in special:
@@ -125,6 +137,9 @@ def _take_special(response: Framed, special: Iterable[tuple[bytes, bytes]], part
             coding = value
         elif name == b"content-length":
             response.left = int(value)
+        elif name == b"x-request-id":
+            if not request_id:
+                parts += (b"\r\nx-request-id: ", value)
         elif name == b"date":
             parts[0] = parts[0].partition(b"\r\n")[0] + b"\r\ndate: " + value
         else:
