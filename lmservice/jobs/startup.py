@@ -200,8 +200,8 @@ class Startup:
 
 def _log_retry(run: JobRun, error: Exception, attempt: int, wait: float) -> None:
     values = {"job": run.name, "attempt": attempt, "attempts": run.job.attempts, "wait": round(wait, 3)}
-    said = "".join(traceback.format_exception_only(error)).strip()
-    _log.warning("lmservice.startup_job_retry", extra={**values, "error": said})
+    text = "".join(traceback.format_exception_only(error)).strip()
+    _log.warning("lmservice.startup_job_retry", extra={**values, "error": text})
 
 
 async def _give_up(task: asyncio.Task[Any]) -> None:

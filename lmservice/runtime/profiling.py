@@ -112,8 +112,8 @@ def _profiler() -> "Profiler":
     try:
         from pyinstrument import Profiler  # noqa: PLC0415 - it comes with an extra
     except ImportError:
-        said = f"a profile needs the extra lmservice[profile], which is not installed{_compilation()}"
-        raise ProfileError(said, HTTPStatus.NOT_IMPLEMENTED) from None
+        problem = f"a profile needs the extra lmservice[profile], which is not installed{_compilation()}"
+        raise ProfileError(problem, HTTPStatus.NOT_IMPLEMENTED) from None
     return Profiler(interval=INTERVAL, async_mode="disabled")  # the thread, whichever task is on it
 
 
@@ -141,8 +141,8 @@ async def _on(loop: asyncio.AbstractEventLoop, call: Callable[[], Any], patience
     try:
         await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(done)), patience)
     except TimeoutError:
-        said = f"the event loop has not turned for {patience:g} s: /tasks shows what holds it"
-        raise ProfileError(said, HTTPStatus.SERVICE_UNAVAILABLE) from None
+        problem = f"the event loop has not turned for {patience:g} s: /tasks shows what holds it"
+        raise ProfileError(problem, HTTPStatus.SERVICE_UNAVAILABLE) from None
 
 
 def _rendered(profiler: "Profiler", form: str) -> str:

@@ -27,11 +27,11 @@ def log(*loops: asyncio.AbstractEventLoop) -> None:
 def _log_all(*loops: asyncio.AbstractEventLoop) -> None:
     found = snapshot(*loops)
     for task in found["tasks"]:
-        told = {"task_name": task["name"], "coroutine": task["coroutine"], "stack": "\n".join(task["stack"])}
-        _log.warning("lmservice.task_stack", extra=told)
+        values = {"task_name": task["name"], "coroutine": task["coroutine"], "stack": "\n".join(task["stack"])}
+        _log.warning("lmservice.task_stack", extra=values)
     for thread in found["threads"]:
-        told = {"thread_name": thread["name"], "stack": "\n".join(thread["stack"])}
-        _log.warning("lmservice.thread_stack", extra=told)
+        values = {"thread_name": thread["name"], "stack": "\n".join(thread["stack"])}
+        _log.warning("lmservice.thread_stack", extra=values)
 
 
 def _tasks(loop: asyncio.AbstractEventLoop) -> list[asyncio.Task[Any]]:

@@ -24,7 +24,7 @@ from lmservice.server.drain import Drain, Requests
 from lmservice.server.entrance import OwnEntrance, SharedEntrance, SharedListener, new_listener
 from lmservice.server.families import add_families
 from lmservice.server.life_log import LifeLog, broke_down
-from lmservice.server.report import StopReport, identity, stop_report
+from lmservice.server.report import by_route, identity, stop_report
 from lmservice.server.start import as_start_error, prepare
 from lmservice.service import Service
 from lmservice.settings.model import Settings
@@ -291,11 +291,7 @@ class Instance:
             exit_code=self.exit_code,
             problems=problems,
         )
-        by_route: StopReport = {
-            **report,
-            "served_by_route": dict(self._layer.answered_in_drain),
-            "cancelled_by_route": dict(self._layer.cut_by_route),
-        }
-        self._log.stopped(by_route)
+        whole = by_route(report, self._layer.answered_in_drain, self._layer.cut_by_route)
+        self._log.stopped(whole)
         with contextlib.suppress(concurrent.futures.InvalidStateError):
-            self.report.set_result(report if self._shared is None else by_route)
+            self.report.set_result(report if self._shared is None else whole)

@@ -74,6 +74,11 @@ def stop_report(
     return report
 
 
+def by_route(report: StopReport, served: Counter[str], cancelled: Counter[str]) -> StopReport:
+    """Return the report with the requests by route as well, as the log has it, and a worker's supervisor."""
+    return {**report, "served_by_route": dict(served), "cancelled_by_route": dict(cancelled)}
+
+
 def identity(settings: Settings, stream: Stream) -> dict[str, str]:
     """Return name, version and so on of what runs, as every log line of it says."""
     fields = {name: value for name, value in stream.fields.items() if name != "worker"}

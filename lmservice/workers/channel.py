@@ -40,14 +40,14 @@ class Channel:
         """Send a message, soon; nothing happens where the other side has gone."""
         if self._writer.is_closing():
             return
-        said = to_json([kind, values], fallback=str, inf_nan_mode="constants")
-        self._writer.write(_LENGTHS.pack(len(said), len(payload)) + said + payload)
+        text = to_json([kind, values], fallback=str, inf_nan_mode="constants")
+        self._writer.write(_LENGTHS.pack(len(text), len(payload)) + text + payload)
 
     async def receive(self) -> Message | None:
         """Return the next message; None where the other side has gone."""
         try:
-            said, more = _LENGTHS.unpack(await self._reader.readexactly(_LENGTHS.size))
-            kind, values = from_json(await self._reader.readexactly(said))
+            length, more = _LENGTHS.unpack(await self._reader.readexactly(_LENGTHS.size))
+            kind, values = from_json(await self._reader.readexactly(length))
             return Message(kind, values, await self._reader.readexactly(more))
         except (asyncio.IncompleteReadError, OSError):
             return None

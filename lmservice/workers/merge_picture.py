@@ -60,13 +60,13 @@ def silence(part: Part) -> None:
         each.update(rate=0.0, counts=NOTHING.counts)
 
 
-def of_ended(found: Counter[Answer]) -> Part:
+def of_ended(answered: Counter[Answer]) -> Part:
     """Return the traffic of workers that have ended: they have no rates, but what they have answered has been."""
     routes: dict[tuple[str, str], Part] = {}
     everything = _still()
-    for (method, route, status), count in found.items():
-        told = routes.setdefault((method, route), {"method": method, "route": route, **_still()})
-        for each in (everything, told):
+    for (method, route, status), count in answered.items():
+        its_figures = routes.setdefault((method, route), {"method": method, "route": route, **_still()})
+        for each in (everything, its_figures):
             each["served"] += count
             each["failed"] += count if status.startswith("5") else 0
     return {"all": everything, "routes": list(routes.values()), "waiting": [], "rejected": {}, "limit": 0}
@@ -96,12 +96,12 @@ def periodic_jobs(parts: Sequence[Sequence[Part]]) -> list[Part]:
     """Return each job by the worker where it last succeeded, with all runs; the run under way that began first."""
     if not parts:
         return []
-    found = summed([_by_name(part) for part in parts])
-    for name, job in found.items():
-        each = [one for part in parts for one in part if one["name"] == name]
-        running = [one["began"] for one in each if one["status"] == "running" and one["began"]]
-        found[name] = {**job, "began": min(running, default=job["began"])}
-    return list(found.values())
+    jobs = summed([_by_name(part) for part in parts])
+    for name, job in jobs.items():
+        copies = [copy for part in parts for copy in part if copy["name"] == name]
+        running = [one["began"] for one in copies if one["status"] == "running" and one["began"]]
+        jobs[name] = {**job, "began": min(running, default=job["began"])}
+    return list(jobs.values())
 
 
 def _by_name(part: Iterable[Part]) -> dict[str, Part]:

@@ -25,7 +25,7 @@ from lmservice.runtime.profiling import Profile, ProfileRequest
 from lmservice.server.cleanup import flush
 from lmservice.server.drain import Drain
 from lmservice.server.life_log import broke_down, warn_of_missing_hook
-from lmservice.server.report import identity, stop_report
+from lmservice.server.report import by_route, identity, stop_report
 from lmservice.service import Service
 from lmservice.settings.model import Settings
 from lmservice.settings.stop_budget import WORKERS_SECONDS
@@ -92,8 +92,8 @@ class Supervisor:
         self._metrics = Metrics()
         self.totals = Totals(self._metrics)
         sums = cast("Metrics", SimpleNamespace(registry=self.totals.of_service(), on_scrape=self._metrics.on_scrape))
-        pushes = bool(self.settings.graphite_url)
-        self._graphite = Graphite(self.settings, sums, fields=self.stream.fields) if pushes else None
+        graphite = partial(Graphite, self.settings, sums, fields=self.stream.fields)
+        self._graphite = graphite() if self.settings.graphite_url else None
         add_families(self._metrics, self)
 
     # What may be known of it, from any thread.
@@ -295,7 +295,6 @@ class Supervisor:
             exit_code=self.exit_code,
             problems=problems,
         )
-        by_route = {"served_by_route": dict(served), "cancelled_by_route": dict(cancelled)}
-        _log.info("lmservice.stopped", extra=report | by_route)
+        _log.info("lmservice.stopped", extra=dict(by_route(report, served, cancelled)))
         with contextlib.suppress(concurrent.futures.InvalidStateError):
             self.report.set_result(report)

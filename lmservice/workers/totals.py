@@ -45,17 +45,17 @@ class Totals:
         self._dead: list[bytes] = []
         self._folding = threading.Lock()
 
-    def take(self, worker: int, told: bytes) -> None:
+    def take(self, worker: int, counts: bytes) -> None:
         """Note what a worker has counted by now."""
         with self._lock:
-            self._live[worker] = told
+            self._live[worker] = counts
 
     def keep(self, worker: int) -> None:
         """Keep what a worker had counted that has ended; another may take its number."""
         with self._lock:
-            if told := self._live.pop(worker, b""):
-                self._dead.append(told)
-        self.answered = self.answered + answered(told)  # anew, as it is read on another thread
+            if counts := self._live.pop(worker, b""):
+                self._dead.append(counts)
+        self.answered = self.answered + answered(counts)  # anew, as it is read on another thread
 
     def get_target_info(self) -> None:
         """Return none, as there is no target info."""
@@ -103,10 +103,10 @@ class ServiceTotals:
         return self._totals.collect(default=False)
 
 
-def answered(told: bytes) -> Counter[Answer]:
+def answered(counts: bytes) -> Counter[Answer]:
     """Return how many requests of each kind a worker had answered, by what it has counted."""
     found: Counter[Answer] = Counter()
-    for line in (line for name, line in snapshot.lines(told) if name == names.REQUEST_DURATION):
+    for line in (line for name, line in snapshot.lines(counts) if name == names.REQUEST_DURATION):
         for name, labels, value, _ in snapshot.read(line).samples:
             if name == f"{names.REQUEST_DURATION}_count":
                 kind = labels["http_request_method"], labels["http_route"], labels["http_response_status_code"]
