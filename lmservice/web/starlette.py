@@ -88,5 +88,5 @@ async def _http_problem(_request: Request, error: Exception) -> Response:
         raise error
     if error.status_code in {204, 304}:
         return Response(status_code=error.status_code, headers=error.headers)
-    body = problem(error.status_code, error.detail, context.ids()["request_id"])
+    body = problem(error.status_code, error.detail, context.ids().get("request_id", ""))
     return Response(body, error.status_code, error.headers, MEDIA_TYPE)

@@ -4,10 +4,13 @@ import logging
 from typing import Any
 
 import httpx
+import litestar
 import pytest
 import websockets
+from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
+from litestar.params import FromPath
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -321,6 +324,43 @@ async def test_a_prefix_is_in_urls_and_neither_in_routes_nor_in_the_line(serve: 
     assert (await served.client.get("/inner/below", headers=PROXYS)).json() == "https://shop.example/inner/inner/below"
     lines = [(line["route"], line["path"]) for line in logged("http.request")]
     assert lines == [("/tell/{name}", "/tell/y"), ("/inner/below", "/inner/below")]
+
+
+@litestar.get("/hello/{name:str}", sync_to_thread=False)
+def hello_for_litestar(name: FromPath[str]) -> str:
+    return name
+
+
+def of_fastapi() -> FastAPI:
+    async def hello(name: str) -> str:
+        return name
+
+    app, inner = FastAPI(), FastAPI()
+    app.get("/hello/{name}")(hello)
+    inner.get("/hello/{name}")(hello)
+    app.mount("/inner", inner)
+    return app
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("app", "paths"),
+    [
+        (of_fastapi(), {"/hello/x": "/hello/{name}", "/inner/hello/x": "/inner/hello/{name}", "/nonesuch": "none"}),
+        (
+            litestar.Litestar([hello_for_litestar], logging_config=None),
+            {"/hello/x": "/hello/{name}", "/nonesuch": "none"},
+        ),
+    ],
+    ids=["fastapi", "litestar"],
+)
+async def test_a_prefix_changes_no_route_of_other_frameworks(
+    serve: Any, logged: Any, app: Any, paths: dict[str, str]
+) -> None:
+    served = await serve(Service("behind", app=app), root_path="/shop")
+    statuses = [(await served.client.get(path)).status_code for path in paths]
+    assert statuses == [404 if route == "none" else 200 for route in paths.values()]
+    assert {line["path"]: line["route"] for line in logged("http.request")} == paths
 
 
 def test_the_start_says_whom_uvicorns_variable_believes(start_process: Any) -> None:
