@@ -24,16 +24,12 @@ _WRAPPER: Final = "starlette.routing", "request_response.<locals>.app"
 
 
 class Endpoint:
-    """What a route leads to.
+    """What a route leads to, as long as its app is the one that starlette made of its function."""
 
-    Attributes:
-        app: the route's, as starlette wrapped it; another means that somebody has changed the route.
-    """
-
-    __slots__ = ("_call", "_convertors", "_match", "_methods", "_route", "app")
+    __slots__ = ("_app", "_call", "_convertors", "_match", "_methods", "_route")
 
     def __init__(self, route: Route) -> None:
-        self._route, self.app = route, route.app
+        self._route, self._app = route, route.app
         self._call: Callable[[Request], Awaitable[Response]] = route.endpoint
         self._match = route.path_regex.match
         self._methods = route.methods
@@ -41,6 +37,10 @@ class Endpoint:
             type(convertor) in (StringConvertor, PathConvertor) for convertor in route.param_convertors.values()
         )
         self._convertors = {} if plain else route.param_convertors
+
+    def is_of(self, route: BaseRoute) -> bool:
+        """Return whether this is what a route leads to by now."""
+        return route is self._route and self._route.app is self._app
 
     def matches(self, path: str, scope: Scope) -> bool:
         """Return whether a request is the route's, as `Route.matches` would; if so, put that into its scope."""

@@ -44,7 +44,7 @@ class IndexedRouter:
         self._index = RouteIndex(())
         self._mounted: dict[int, IndexedRouter] = {}
         self._direct = direct
-        self._endpoints: dict[int, Endpoint | None] = {}
+        self._endpoints: list[Endpoint | None] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request or a WebSocket to the route that starlette would choose; everything else to starlette."""
@@ -54,14 +54,14 @@ class IndexedRouter:
             return
         if "router" not in scope:
             scope["router"] = router
-        index = self._index
-        if index.routes != router.routes:  # which looks at the same objects first, and so costs little
-            index = self._index = RouteIndex(router.routes)
-            self._endpoints = {id(route): endpoint_of(route) for route in index.routes} if self._direct else {}
-        path = get_route_path(scope)
-        for route in index.candidates(path):
-            endpoint = self._endpoints.get(id(route))
-            if endpoint is not None and endpoint.app is route.app and scope["type"] == "http":  # type: ignore[attr-defined]
+        routes, index = router.routes, self._index
+        if index.routes != routes:  # which looks at the same objects first, and so costs little
+            index = self._index = RouteIndex(routes)
+            self._endpoints = [endpoint_of(route) if self._direct else None for route in routes]
+        path = get_route_path(scope) if scope.get("root_path") else scope["path"]
+        for position in index.positions(path):
+            route, endpoint = routes[position], self._endpoints[position]
+            if endpoint is not None and endpoint.is_of(route) and scope["type"] == "http":
                 if endpoint.matches(path, scope):
                     await endpoint.answer(scope, receive, send)
                     return
@@ -98,28 +98,25 @@ class RouteIndex:
 
     def __init__(self, routes: Sequence[BaseRoute]) -> None:
         self.routes = list(routes)
+        self._all = tuple(range(len(self.routes)))
+        self._few = len(self.routes) <= FEW
         shapes = [_shape(route) for route in self.routes]
         self._deepest = max((len(shape.segments) for shape in shapes if shape), default=0)
         self._at = [self._place(shapes, place) for place in range(self._deepest)]
         self._of_length = [self._length(shapes, length) for length in range(self._deepest + 2)]
         self._known: dict[int, tuple[int, ...]] = {}
 
-    def candidates(self, path: str) -> Sequence[BaseRoute]:
-        """Return the routes that are to be tried for a path, in their order."""
-        routes = self.routes
-        if len(routes) <= FEW or path.endswith("\n"):  # `$` of a pattern matches before a newline
-            return routes
-        return [routes[position] for position in self.positions(path)]
-
     def positions(self, path: str) -> tuple[int, ...]:
         """Return the positions of all routes that could match a path, in their order; few of them do not."""
+        if self._few or path.endswith("\n"):  # `$` of a pattern matches before a newline
+            return self._all
         segments = path.split("/", self._deepest)
         left = self._of_length[len(segments)]
         for (by_segment, others), segment in zip(self._at, segments, strict=False):
             left &= by_segment.get(segment, others)
         positions = self._known.get(left)
         if positions is None:
-            positions = tuple(position for position in range(len(self.routes)) if left >> position & 1)
+            positions = tuple(position for position in self._all if left >> position & 1)
             if len(self._known) < REMEMBERED:
                 self._known[left] = positions
         return positions

@@ -213,6 +213,23 @@ def test_a_route_of_somebody_elses_kind_keeps_its_place() -> None:
     assert sent[0]["said"][0] == "odd"
 
 
+def test_a_route_that_is_replaced_by_one_that_equals_it_is_the_new_one() -> None:
+    endpoint = function("old")
+    router = Router(many(Route("/same", endpoint)))
+    indexed = IndexedRouter(router, direct=True)
+    assert answered(indexed, "/same", "GET", "http", "", "")[0][0]["said"][0] == "old"
+    router.routes[-1] = Route("/same", endpoint, middleware=[Middleware(Instead, "new")])
+    assert answered(indexed, "/same", "GET", "http", "", "")[0][0]["said"][0] == "new"
+
+
+class Instead(Endpoint):
+    """Middleware that answers itself."""
+
+    def __init__(self, app: Any, name: str) -> None:
+        super().__init__(name)
+        self.app = app
+
+
 @pytest.mark.parametrize("change", ["append", "insert", "replace"])
 def test_routes_that_are_changed_later_are_found(change: str) -> None:
     router = Router(many())
