@@ -85,7 +85,7 @@ def test_no_style_loads_anything_from_elsewhere(site: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "page"),
     [
-        ("forwarded", "how-to/load-balancers.html"),
+        ("forwarded", "how-to/proxies.html"),
         ("cors", "how-to/middleware.html"),
         ("testclient", "how-to/test.html"),
         ("openapi", "how-to/fastapi.html"),
