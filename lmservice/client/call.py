@@ -18,8 +18,7 @@ from lmservice.client.retry_after import retry_after
 from lmservice.telemetry import context
 
 TOO_MANY = 429
-CLIENT_ERROR = 400
-SERVER_ERROR = 500
+CLIENT_ERROR, SERVER_ERROR = 400, 500
 CLOCK = 0.001
 """The coarsest that a loop's clock may be, in seconds."""
 _OURS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)

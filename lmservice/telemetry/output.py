@@ -90,13 +90,13 @@ class Output:
     def close(self, patience: float = PATIENCE) -> None:
         """Give the reader `patience` seconds to take what waits; drop the rest."""
         self.flush()
-        if self._wait(patience):
+        if self._wait(patience) or not self._lock.acquire(timeout=patience):
             return
-        with self._gate:
-            lines = [*self._queue, self._backlog.clear()]
-            self._queue.clear()
-            self._waiting = 0
-            self.dropped += sum(line.count(b"\n") for line in lines)
+        try:
+            self.dropped += self._take_queue().count(b"\n")
+            self._forget(b"")
+        finally:
+            self._lock.release()
 
     def leave(self) -> None:
         """Let nothing that is left in `sys.stdout` hold up the process's end or change its exit code."""
@@ -167,7 +167,7 @@ class Output:
             for observe in self.observers:
                 observe(lines)
             self._put(lines)
-        except (OSError, ValueError, AttributeError):  # it is closed, or nobody reads it any more
+        except Exception:  # noqa: BLE001 - it is closed, nobody reads it any more, or an observer failed
             self._forget(lines)
         finally:
             self._writing = False

@@ -89,7 +89,10 @@ class _Process:
                 logging.getLogger().setLevel(level)
 
     def put_back(self, stream: Stream) -> None:
-        self.output.close()
+        if self._streams == [stream]:
+            self.output.close()
+        else:
+            self.output.flush()
         with self._lock:
             if self._streams == [stream]:
                 self._undo.close()

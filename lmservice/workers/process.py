@@ -34,4 +34,6 @@ def run(service: Service, settings: Settings, target: str) -> ExitCode:
         takeover.share_output(counts.descriptor)
         start = partial(Worker, target, listener=sock, counts=counts, kills=MemoryKills())
         supervisor = Supervisor(service, settings, stream, sock, start)
-        return process.serve(supervisor, sock, management_sock, asyncio.new_event_loop)
+        code = process.serve(supervisor, sock, management_sock, asyncio.new_event_loop)
+    takeover.leave_output()
+    return code
