@@ -176,7 +176,7 @@ async def held():
     assert httpx.get(process.url, timeout=10).text == "served"
     assert process.wait() == 70
     assert "cleaned up" in process.output
-    assert process.event("lmservice.draining")["failure"] == "the app's lifespan ended while it was needed"
+    assert process.event("lmservice.draining")["failure"].startswith("the app's lifespan ended while it was needed: ")
     assert process.event("lmservice.stopped")["problems"][0].startswith("the app's lifespan ended while it was needed")
     (told,) = [event for event in process.logs if event["level"] == "error"]
     assert told["event"] == "lmservice.lifespan_died"
