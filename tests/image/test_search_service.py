@@ -44,6 +44,6 @@ def test_it_starts_and_answers_a_search_on_the_python_of_its_dockerfile(containe
 
 
 def test_ci_runs_its_tests_on_the_python_of_its_dockerfile() -> None:
-    on = re.search(r"for version in (.*); do", (ROOT / ".ci" / "run").read_text())
-    assert on is not None
-    assert python_of_the_image() in on[1].split()
+    run = (ROOT / ".ci" / "run").read_text()
+    on = re.findall(r"^ *test_on (\S+) examples/search-service/tests\b", run, re.MULTILINE)
+    assert on == [python_of_the_image()]

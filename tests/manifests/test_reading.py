@@ -107,7 +107,7 @@ def test_bytes_that_are_no_yaml_are_a_finding(tmp_path: Path, content: bytes) ->
 
 
 def test_a_key_that_stands_twice_is_a_finding(judge: Judge) -> None:
-    spoilt = SHOP.read_text().replace("  LM_ENVIRONMENT: production\n", "  LM_ENVIRONMENT: qa\n  LM_ENVIRONMENT: dev\n")
+    spoilt = SHOP.read_text().replace("  LM_ENVIRONMENT: production\n", "  LM_ENVIRONMENT: dev\n  LM_ENVIRONMENT: qa\n")
     (found,) = judge(spoilt)
     assert (found.line, found.found) == (7, "LM_ENVIRONMENT stands twice in one mapping")
 

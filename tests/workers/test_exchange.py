@@ -19,7 +19,9 @@ SAMPLES = st.lists(
     st.tuples(NAMES, st.dictionaries(NAMES, TEXT, max_size=3), NUMBERS, EXEMPLARS),
     max_size=5,
 )
-FAMILIES = st.builds(Family, NAMES, TEXT, st.sampled_from(["counter", "gauge"]), st.just(""), st.just(""), SAMPLES)
+FAMILIES = st.builds(
+    Family, NAMES, TEXT, st.sampled_from(["counter", "gauge"]), st.just(""), st.just(""), st.booleans(), SAMPLES
+)
 
 
 @given(st.lists(FAMILIES, max_size=4))
