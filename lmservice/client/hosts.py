@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry
 
 from lmservice.client.breaker import Breaker, BreakerState
 from lmservice.client.budget import Budget
+from lmservice.client.connection_limit import ConnectionLimit
 from lmservice.client.families import NAME, Families
-from lmservice.client.places import Places
 from lmservice.client.policy import ClientPolicy
 from lmservice.telemetry.labels import LIMIT, OTHER, known_methods
 from lmservice.telemetry.metrics import shared_collector
@@ -44,7 +44,7 @@ class Host:
         self.origin = f"{url.scheme}://{self.name}"
         self.budget = Budget(policy.budget_ratio, policy.budget_floor)
         self.breaker = Breaker(policy, self._breaker_changed)
-        self.places = Places(limit)
+        self.places = ConnectionLimit(limit)
         self._duration = families.duration
         self._calls = self._failed = 0
         self._seconds = 0.0

@@ -2,7 +2,7 @@
 
 httpcore makes the connections and speaks HTTP/1.1 on them; its own pool keeps a list of all, and of those in use it
 forgets some that were cancelled (httpcore 1.0.9: while a call waits for a lock or connects), and looks at each of them
-several times for every call. How many calls there are at once is for `lmservice.client.places` to say.
+several times for every call. How many calls there are at once is for `lmservice.client.connection_limit` to say.
 
 httpx has no public way to bring a pool of one's own: `_pool` of its transports is set here, and nowhere else.
 """

@@ -19,7 +19,7 @@ from lmservice.runtime import stacks
 from lmservice.runtime.heartbeat import Heartbeat
 from lmservice.runtime.profiling import Profile, ProfileRequest, Profiling
 from lmservice.server.background import Background
-from lmservice.server.cleanup import CleanUp
+from lmservice.server.closing import CleanUp
 from lmservice.server.drain import Drain, Requests
 from lmservice.server.entrance import OwnEntrance, SharedEntrance, SharedListener, new_listener
 from lmservice.server.families import add_families

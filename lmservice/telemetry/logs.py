@@ -13,8 +13,8 @@ from typing import Any
 from pydantic_core import to_json
 
 from lmservice.telemetry import context
+from lmservice.telemetry.masking import without_secrets
 from lmservice.telemetry.output import Output
-from lmservice.telemetry.shown import without_secrets
 
 current_stream: "ContextVar[Stream | None]" = ContextVar("lmservice_stream", default=None)
 """The log stream of the service running in this context; several may live in one process."""

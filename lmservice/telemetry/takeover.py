@@ -18,9 +18,9 @@ from typing import Any
 
 from lmservice.settings.model import Settings
 from lmservice.telemetry.logs import GIVEN, Stream, current_stream, on_a_terminal, printable
+from lmservice.telemetry.masking import masked_argument, without_secrets
 from lmservice.telemetry.output import Output
 from lmservice.telemetry.reconfiguration import QUIET, Guard, quieten
-from lmservice.telemetry.shown import masked_argument, without_secrets
 
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 

@@ -8,7 +8,7 @@ from lmservice import names
 from lmservice.lifecycle import State
 from lmservice.server.families import Stateful, add_state
 from lmservice.telemetry.metrics import Metrics, Samples
-from lmservice.workers.slot import Slot
+from lmservice.workers.replacement import Slot
 
 
 class Slotted(Stateful, Protocol):

@@ -18,7 +18,7 @@ from lmservice.service import Service
 from lmservice.settings.model import Settings
 from lmservice.workers import merge_picture
 from lmservice.workers.merge_picture import Part
-from lmservice.workers.slot import Slot
+from lmservice.workers.replacement import Slot
 from lmservice.workers.totals import Totals
 from lmservice.workers.worker import Worker
 

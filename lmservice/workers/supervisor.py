@@ -22,7 +22,7 @@ from lmservice.lifecycle import Lifecycle, State, StopCause
 from lmservice.runtime import stacks
 from lmservice.runtime.heartbeat import Heartbeat
 from lmservice.runtime.profiling import Profile, ProfileRequest
-from lmservice.server.cleanup import flush
+from lmservice.server.closing import flush
 from lmservice.server.drain import Drain
 from lmservice.server.life_log import broke_down, warn_of_missing_hook
 from lmservice.server.report import by_route, identity, stop_report
@@ -38,7 +38,7 @@ from lmservice.workers.families import add_families
 from lmservice.workers.last_words import LastWords, reason
 from lmservice.workers.merge_progress import merged
 from lmservice.workers.questions import LevelsOfAll, Questions
-from lmservice.workers.slot import Slot
+from lmservice.workers.replacement import Slot
 from lmservice.workers.totals import Totals
 from lmservice.workers.worker import Worker
 

@@ -12,7 +12,7 @@ from flaky import DRIP, HANG, Answer, Flaky
 from prometheus_client import CollectorRegistry
 
 from lmservice import CircuitOpen, Client, ClientPolicy, DeadlineExceeded, LmserviceError, Service
-from lmservice.client.places import Places
+from lmservice.client.connection_limit import ConnectionLimit
 from lmservice.testing import captured_logs, running
 
 pytestmark = pytest.mark.anyio
@@ -224,7 +224,7 @@ async def test_a_bare_client_counts_in_the_service_in_whose_context_it_is_opened
 
 
 async def test_places_are_given_in_the_order_in_which_they_were_asked_for() -> None:
-    places, order = Places(1), list[int]()
+    places, order = ConnectionLimit(1), list[int]()
     assert places.take_at_once()
 
     async def wait(number: int) -> None:

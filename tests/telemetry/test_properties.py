@@ -12,7 +12,7 @@ from lmservice.settings.masking import MASK
 from lmservice.telemetry.exposition import render
 from lmservice.telemetry.labels import LIMIT, OTHER, Label
 from lmservice.telemetry.logs import json_line
-from lmservice.telemetry.shown import without_secrets
+from lmservice.telemetry.masking import without_secrets
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(

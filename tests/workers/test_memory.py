@@ -12,7 +12,7 @@ from processes import ServiceProcess
 from workers.conftest import SETTINGS, pids, wait_until
 
 from lmservice.workers.memory import WORKERS_SCORE, MemoryKills
-from lmservice.workers.slot import _advice
+from lmservice.workers.replacement import _advice
 
 LIMIT = 400 << 20
 PROGRAM = """

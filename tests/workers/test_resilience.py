@@ -13,7 +13,7 @@ from workers.conftest import wait_until
 from lmservice.errors import ExitCode
 from lmservice.lifecycle import State
 from lmservice.workers.exchange import End
-from lmservice.workers.slot import Slot
+from lmservice.workers.replacement import Slot
 
 Start = Callable[..., ServiceProcess]
 pytestmark = pytest.mark.anyio
@@ -71,7 +71,7 @@ service = Service("tested", routes=[Route("/", lambda request: PlainTextResponse
 
 
 def test_a_fault_that_ends_the_service_is_told_to_who_waits_for_the_stop(start_process: Start) -> None:
-    for workers, place in (("1", "lmservice.server.cleanup.CleanUp.run"), ("2", "lmservice.workers.supervisor.flush")):
+    for workers, place in (("1", "lmservice.server.closing.CleanUp.run"), ("2", "lmservice.workers.supervisor.flush")):
         module, _, name = place.rpartition(".")
         owner, _, inner = module.rpartition(".")
         program = f"""
@@ -110,7 +110,7 @@ class Ended:
 async def test_a_worker_that_cannot_be_started_is_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("lmservice.workers.slot.LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr("lmservice.workers.replacement.LONGEST_PAUSE", 0.1)
     tries: list[Any] = []
 
     def start() -> Any:

@@ -25,7 +25,7 @@ from search_service.problems import RETRY_AFTER, InvalidParametersError, Paramet
 from search_service.trips import TripSearch
 from search_service.web import assets, chart, links, routes, scatter, words
 from search_service.web.forms import Form, Kind, forms
-from search_service.web.places import Places
+from search_service.web.places import ConnectionLimit
 
 CHART_PATIENCE = 1.0
 """The chart of the days is left out where it takes longer, in seconds: it is not what was asked for."""
@@ -91,7 +91,7 @@ class Page:
     """
 
     def __init__(self, airports: Airports, carriers: Mapping[str, str], where: Mapping[str, Place]) -> None:
-        self.places = Places(airports)
+        self.places = ConnectionLimit(airports)
         self.arcs = routes.draw(airports.served, where)
         self.forms = forms(carriers)
         self.template = _ENVIRONMENT.get_template("page.html")

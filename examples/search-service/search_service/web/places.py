@@ -13,7 +13,7 @@ CHOICES = 6
 _NAMED = re.compile(r"^.*\(([A-Za-z]{3})\)\s*$")
 
 
-class Places:
+class ConnectionLimit:
     """Reads and writes the airports of a form."""
 
     def __init__(self, airports: Airports) -> None:

@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 
 
-class Places:
+class ConnectionLimit:
     """So many places, each of which one call has at a time.
 
     Args:
