@@ -45,7 +45,7 @@ class Output:
     """
 
     def __init__(self) -> None:
-        self.pending: list[str] = []
+        self.pending: deque[str] = deque()
         self.dropped = 0
         self.lock: int | None = None
         self.observers: list[Callable[[bytes], None]] = []
@@ -151,10 +151,11 @@ class Output:
                     self.dropped += 1
 
     def _take_pending(self) -> bytes:
-        count = len(self.pending)  # what another thread appends meanwhile stays
-        lines = "".join(self.pending[:count]).encode()
-        del self.pending[:count]
-        return lines
+        lines: list[str] = []
+        with contextlib.suppress(IndexError):
+            while True:  # one by one: another thread, or the garbage collector on this one, may take them meanwhile
+                lines.append(self.pending.popleft())
+        return "".join(lines).encode()
 
     def _write_queue(self) -> None:
         """Write what is in the queue; leave to the thread what finds no room."""

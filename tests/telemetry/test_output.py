@@ -22,6 +22,26 @@ for number in range(300):
 output.close(20)
 assert output.dropped == 0
 """
+TAKERS = """
+import sys, threading
+from lmservice.telemetry.output import Output
+sys.setswitchinterval(1e-6)
+output = Output()
+going = True
+def take():
+    while going:
+        output.write(b"other\\n")
+thread = threading.Thread(target=take)
+thread.start()
+for number in range(200_000):
+    output.pending.append(f"{number}\\n")
+    if number % 3 == 0:
+        output.flush()
+going = False
+thread.join()
+output.close(20)
+assert output.dropped == 0
+"""
 HOLDER = """
 import fcntl, sys, time
 fcntl.lockf(int(sys.argv[1]), fcntl.LOCK_EX)
@@ -209,3 +229,9 @@ def until_ready(management: int) -> None:
                 return
         time.sleep(0.05)
     raise TimeoutError
+
+
+def test_lines_that_two_threads_take_are_written_once_each() -> None:
+    done = subprocess.run([sys.executable, "-c", TAKERS], capture_output=True, text=True, timeout=100, check=True)
+    lines = [line for line in done.stdout.splitlines() if line != "other"]
+    assert sorted(lines, key=int) == [str(number) for number in range(200_000)]
