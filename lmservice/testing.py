@@ -73,7 +73,7 @@ async def running(service: Service, **settings: Any) -> AsyncIterator[Running]:
     with (
         takeover.configured(loaded, service.name, service.version) as stream,
         bound(loaded) as (sock, management_sock),
-        children.withheld(sock, management_sock),
+        children.withheld(sock, management_sock, signals=False),
     ):
         instance = Instance(service, loaded, sock, stream)
         management = start_management(instance, management_sock)

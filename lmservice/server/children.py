@@ -31,21 +31,24 @@ class _Forks:
 
     def __init__(self) -> None:
         self._withheld: list[Sequence[Descriptor]] = []
+        self._heeding = 0
         self._masks = threading.local()
         self._hooked = False
 
-    def withhold(self, descriptors: Sequence[Descriptor]) -> None:
+    def withhold(self, descriptors: Sequence[Descriptor], *, signals: bool) -> None:
         self._withheld.append(descriptors)
+        self._heeding += signals
         if not self._hooked:
             self._hooked = True
             os.register_at_fork(before=self._before, after_in_parent=self._restore_mask, after_in_child=self._in_child)
 
-    def give_back(self, descriptors: Sequence[Descriptor]) -> None:
+    def give_back(self, descriptors: Sequence[Descriptor], *, signals: bool) -> None:
         self._withheld.remove(descriptors)
+        self._heeding -= signals
 
     def _before(self) -> None:
         """Hold signals back: one that came before the child has its own dispositions would be lost."""
-        self._masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEEDED) if self._withheld else None
+        self._masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEEDED) if self._heeding else None
 
     def _restore_mask(self) -> None:
         if self._masks.before is not None:
@@ -55,12 +58,13 @@ class _Forks:
         if not self._withheld:
             return
         signal.set_wakeup_fd(-1)  # which is the parent's loop's
-        for number in _HEEDED:
+        for number in _HEEDED if self._heeding else ():
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         for descriptor in (each for descriptors in self._withheld for each in descriptors):
             _put_harmless(descriptor.fileno())
         self._withheld.clear()
+        self._heeding = 0
         self._restore_mask()
 
 
@@ -81,10 +85,15 @@ _forks = _Forks()  # as signals and descriptors are the process's
 
 
 @contextlib.contextmanager
-def withheld(*descriptors: Descriptor) -> Iterator[None]:
-    """Withhold the service's signal handlers and these descriptors from children that are forked meanwhile."""
-    _forks.withhold(descriptors)
+def withheld(*descriptors: Descriptor, signals: bool = True) -> Iterator[None]:
+    """Withhold these descriptors, and the handlers of `signals`, from children that are forked meanwhile.
+
+    Args:
+        descriptors: listening sockets and the like.
+        signals: whether the process's handlers are the service's: in a test they are not.
+    """
+    _forks.withhold(descriptors, signals=signals)
     try:
         yield
     finally:
-        _forks.give_back(descriptors)
+        _forks.give_back(descriptors, signals=signals)

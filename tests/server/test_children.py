@@ -2,16 +2,21 @@
 
 import contextlib
 import json
+import multiprocessing
 import os
 import signal
 import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from processes import ServiceProcess
 from strict_client import Connection
+
+from lmservice import Service
+from lmservice.testing import running
 
 PROGRAM = """
 import multiprocessing, os, signal, stat, time
@@ -162,3 +167,38 @@ def test_the_service_heeds_signals_after_forks(service: ServiceProcess) -> None:
     service.signal(signal.SIGTERM)
     assert service.wait() == 0
     assert time.monotonic() - began < 20
+
+
+def look(pipe: Any, port: int) -> None:
+    """What a forked child finds: its handler of SIGHUP, and whether any of its descriptors listens on the port."""
+    inodes = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if int(fields[1].rpartition(":")[2], 16) == port and fields[3] == "0A":
+            inodes.add(int(fields[9]))
+    held = set()
+    for number in range(256):
+        with contextlib.suppress(OSError):
+            held.add(os.fstat(number).st_ino)
+    pipe.send((getattr(signal.getsignal(signal.SIGHUP), "__name__", ""), bool(inodes), bool(inodes & held)))
+
+
+def own_handler(_number: int, _frame: object) -> None:
+    """Do nothing."""
+
+
+@pytest.mark.anyio
+async def test_in_a_test_the_handlers_are_the_tests_own_and_only_the_sockets_are_withheld() -> None:
+    fork = multiprocessing.get_context("fork")
+    before = signal.signal(signal.SIGHUP, own_handler)
+    try:
+        async with running(Service("tested", routes=[])) as each:
+            here, there = fork.Pipe(duplex=False)
+            child = fork.Process(target=look, args=(there, int(each.url.rpartition(":")[2])))
+            child.start()
+            assert here.poll(20)
+            handler, listening, held = here.recv()
+            child.join(20)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (handler, listening, held) == ("own_handler", True, False)

@@ -135,7 +135,8 @@ def _death(worker: dict[str, Any], now: float) -> str:
     last = worker["last_death"]
     if last is None:
         return ""
-    how = last.get("signal") or f"exit code {last['exit_code']}"
+    killed = f"killed for {last['cause']}" if "cause" in last else last.get("signal")
+    how = killed or f"exit code {last['exit_code']}"
     return f"{worker['deaths']}x, {how}, {age(now - last['at'])} ago"
 
 

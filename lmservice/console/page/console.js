@@ -234,7 +234,7 @@ function drawWorkers(now) {
     h("td", { class: "n wide" }, duration(each.lag)), h("td", { class: "n mono" }, String(each.pid))),
   each.last_death && h("tr", {}, h("td", { class: "bad follows", colspan: "6" }, deathOf(each, now)))])));
 }
-const deathOf = ({ deaths, last_death: { at, signal, exit_code: code } }, now) => `died ${deaths}x, ${signal || `exit code ${code}`}, ${age(now - at)} ago`;
+const deathOf = ({ deaths, last_death: { at, signal, cause, exit_code: code } }, now) => `died ${deaths}x, ${cause ? `killed for ${cause}` : signal || `exit code ${code}`}, ${age(now - at)} ago`;
 function drawIcon(colour) {
   const drawn = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><circle cx="8" cy="8" r="7" fill="${colour}"/></svg>`;
   const address = `data:image/svg+xml,${encodeURIComponent(drawn)}`;
