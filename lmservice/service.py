@@ -242,14 +242,12 @@ class Service:
         """
         from lmservice.client import Client, ClientPolicy  # noqa: PLC0415 - httpx comes with an extra
 
-        policy = ClientPolicy() if policy is None else policy
-        registry = self.metrics.registry
         made = Client(
             base_url,
             name=name,
-            policy=policy,
+            policy=policy or ClientPolicy(),
             transport=transport,
-            registry=registry,
+            registry=self.metrics.registry,
             max_connections=max_connections,
             keep_cookies=keep_cookies,
         )
