@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from functools import cached_property
 from itertools import accumulate
 from operator import itemgetter
+from threading import RLock
 from time import time
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -84,6 +85,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._run = 0
+        self._gate = RLock()
         self._families: dict[str, _ScrapedFamily | Durations] = {}
         self.request_duration = Durations(
             names.REQUEST_DURATION,
@@ -95,6 +97,13 @@ class Metrics:
     @cached_property
     def registry(self) -> "ServiceRegistry":
         """Return the registry, with the process's and the interpreter's own families."""
+        with self._gate:  # from 3.12 on cached_property has none, and of two registries one would be lost
+            if "registry" not in vars(self):
+                vars(self)["registry"] = self._make_registry()
+            registry: ServiceRegistry = vars(self)["registry"]
+        return registry
+
+    def _make_registry(self) -> "ServiceRegistry":
         from prometheus_client.gc_collector import GCCollector  # noqa: PLC0415 - costs every start what only a scrape needs
         from prometheus_client.platform_collector import PlatformCollector  # noqa: PLC0415
         from prometheus_client.process_collector import ProcessCollector  # noqa: PLC0415
@@ -111,9 +120,10 @@ class Metrics:
 
     def begin_run(self) -> None:
         """Let what this run of the service registers take the place of the same of an earlier one."""
-        self._run += 1
-        if "registry" in vars(self):
-            self.registry.run = self._run
+        with self._gate:
+            self._run += 1
+            if "registry" in vars(self):
+                self.registry.run = self._run
 
     def counter(self, name: str, documentation: str, labels: Sequence[str] = ()) -> "Counter":
         """Add a counter; its exposed name ends in `_total`."""
@@ -164,12 +174,13 @@ class Metrics:
         return family
 
     def _add(self, name: str, family: "_ScrapedFamily | Durations") -> None:
-        before = self._families.get(name)
-        self._families[name] = family
-        if "registry" in vars(self):
-            if before is not None:
-                self.registry.unregister(before)
-            self.registry.register(family)
+        with self._gate:
+            before = self._families.get(name)
+            self._families[name] = family
+            if "registry" in vars(self):
+                if before is not None:
+                    self.registry.unregister(before)
+                self.registry.register(family)
 
 
 class _ScrapedFamily:

@@ -2,8 +2,10 @@
 
 import asyncio
 import gzip
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from starlette.routing import Route
 from strict_client import request_bytes
 
 from lmservice import Service
-from lmservice.telemetry.metrics import shared_collector
+from lmservice.telemetry.metrics import Metrics, shared_collector
 
 pytestmark = pytest.mark.anyio
 
@@ -268,3 +270,20 @@ async def test_a_family_of_somebody_elses_is_not_taken_for_the_shared_one() -> N
     Gauge("shared", "Somebody else's.", registry=registry)
     with pytest.raises(ValueError, match="shared"):
         shared_collector(registry, "shared", Shared)
+
+
+def test_threads_that_ask_at_once_get_the_same_registry() -> None:
+    metrics, together = Metrics(), threading.Barrier(4, timeout=5)
+
+    def ask() -> object:
+        together.wait()
+        return metrics.registry
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(ask) for _ in range(4)]
+    finally:
+        sys.setswitchinterval(before)
+    assert {id(each.result()) for each in asked} == {id(metrics.registry)}
