@@ -2,8 +2,13 @@
 
 A canary is worse where the difference is more than chance: the share of its bad answers is taken at the lower end of
 Wilson's 95 % interval, so that one failure in fifty requests condemns nobody, and five in a hundred do. An answer is
-bad as an error (5xx), and as a slow one, where it took longer than the stable's p99 allows; of the slow ones, one in a
-hundred is every version's due.
+bad as an error (5xx), over all routes, and as a slow one, where it took longer than the stable's p99 of its own route
+allows; of the slow ones, one in a hundred is every version's due.
+
+Slow answers are summed up over the routes for one comparison, as with one for each the chance of a false alarm would
+grow with their number. A route that got slow among many others is found by a stricter one of its own, whose chance is
+divided by their number. Routes that the stable version was asked too little for are compared as if they were one, and
+those whose stable p99 lies beyond the largest bucket not at all: how long streams last is up to their clients.
 """
 
 import math
@@ -18,6 +23,9 @@ from lmservice.deploy.settings import DeploySettings
 
 Z = 1.96
 SLOWEST = 0.01
+CHANCE = 0.025
+"""What `Z` leaves for chance, above."""
+REST = "the routes with few requests"
 SAMPLED = 10
 """How many pods of a version are read at the most; those that are, are read throughout the window."""
 
@@ -36,6 +44,36 @@ class Verdict:
 
     outcome: Outcome
     reason: str
+
+
+@dataclass(frozen=True)
+class RouteLatency:
+    """The latency of both versions at one route, and how long an answer of the canary may take, in seconds."""
+
+    route: str
+    canary: Counts
+    stable: Counts
+    limit: float
+
+    @property
+    def slow(self) -> float:
+        """Return how many of the canary's answers took longer."""
+        return self.canary.slower(self.limit)
+
+    @property
+    def excess(self) -> float:
+        """Return how many of those are more than every version's due."""
+        return self.slow - SLOWEST * self.canary.requests
+
+    def is_worse(self, chance: float) -> bool:
+        """Return whether there are more than the stable may have had, but for so small a chance.
+
+        By Chernoff's bound on the binomial distribution, as Wilson's interval is too narrow for the few requests that
+        one route may have: it would condemn for one slow answer in ten. A single one is never enough.
+        """
+        usual = self.stable.slower(self.limit)
+        due = max(SLOWEST, 1 - wilson_lower_bound(self.stable.requests - usual, self.stable.requests))
+        return self.slow > 1 and _chance(self.slow, self.canary.requests, due) < chance
 
 
 @dataclass
@@ -171,12 +209,48 @@ def _erring(canary: Counts, stable: Counts, settings: DeploySettings) -> str:
 
 
 def _slow(canary: Counts, stable: Counts, settings: DeploySettings) -> str:
-    if stable.requests < settings.min_requests:
+    compared = _latencies(canary, stable, settings)
+    worse = [each for each in compared if each.is_worse(CHANCE / len(compared))]
+    requests = sum(each.canary.requests for each in compared)
+    share = wilson_lower_bound(sum(each.slow for each in compared), requests)
+    if not worse and (requests < settings.min_requests or share <= SLOWEST):
         return ""
-    limit = stable.quantile(1 - SLOWEST) * settings.latency_factor + settings.latency_allowance
-    if wilson_lower_bound(canary.slower(limit), canary.requests) <= SLOWEST:
-        return ""
+    worst = max(worse or compared, key=lambda each: each.excess)
     return (
-        f"the canary's p99 was {canary.quantile(1 - SLOWEST):.3f} s,"
-        f" the stable version's {stable.quantile(1 - SLOWEST):.3f} s ({limit:.3f} s is allowed)"
+        f"the canary's p99 was {worst.canary.quantile(1 - SLOWEST):.3f} s,"
+        f" the stable version's {worst.stable.quantile(1 - SLOWEST):.3f} s ({worst.limit:.3f} s is allowed)"
+        + (f" at {worst.route}" if worst.route else "")
     )
+
+
+def _latencies(canary: Counts, stable: Counts, settings: DeploySettings) -> list[RouteLatency]:
+    """Return what is compared: routes that both versions have answered and that the stable was asked often enough."""
+    new, pairs, rest = canary.by_route(), {}, (Counts(), Counts())
+    for route, usual in stable.by_route().items():
+        if usual.outlasts_buckets(SLOWEST):
+            continue
+        now = new.get(route, Counts())
+        if usual.requests < settings.min_requests:
+            rest = rest[0] + now, rest[1] + usual
+        else:
+            pairs[route] = now, usual
+    if rest[1].requests >= settings.min_requests:
+        pairs[REST] = rest
+    return [
+        RouteLatency(route, now, usual, _limit(usual, settings))
+        for route, (now, usual) in pairs.items()
+        if now.requests
+    ]
+
+
+def _limit(stable: Counts, settings: DeploySettings) -> float:
+    return stable.quantile(1 - SLOWEST) * settings.latency_factor + settings.latency_allowance
+
+
+def _chance(bad: float, total: float, due: float) -> float:
+    """Return what the chance of so many bad ones is at the most, where a share of `due` is to be expected."""
+    share = min(1.0, bad / total)
+    if share <= due or due >= 1:
+        return 1.0
+    rest = (1 - share) * math.log((1 - share) / (1 - due)) if share < 1 else 0.0
+    return math.exp(-total * (share * math.log(share / due) + rest))

@@ -15,7 +15,7 @@ import urllib.request
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from typing import Any, Protocol, TypeAlias
@@ -31,23 +31,40 @@ Sample: TypeAlias = tuple[str, Mapping[str, str], float]
 
 @dataclass(frozen=True)
 class Counts:
-    """Requests answered, how many of them with 5xx, and how many within each bound, in seconds."""
+    """Requests answered, how many of them with 5xx, and how many within each bound, in seconds.
+
+    Attributes:
+        routes: the same of each method and route by itself (`GET /items/{id}`); empty where they are not told apart.
+    """
 
     requests: float = 0.0
     errors: float = 0.0
     within: Mapping[float, float] = field(default_factory=dict)
+    routes: Mapping[str, "Counts"] = field(default_factory=dict, compare=False)
 
     def __add__(self, other: "Counts") -> "Counts":
         bounds = sorted({*self.within, *other.within})
         within = {bound: self.within.get(bound, 0.0) + other.within.get(bound, 0.0) for bound in bounds}
-        return Counts(self.requests + other.requests, self.errors + other.errors, within)
+        names = dict.fromkeys((*self.routes, *other.routes))
+        routes = {name: self.routes.get(name, _NONE) + other.routes.get(name, _NONE) for name in names}
+        return Counts(self.requests + other.requests, self.errors + other.errors, within, routes)
 
     def since(self, before: "Counts") -> "Counts":
         """Return what came after `before`; everything, where the process has begun anew."""
         if self.requests < before.requests:
             return self
         within = {bound: count - before.within.get(bound, 0.0) for bound, count in self.within.items()}
-        return Counts(self.requests - before.requests, self.errors - before.errors, within)
+        routes = {name: counts.since(before.routes.get(name, _NONE)) for name, counts in self.routes.items()}
+        return Counts(self.requests - before.requests, self.errors - before.errors, within, routes)
+
+    def by_route(self) -> Mapping[str, "Counts"]:
+        """Return the counts of each route; all of them by an empty name, where they are not told apart."""
+        return self.routes or {"": self}
+
+    def outlasts_buckets(self, share: float) -> bool:
+        """Return whether more than this share took longer than the largest finite bound, as streams do."""
+        finite = [bound for bound in self.within if math.isfinite(bound)]
+        return self.slower(max(finite, default=0.0)) > share * self.requests
 
     @property
     def error_ratio(self) -> float:
@@ -69,6 +86,9 @@ class Counts:
                 part = 0.0 if math.isinf(high) else (seconds - low) / (high - low)
                 return self.requests - (below + (upto - below) * part)
         return 0.0
+
+
+_NONE = Counts()
 
 
 class FiguresError(ReleaseFailedError):
@@ -192,7 +212,17 @@ def parsed(text: str) -> list[Sample]:
 
 
 def counted(samples: Iterable[Sample]) -> Counts:
-    """Sum one pod's counts over all of its routes and methods."""
+    """Return one pod's counts, of each route and method and over all of them."""
+    by_route: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        if sample[0].startswith(REQUEST_DURATION):
+            labels = sample[1]
+            by_route[f"{labels.get('http_request_method', '')} {labels.get('http_route', '')}".strip()].append(sample)
+    routes = {name: _summed(own) for name, own in by_route.items()}
+    return replace(sum(routes.values(), _NONE), routes=routes)
+
+
+def _summed(samples: Iterable[Sample]) -> Counts:
     requests = errors = 0.0
     within: dict[float, float] = defaultdict(float)
     for name, labels, value in samples:

@@ -1,10 +1,12 @@
 """The comparison of two versions: what is worse, what is chance, and what is too little to say."""
 
+import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from lmservice.deploy.analysis import SAMPLED, Outcome, Verdict, Window, compare, judge, wilson_lower_bound
+from lmservice.deploy.analysis import REST, SAMPLED, Outcome, Verdict, Window, compare, judge, wilson_lower_bound
 from lmservice.deploy.figures import Counts, FiguresError, counted, parsed
 from lmservice.deploy.pods import Pod
 from lmservice.deploy.settings import DeploySettings
@@ -43,6 +45,88 @@ def test_a_canary_is_judged_by_what_the_stable_version_did_meanwhile(
     canary: Counts, stable: Counts, outcome: Outcome
 ) -> None:
     assert judge(canary, stable, [pod("c", canary=True), pod("s")], SETTINGS).outcome is outcome
+
+
+def service(**routes: Counts) -> Counts:
+    """All of a service with these routes."""
+    return replace(sum(routes.values(), Counts()), routes=routes)
+
+
+def endless(requests: int) -> Counts:
+    """Streams that outlast every bucket."""
+    return Counts(requests, 0, {0.01: 0, 1.0: 0, 2.0: 0, INF: requests})
+
+
+def judged(canary: Counts, stable: Counts) -> Verdict:
+    return judge(canary, stable, [pod("c", canary=True), pod("s")], SETTINGS)
+
+
+def test_streams_are_not_judged_by_how_long_they_last_and_do_not_hide_other_routes() -> None:
+    stable = service(home=counts(1000), stream=endless(500))
+    assert judged(service(home=counts(1000), stream=endless(500)), stable).outcome is Outcome.PASSED
+    verdict = judged(service(home=counts(1000, slow=50), stream=endless(500)), stable)
+    assert verdict.outcome is Outcome.FAILED
+    assert verdict.reason.endswith("the stable version's 0.010 s (0.065 s is allowed) at home")
+    stuck = judged(service(home=endless(1000), stream=endless(500)), stable)
+    assert stuck.outcome is Outcome.FAILED, "a route that outlasts the buckets in the canary alone has got slow"
+
+
+def test_errors_are_judged_over_all_routes_and_so_are_those_of_streams() -> None:
+    stable = service(home=counts(1000), stream=endless(500))
+    failing = replace(endless(500), errors=100)
+    assert "were errors" in judged(service(home=counts(1000), stream=failing), stable).reason
+
+
+def test_a_route_that_is_slow_as_ever_is_no_fault_where_the_canary_was_asked_for_it_more() -> None:
+    stable = service(home=counts(10_000), report=counts(100, slow=100))
+    assert judged(service(home=counts(500), report=counts(500, slow=500)), stable).outcome is Outcome.PASSED
+
+
+def test_a_rare_route_that_got_slow_is_found_among_many_and_named() -> None:
+    stable = service(home=counts(100_000), report=counts(200), other=counts(200))
+    verdict = judged(service(home=counts(50_000), report=counts(100, slow=30), other=counts(100)), stable)
+    assert verdict.outcome is Outcome.FAILED
+    assert verdict.reason.endswith("at report")
+
+
+def test_routes_that_are_rare_each_are_compared_as_one_and_new_ones_with_nothing() -> None:
+    stable = service(**{f"r{number}": counts(20) for number in range(10)})
+    slow = service(**{f"r{number}": counts(20, slow=4) for number in range(10)})
+    assert judged(slow, stable).reason.endswith(f"at {REST}")
+    assert judged(service(**stable.routes, new=counts(50, slow=50)), stable).outcome is Outcome.PASSED
+
+
+@pytest.mark.parametrize("asked", [1, 5, 10, 15])
+def test_one_slow_answer_at_a_route_that_the_canary_was_hardly_asked_for_condemns_nobody(asked: int) -> None:
+    stable = service(home=counts(2000), stream=endless(500))
+    canary = service(home=counts(asked, slow=1), stream=endless(500))
+    many = service(**{f"r{number}": counts(2000) for number in range(10)})
+    few = service(**{f"r{number}": counts(200) for number in range(9)}, r9=counts(asked, slow=1))
+    assert judged(few, many).outcome is Outcome.PASSED
+    assert judged(canary, stable).outcome is Outcome.PASSED
+
+
+@pytest.mark.parametrize(("requests", "share"), [(100, 0.01), (100, 0.02), (1000, 0.01), (1000, 0.015)])
+def test_an_equal_version_with_many_routes_is_hardly_ever_condemned(requests: int, share: float) -> None:
+    """With the worst distribution: now and then an answer takes very long, and the stable's p99 is just below."""
+    chance = random.Random(1)
+
+    def drawn() -> Counts:
+        slow = [sum(chance.random() < share for _ in range(requests)) for _ in range(20)]
+        return service(**{f"r{number}": counts(requests, slow=each) for number, each in enumerate(slow)})
+
+    condemned = sum(judged(drawn(), drawn()).outcome is Outcome.FAILED for _ in range(20))
+    assert condemned <= 1
+
+
+def test_the_window_tells_routes_apart_and_counts_what_came_in_it_alone() -> None:
+    first = {"c": service(a=counts(5)), "s": service(a=counts(900))}
+    second = {"c": service(a=counts(15), b=counts(3, slow=1)), "s": service(a=counts(1000), b=counts(7))}
+    window = Window(Readings(first, second), "ns")
+    for _ in range(2):
+        window.read([pod("c", canary=True), pod("s")])
+    assert window.canary.routes == {"a": counts(10), "b": counts(3, slow=1)}
+    assert window.stable.routes == {"a": counts(100), "b": counts(7)}
 
 
 def test_a_canary_that_restarted_or_is_not_ready_has_failed_and_a_stable_pod_is_no_fault_of_its() -> None:
@@ -139,10 +223,12 @@ def test_quantiles_are_those_of_prometheus() -> None:
 def test_an_exposition_is_counted_over_its_routes_and_statuses() -> None:
     lines = [f"# HELP {HISTOGRAM} x", f"# TYPE {HISTOGRAM} histogram", 'other_total{a="b"} 7']
     for route, status, number in (("/a", 200, 6), ("/b", 503, 2), ("/b", 404, 1)):
-        labels = f'http_route="{route}",http_response_status_code="{status}"'
+        labels = f'http_request_method="GET",http_route="{route}",http_response_status_code="{status}"'
         lines += [f'{HISTOGRAM}_bucket{{{labels},le="{le}"}} {number}' for le in ("0.1", "+Inf")]
         lines += [f"{HISTOGRAM}_count{{{labels}}} {number}", f"{HISTOGRAM}_sum{{{labels}}} 0.1"]
-    assert counted(parsed("\n".join(lines))) == Counts(9, 2, {0.1: 9, INF: 9})
+    found = counted(parsed("\n".join(lines)))
+    assert found == Counts(9, 2, {0.1: 9, INF: 9})
+    assert found.routes == {"GET /a": Counts(6, 0, {0.1: 6, INF: 6}), "GET /b": Counts(3, 2, {0.1: 3, INF: 3})}
 
 
 class Source:

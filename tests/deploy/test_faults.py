@@ -170,6 +170,19 @@ def test_a_slower_version_is_taken_back(shop: Shop, cluster: FakeCluster) -> Non
     assert shop.is_whole_at("1")
 
 
+def test_a_service_with_streams_is_released_and_a_slower_one_of_them_taken_back(
+    shop: Shop, cluster: FakeCluster
+) -> None:
+    for version, latency in (("1", 0.004), ("2", 0.004), ("3", 0.4)):
+        cluster.behaves(f"{IMAGE}:{version}", streams=200, latency=latency)
+    shop.rolling("1")
+    shop.canary("2")
+    assert shop.is_whole_at("2")
+    with pytest.raises(ReleaseFailedError, match=r"the canary's p99 was 0\.49.* at GET /;"):
+        shop.canary("3")
+    assert shop.is_whole_at("2")
+
+
 def test_a_version_that_crashes_while_it_is_compared_is_taken_back(shop: Shop, cluster: FakeCluster) -> None:
     shop.rolling("1")
     shop.during["analysis"] = lambda: cluster.behaves(f"{IMAGE}:2", crashes=True)

@@ -111,6 +111,7 @@ def test_counts_are_those_that_the_service_tells_and_the_p99_is_prometheus_own(s
     scraped.wait_scraped()
     found = scraped.metrics.read("team", list(NAMES.values()))[NAMES["canary"]]
     assert (found.requests, found.errors) == (300, 30)
+    assert found.routes == scraped.exposed("canary").routes == {"GET /": found}
     query = f'histogram_quantile(0.99, sum by (le) ({HISTOGRAM}_bucket{{pod="{NAMES["canary"]}"}}))'
     (own,) = scraped.prometheus.query(query)
     assert found.quantile(0.99) == pytest.approx(float(own["value"][1]), rel=0.05)

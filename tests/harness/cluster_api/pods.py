@@ -77,10 +77,15 @@ def exposition(pod: Object, script: Script) -> tuple[int, str | Object]:
     total = int(age(pod) * behaviour.requests)
     errors = int(total * behaviour.error_ratio)
     lines = [f"# TYPE {FAMILY} histogram"]
-    for code, count in (("200", total - errors), ("500", errors)):
-        labels = f'http_request_method="GET",http_route="/",http_response_status_code="{code}"'
-        within = {bound: count if behaviour.latency <= bound else 0 for bound in _BOUNDS}
+    streams, endless = int(age(pod) * behaviour.streams), 2 * _BOUNDS[-1]
+    for route, code, count, latency in (
+        ("/", "200", total - errors, behaviour.latency),
+        ("/", "500", errors, behaviour.latency),
+        *([("/stream", "200", streams, endless)] if streams else []),
+    ):
+        labels = f'http_request_method="GET",http_route="{route}",http_response_status_code="{code}"'
+        within = {bound: count if latency <= bound else 0 for bound in _BOUNDS}
         lines += [f'{FAMILY}_bucket{{{labels},le="{bound}"}} {number}' for bound, number in within.items()]
         lines += [f'{FAMILY}_bucket{{{labels},le="+Inf"}} {count}', f"{FAMILY}_count{{{labels}}} {count}"]
-        lines.append(f"{FAMILY}_sum{{{labels}}} {count * behaviour.latency}")
+        lines.append(f"{FAMILY}_sum{{{labels}}} {count * latency}")
     return 200, "\n".join([*lines, ""])

@@ -17,6 +17,7 @@ class Behaviour:
         requests: answers a second of a pod that is ready.
         error_ratio: the share of 5xx among them.
         latency: how long each takes.
+        streams: answers a second, at a route of their own, that outlast every bucket.
         ending: how long the pod takes to end.
         restarts: how often its container has ended before it went on.
     """
@@ -28,6 +29,7 @@ class Behaviour:
     requests: float = 2000.0
     error_ratio: float = 0.0
     latency: float = 0.004
+    streams: float = 0.0
     ending: float = 0.03
     restarts: int = 0
 
