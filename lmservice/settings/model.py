@@ -12,7 +12,16 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ByteSize, Field, PrivateAttr, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ByteSize,
+    Field,
+    PrivateAttr,
+    PydanticUndefinedAnnotation,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from lmservice.errors import SettingsError
@@ -176,12 +185,24 @@ class Settings(BaseSettings):
             problems = contradictions(settings.__dict__)
         except ValidationError as error:
             problems = Problems(cls, origin_of, values, names).of(error)
+        except PydanticUserError as error:  # a type that exists for type checkers alone, or that comes later
+            problems = [f"the settings cannot be used: {_unfinished(cls, error)}"]
         except Exception as error:  # noqa: BLE001 - a validator of the service's own
             problems = [f"the settings cannot be used: a validator of {cls.__name__} raised {type(error).__name__}"]
         if problems:
             raise SettingsError(problems)
         settings._origins.update(origin_of)  # noqa: SLF001 - its own class
         return settings
+
+
+def _unfinished(cls: type[Settings], error: PydanticUserError) -> str:
+    """Return why a class could not be completed: the type that is missing, where that is it."""
+    try:
+        cls.model_rebuild(force=True)
+    except PydanticUndefinedAnnotation as undefined:
+        advice = "import it outside of TYPE_CHECKING"
+        return f"{cls.__name__} has the type {undefined.name!r}, which is not there as it runs: {advice}"
+    return str(error.message).partition("\n")[0]
 
 
 def load_leniently(cls: type[Settings], variables: Mapping[str, str]) -> Settings:

@@ -42,3 +42,11 @@ def test_a_range_and_a_time_are_told_as_a_person_would(
     (line,) = problems()
     assert line.startswith(f"LM_{name}: {value!r}: ")
     assert said in line
+
+
+@pytest.mark.filterwarnings("ignore:Field 'limit' has an incomplete definition")
+def test_a_type_that_cannot_be_found_is_named() -> None:
+    own: type[Settings] = type("Unfinished", (Settings,), {"__annotations__": {"limit": "Limit"}, "limit": 1})
+    (problem,) = problems(own)
+    assert problem.startswith("the settings cannot be used: Unfinished has the type 'Limit'")
+    assert "TYPE_CHECKING" in problem
