@@ -73,15 +73,17 @@ class Intake:
         size = self._head_size + len(data)
         self._careful = size > limit
         reading, answered = self.reading, self._answered
+        upgraded_at = 0
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
-            self._upgrade(bytes(data[upgrade.args[0] :]))
-            return
+            upgraded_at = upgrade.args[0]
         except HttpParserError as error:
             self._fail(error, data, alone=reading is None and answered == self._answered)
             return
-        if self.in_head:
+        if upgraded_at:
+            self._upgrade(bytes(data[upgraded_at:]))
+        elif self.in_head:
             alone = self._head_size or (reading is None and answered == self._answered)
             self._head_size = size if alone else self._parsed_size()
             self._check_partial(limit)

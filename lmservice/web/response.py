@@ -49,7 +49,7 @@ class Beginnings:
     """
 
     def __init__(self) -> None:
-        self._second = 0
+        self._second = -1
         self._date = b""
         self.lines: dict[int, bytes] = {}
 
