@@ -7,14 +7,13 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from lmservice.web.parsing import Refusal
-from lmservice.web.response import compose
+from lmservice.web.response import compose, is_event_stream
 
 if TYPE_CHECKING:
     from lmservice.web.connection import HttpConnection
 
 BODY_HELD: Final = 65_536
 """Reading pauses while so many bytes of a body wait for the app."""
-EVENT_STREAM: Final = b"text/event-stream"
 _FAILED: Final = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed to answer")
 
 _log = logging.getLogger("lmservice.connection")
@@ -59,13 +58,11 @@ class Cycle:
     """Why it is answered without the app."""
     body: list[bytes] | None = None
     """What of the body waits for the app."""
-    to_head = False
-    """Whether the request was HEAD."""
     headers: Iterable[tuple[bytes, bytes]] = ()
     """The response's."""
     held = 0
     """So many bytes of the body wait for the app."""
-    bodiless = chunked = False
+    to_head = bodiless = chunked = False
     left: int | None = None
     waiting: asyncio.Event | None = None
     task: asyncio.Task[None] | None = None
@@ -110,10 +107,8 @@ class Cycle:
                 await listener.app(self.scope, self.receive, self.send, self)
             else:
                 await listener.refused(self.scope, self.send, self, self.refusal)
-        except asyncio.CancelledError:
-            pass  # from outside, by whoever answers in its place or closes the connection
-        except ClientGoneError:
-            pass
+        except (asyncio.CancelledError, ClientGoneError):
+            pass  # ended by whoever answers in its place, or closes the connection
         except BaseException:  # noqa: BLE001 - whatever the app let through
             _log.exception("a request could not be answered")
             if not self.started and not self.lost:
@@ -158,14 +153,8 @@ class Cycle:
             await self.waiting.wait()
 
     def _take(self) -> dict[str, Any]:
-        body, self.body = self.body, None
-        if not body:
-            data = b""
-        elif len(body) == 1:
-            data = body[0]
-        else:
-            data = b"".join(body)
-        self.held = 0
+        data = b"".join(self.body or ())
+        self.body, self.held = None, 0
         self.taken = not self.more_body
         return {"type": "http.request", "body": data, "more_body": self.more_body}
 
@@ -293,8 +282,7 @@ class Cycle:
             self.body.append(body)
         self.held += len(body)
         self.expects = False
-        if self.waiting is not None:
-            self.waiting.set()
+        self.wake()
 
     def wake(self) -> None:
         """Let the app see what has changed."""
@@ -310,9 +298,3 @@ class Cycle:
         """Tell the app of an event stream that its client has gone, as the service stops."""
         self.released, self.ends_now = True, self.ends_now or hurried
         self.wake()
-
-
-def is_event_stream(headers: Any) -> bool:
-    """Return whether a response with these headers is a stream of server-sent events."""
-    kinds = [value.strip().lower() for name, value in headers if name.lower() == b"content-type"]
-    return any(kind.startswith(EVENT_STREAM) for kind in kinds)

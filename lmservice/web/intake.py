@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from lmservice.web import parsing
+from lmservice.web import head_size, parsing
 from lmservice.web.cycle import BODY_HELD, Cycle
 from lmservice.web.parsing import Refusal, Refused
 
@@ -21,8 +21,6 @@ MOST_FRAMING: Final = 16
 """So many times its own size a body in chunks may take on the wire, beyond the size of a head."""
 _SHOWN: Final = 1024
 """So much of the target of a refused request is logged, in bytes."""
-_LINE: Final = len(b"GET  HTTP/1.1\r\n\r\n")
-_FIELD: Final = len(b": \r\n")
 _ASGI: Final = {"version": "3.0", "spec_version": "2.4"}
 _OWS: Final = b" \t"
 _methods: Final[dict[bytes, str]] = {}
@@ -85,8 +83,11 @@ class Intake:
             self._upgrade(bytes(data[upgraded_at:]))
         elif self.in_head:
             alone = self._head_size or (reading is None and answered == self._answered)
-            self._head_size = size if alone else self._parsed_size()
-            self._check_partial(limit)
+            self._head_size = size if alone else head_size.of("GET", self._url, self._headers)
+            try:
+                head_size.check_partial(self._head_size, self._url, self._headers, self._connection.listener.limits)
+            except Refused as refused:
+                self._give_up(refused.refusal)
         elif self.reading is not None and b"transfer-encoding" in self.reading.fields:
             self._framing += len(data)
             if self._framing > limit:
@@ -119,7 +120,7 @@ class Intake:
         """Take a part of the target."""
         self._url = self._url + url if self._url else url
         if self._careful and len(self._url) > self._limit:
-            raise self._too_long_a_line()
+            raise head_size.line_too_long(self._limit)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a field; a trailer's is dropped, as nobody asks for one (RFC 9110 §6.5)."""
@@ -138,7 +139,7 @@ class Intake:
         name = parser.get_method()
         method = _methods.get(name) or _methods.setdefault(name, name.decode("ascii"))
         if self._careful or len(headers) > self._most:
-            self._check_whole(method)
+            head_size.check_whole(method, self._url, headers, self._connection.listener.limits)
         keep_alive: bool = parser.should_keep_alive()
         self._last = not keep_alive
         version = "1.1" if keep_alive and b"connection" not in fields else parser.get_http_version()
@@ -246,36 +247,6 @@ class Intake:
             self._parser.feed_data(parsing.framing_head(declined.fields, keep_alive=not keep))
         if rest:
             self.feed(rest)
-
-    def _parsed_size(self) -> int:
-        fields = sum(len(name) + len(value) + _FIELD for name, value in self._headers)
-        return _LINE + len(self._url) + fields
-
-    def _too_long_a_line(self) -> Refused:
-        limit = self._connection.listener.limits.head_size
-        said = f"the request line is longer than LM_MAX_HEAD_SIZE allows: {limit} bytes"
-        return Refused(HTTPStatus.REQUEST_URI_TOO_LONG, said, "head_size")
-
-    def _too_large_a_head(self) -> Refused:
-        limits = self._connection.listener.limits
-        said = f"the head is larger than LM_MAX_HEAD_SIZE allows: {limits.head_size} bytes"
-        if len(self._headers) > limits.headers:
-            said = f"the head has more fields than LM_MAX_HEADERS allows: {limits.headers}"
-        return Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, said, "head_size")
-
-    def _check_whole(self, method: str) -> None:
-        limits = self._connection.listener.limits
-        more = len(method) - len("GET")
-        if len(self._url) + _LINE - 2 + more > limits.head_size:
-            raise self._too_long_a_line()
-        if len(self._headers) > limits.headers or self._parsed_size() + more > limits.head_size:
-            raise self._too_large_a_head()
-
-    def _check_partial(self, limit: int) -> None:
-        if len(self._url) + _LINE - 2 > limit:
-            self._give_up(self._too_long_a_line().refusal)
-        elif self._head_size > limit or len(self._headers) > self._connection.listener.limits.headers:
-            self._give_up(self._too_large_a_head().refusal)
 
     def _fail(self, error: HttpParserError, data: bytes | memoryview, *, alone: bool) -> None:
         """Refuse what the parser cannot go on with."""

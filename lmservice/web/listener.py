@@ -13,10 +13,10 @@ from lmservice.web import sockets
 from lmservice.web.acceptor import Acceptor
 from lmservice.web.connection import HttpConnection
 from lmservice.web.corked import Corked
-from lmservice.web.cycle import Cycle, is_event_stream
+from lmservice.web.cycle import Cycle
 from lmservice.web.patience import Limits
 from lmservice.web.refused import answer_refused
-from lmservice.web.response import Beginnings
+from lmservice.web.response import Beginnings, is_event_stream
 from lmservice.web.websockets import WebSockets
 from lmservice.web.wheel import Wheel
 

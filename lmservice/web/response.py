@@ -10,6 +10,7 @@ from lmservice.web.phrases import PHRASES
 _NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROLS: Final = bytes({*range(32), 127} - set(b"\t"))
 """What no field may contain, and a head has at its line ends alone."""
+EVENT_STREAM: Final = b"text/event-stream"
 _MOST_NAMES: Final = 1000
 """So many different field names are remembered."""
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -115,11 +116,7 @@ def compose(
         parts += (b"\r\ncontent-length: ", length or b"%d" % response.left)
     if connection or not response.keep_alive:
         parts += (b"\r\nconnection: ", connection if response.keep_alive else b"close")
-    parts.append(b"\r\n\r\n")
-    head = b"".join(parts)
-    if len(head) - len(head.translate(None, _CONTROLS)) != len(parts) + 4:
-        _object(headers)
-    return head
+    return _joined(parts, headers)
 
 
 def _take_special(
@@ -170,8 +167,23 @@ def _frame(response: Framed, status: int, parts: list[bytes], *, coded: bool) ->
     response.left = None
 
 
+def _joined(parts: list[bytes], headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the head as a whole, in which line ends are the only control characters."""
+    parts.append(b"\r\n\r\n")
+    head = b"".join(parts)
+    if len(head) - len(head.translate(None, _CONTROLS)) != len(parts) + 4:
+        _object(headers)
+    return head
+
+
 def _object(headers: Iterable[tuple[bytes, bytes]]) -> None:
     for name, value in headers:
         if len(value) != len(value.translate(None, _CONTROLS)):
             raise RuntimeError(f"the field {name.decode('latin-1')} of a response has a control character in it")
     raise RuntimeError("a field of a response has a control character in it")
+
+
+def is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Return whether a response with these headers is a stream of server-sent events."""
+    kinds = [value.strip().lower() for name, value in headers if name.lower() == b"content-type"]
+    return any(kind.startswith(EVENT_STREAM) for kind in kinds)
