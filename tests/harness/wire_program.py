@@ -2,13 +2,15 @@
 
 import asyncio
 import contextvars
+import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from lmservice import Service
 
@@ -66,14 +68,27 @@ async def behind(_: Request) -> Response:
     return PlainTextResponse("done", background=BackgroundTask(late))
 
 
+async def loaded(_: Request) -> Response:
+    return PlainTextResponse(str("uvicorn.config" in sys.modules))
+
+
+async def echo_socket(websocket: WebSocket) -> None:
+    await websocket.accept()
+    try:
+        while True:
+            await websocket.send_text(await websocket.receive_text())
+    except WebSocketDisconnect:
+        return
+
+
 done: list[str] = []
-_handlers: list[Callable[..., Any]] = [echo, slow, stream, endless, large, where, bind, behind]
+_handlers: list[Callable[..., Any]] = [echo, slow, stream, endless, large, where, bind, behind, loaded]
 
 
 def new_service() -> Service:
     """One for each test."""
     routes = [Route(f"/{each.__name__}", each, methods=["GET", "POST", "QUERY"]) for each in _handlers]
-    return Service("wire", routes=routes)
+    return Service("wire", routes=[*routes, WebSocketRoute("/echo-socket", echo_socket)])
 
 
 service = new_service()

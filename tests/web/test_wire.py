@@ -291,3 +291,35 @@ async def test_clients_cannot_have_the_last_descriptors(
                 break
     process.stop()
     assert len([line for line in process.output if "lmservice.no_descriptors" in line]) == 1
+
+
+HANDSHAKE = (
+    b"GET /echo-socket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+PING = b"\x89\x80\x00\x00\x00\x00"  # masked, and empty
+
+
+async def test_a_websocket_behind_a_request_waits_for_its_answer(serve: Any) -> None:
+    served = await serve(new_service())
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(request_bytes("/slow") + HANDSHAKE)
+    first = await asyncio.wait_for(reader.readuntil(b"slow"), 5)
+    second = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    assert first.startswith(b"HTTP/1.1 200 ")
+    assert second.startswith(b"HTTP/1.1 101 ")
+    writer.write(PING)
+    assert await asyncio.wait_for(reader.readexactly(2), 5) == b"\x8a\x00"  # the pong
+    writer.close()
+
+
+def test_uvicorn_is_loaded_by_the_first_websocket_and_nothing_before(
+    start_process: Callable[..., ServiceProcess],
+) -> None:
+    process = start_process(PROGRAM).wait_ready()
+    with Connection(process.port) as connection, Connection(process.port) as websocket:
+        assert connection.request("/loaded").body == b"False"
+        websocket.send(HANDSHAKE)
+        assert websocket.receive().status == 101
+        assert connection.request("/loaded").body == b"True"
+    process.stop()
