@@ -5,8 +5,8 @@ event loop. The standard library's, and those of what is installed beside the pr
 needed.
 """
 
+import os
 import sys
-import sysconfig
 import traceback
 import types
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 _INSTALLED = ("/site-packages/", "/dist-packages/")
+_PYTHONS = f"{Path(os.__file__).parent}/"
 _LAZY: Any = getattr(types, "LazyImportType", None)
 
 
@@ -79,6 +80,4 @@ def _modules_of(program: str) -> Iterator[tuple[str, types.ModuleType]]:
 
 def _is_own(module: types.ModuleType) -> bool:
     file = vars(module).get("__file__")
-    if not isinstance(file, str) or any(part in file for part in _INSTALLED):
-        return False
-    return not Path(file).is_relative_to(sysconfig.get_path("stdlib"))
+    return isinstance(file, str) and not file.startswith(_PYTHONS) and not any(part in file for part in _INSTALLED)
