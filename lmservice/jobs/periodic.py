@@ -186,6 +186,9 @@ class Timetable:
             names.PERIODIC_JOB_DURATION, "How long the runs of periodic jobs took, in seconds.", ("job",)
         )
         self.schedules = [Schedule(job, lifecycle, durations, clock or time.monotonic) for job in jobs]
+        self._add_families(metrics)
+
+    def _add_families(self, metrics: Metrics) -> None:
         metrics.on_scrape(
             names.PERIODIC_JOB_RUNS,
             "Runs of periodic jobs that have ended: in success, in failure, or cancelled as the service stopped.",
