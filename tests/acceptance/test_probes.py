@@ -52,10 +52,10 @@ def test_liveness_is_503_once_the_service_loop_has_stalled_past_the_limit_and_20
             assert time.monotonic() - blocked < 2.5
             time.sleep(0.02)
         assert 0.5 < time.monotonic() - blocked < 2
-        assert probes.request("/readyz").status == 200
+        assert probes.request("/readyz").status == 503
         assert connection.receive().status == 200
         time.sleep(0.5)
-        assert probes.request("/livez").status == 200
+        assert [probes.request(path).status for path in ("/livez", "/readyz")] == [200, 200]
 
 
 def test_readiness_is_503_within_50_ms_of_the_stop_while_the_service_still_answers(
