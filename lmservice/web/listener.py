@@ -216,7 +216,12 @@ class Listener:
         """Let go sooner of the clients that have been sent all that is for them, and that do not let go themselves."""
         now = self.loop.time()
         for connection in list(self.connections):
-            if connection.closing and connection.all_arrived() and now - connection.heard >= HURRIED_SILENCE:
+            if (
+                connection.closing
+                and not connection.transport.is_closing()
+                and connection.all_arrived()
+                and now - connection.heard >= HURRIED_SILENCE
+            ):
                 connection.transport.close()
 
     async def close(self) -> None:
