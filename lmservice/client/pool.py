@@ -21,6 +21,8 @@ Key: TypeAlias = tuple[bytes, bytes, int]
 
 IDLE = 100
 """The number of idle connections to one host that are kept."""
+HOSTS = 200
+"""The number of hosts that idle connections are kept to."""
 EXPIRY = 5.0
 """The time for which an idle connection is kept, in seconds."""
 
@@ -123,10 +125,25 @@ class Pool:
         if key is None or not connection.is_idle():  # the pool was closed meanwhile, or the body was not read
             await connection.aclose()
             return
-        idle = self._idle.setdefault(key, deque())
+        idle = self._idle.pop(key, None)
+        if idle is None:
+            idle = deque()
+        self._idle[key] = idle  # behind all other hosts
         idle.append(connection)
         while len(idle) > IDLE or (len(idle) > 1 and idle[0].has_expired()):
             await idle.popleft().aclose()
+        await self._leave_hosts()
+
+    async def _leave_hosts(self) -> None:
+        """Close the connections of hosts that are called no longer, and forget those hosts."""
+        while len(self._idle) > 1:
+            key, idle = next(iter(self._idle.items()))
+            if idle and len(self._idle) <= HOSTS and not idle[-1].has_expired():
+                return
+            while idle:
+                await idle.popleft().aclose()
+            if self._idle.get(key) is idle:
+                del self._idle[key]
 
 
 class _Body:

@@ -12,6 +12,7 @@ from flaky import DRIP, HANG, Answer, Flaky
 from prometheus_client import CollectorRegistry
 
 from lmservice import CircuitOpen, Client, ClientPolicy, DeadlineExceeded, LmserviceError, Service
+from lmservice.client import pool
 from lmservice.client.connection_limit import ConnectionLimit
 from lmservice.testing import captured_logs, running
 
@@ -127,6 +128,33 @@ async def test_a_connection_that_the_host_closed_is_not_used_again(server: Flaky
     async with client_of(attempts=1) as client:
         assert [await outcome(client), await outcome(client), await outcome(client)] == ["200"] * 3
     assert server.connections == 2
+
+
+async def test_connections_to_hosts_that_are_called_no_longer_are_closed(
+    server: Flaky, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "EXPIRY", 0.05)
+    async with Flaky() as other, client_to(other, registry) as client:
+        await client.get(server.url)
+        await asyncio.sleep(0.1)
+        await client.get("/")
+        async with asyncio.timeout(5):
+            while server.open:  # noqa: ASYNC110 - the server sets no event
+                await asyncio.sleep(0.01)
+        assert other.open == 1
+
+
+async def test_idle_connections_are_kept_to_so_many_hosts(
+    server: Flaky, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "HOSTS", 1)
+    async with Flaky() as other, client_to(other, registry) as client:
+        for url in (server.url, "/", "/"):
+            await client.get(url)
+        async with asyncio.timeout(5):
+            while server.open:  # noqa: ASYNC110 - the server sets no event
+                await asyncio.sleep(0.01)
+        assert (other.open, other.connections) == (1, 1)
 
 
 async def test_the_pool_of_a_transport_of_ones_own_loses_none(server: Flaky, registry: CollectorRegistry) -> None:
