@@ -8,7 +8,7 @@ named loggers, and handlers that write elsewhere than to standard output and err
 import contextlib
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 HINT = "configure logging by LM_LOG_LEVEL and PUT /loggers; in Alembic's env.py leave out fileConfig"
@@ -73,9 +73,9 @@ class Guard:
         try:
             yield
         finally:
-            self._busy = False
             others = [each for each in root.handlers if each is not self.handler and not _on_the_console(each)]
             root.handlers[:] = [self.handler, *others]
+            self._busy = False
             root.setLevel(level)
             for logger in _loggers():
                 logger.disabled = logger in disabled
@@ -91,6 +91,10 @@ class Guard:
             return False
         self.tell("Logger.removeHandler, as basicConfig(force=True) calls it")
         return True
+
+    def misses(self, handlers: list[logging.Handler]) -> bool:
+        """Return whether somebody has taken the handler away from the root logger's list itself."""
+        return self.handler not in handlers and not self._busy
 
     def tell(self, by: str) -> None:
         """Say that the stream stays, the first time."""
@@ -108,7 +112,7 @@ def quieten() -> None:
             logger.setLevel(logging.WARNING)
 
 
-def _methods(guard: Guard) -> dict[str, Callable[..., Any]]:
+def _methods(guard: Guard) -> dict[str, Any]:
     def remove(logger: logging.Logger, handler: logging.Handler) -> None:
         if not guard.refuses(handler):
             logging.Logger.removeHandler(logger, handler)
@@ -117,7 +121,17 @@ def _methods(guard: Guard) -> dict[str, Callable[..., Any]]:
         if not (guard.has_told and _on_the_console(handler)):  # all is on the console already
             logging.Logger.addHandler(logger, handler)
 
-    return {"removeHandler": remove, "addHandler": add}
+    def handlers(logger: logging.Logger) -> list[logging.Handler]:
+        kept: list[logging.Handler] = vars(logger)["handlers"]
+        if guard.misses(kept):
+            kept.insert(0, guard.handler)
+            guard.tell("Logger.handlers, which was set or cleared")
+        return kept
+
+    def set_handlers(logger: logging.Logger, given: list[logging.Handler]) -> None:
+        vars(logger)["handlers"] = given
+
+    return {"removeHandler": remove, "addHandler": add, "handlers": property(handlers, set_handlers)}
 
 
 def _loggers() -> list[logging.Logger]:

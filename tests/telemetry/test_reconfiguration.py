@@ -57,7 +57,15 @@ def by_hand(_: Path) -> None:
     root.addHandler(logging.StreamHandler())
 
 
-WAYS = [by_file, by_dictionary, by_force, by_hand]
+def by_clearing(_: Path) -> None:
+    logging.getLogger().handlers.clear()
+
+
+def by_setting(_: Path) -> None:
+    logging.root.handlers = [logging.NullHandler()]
+
+
+WAYS = [by_file, by_dictionary, by_force, by_hand, by_clearing, by_setting]
 
 
 @pytest.fixture(autouse=True)
