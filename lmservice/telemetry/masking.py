@@ -13,29 +13,66 @@ from lmservice.settings.masking import MASK, secret_name
 DEEPEST = 12
 """The number of levels of a value that are shown; it may hold itself."""
 CUT = "…"
-"""What stands for the levels below."""
+"""What stands for the levels below, and for what is past `MOST`."""
+MOST = 10_000
+"""The number of values within one that are shown, text and numbers apart, which are shown however many."""
+AGAIN = "..."
+"""What stands for a value within itself."""
 _PAIR = 2
 _SIMPLE = (str, int, float, type(None))
 _is_secret = lru_cache(maxsize=4096)(secret_name)
 
 
-def without_secrets(key: object, value: Any, depth: int = 0) -> Any:
+def without_secrets(key: object, value: Any, above: "_Above | None" = None) -> Any:
     """Return `value` as a log line has it: what is named like a secret is masked, however deep and in whatever it lies.
 
     Names are the keys of mappings, the fields of models, dataclasses, named tuples and their like, and the first of
     a pair, as in a list of headers. A field that its class keeps out of `repr` is masked too. What is lazy, as a
-    generator, is described: nobody but its owner may consume it.
+    generator, is described: nobody but its owner may consume it. Never raises.
     """
-    if _is_secret(str(key)):
+    if key != "" and _is_secret(str(key)):
         return MASK
-    if isinstance(value, _SIMPLE) or depth > DEEPEST:
-        return value if isinstance(value, _SIMPLE) else CUT
+    if isinstance(value, _SIMPLE):
+        return value
+    above = above or _Above()
+    if id(value) in above.values:
+        return AGAIN
+    above.left -= 1
+    if len(above.values) > DEEPEST or above.left < 0:
+        return CUT
+    above.values.add(id(value))
+    try:
+        return _shown(value, above)
+    except Exception:  # noqa: BLE001 - another thread changes it, or it is of a class of somebody's own
+        return {type(value).__qualname__: CUT}
+    finally:
+        above.values.discard(id(value))
+
+
+class _Above:
+    """What a value lies in.
+
+    Attributes:
+        values: the identities of what it lies in.
+        left: how many more are shown of the whole.
+    """
+
+    __slots__ = ("left", "values")
+
+    def __init__(self) -> None:
+        self.values: set[int] = set()
+        self.left = MOST
+
+
+def _shown(value: Any, above: _Above) -> Any:
     if isinstance(value, list | tuple | AbstractSet | deque | MappingView):
-        return _items(value, depth)
+        return _items(value, above)
     if isinstance(value, Iterator | AsyncIterable | Awaitable):
         return object.__repr__(value)
     fields = value if isinstance(value, Mapping) else _fields(value)
-    return value if fields is None else {name: without_secrets(name, item, depth + 1) for name, item in fields.items()}
+    if fields is None:
+        return value
+    return {name: without_secrets(name, item, above) for name, item in list(fields.items())}
 
 
 def masked_argument(value: Any) -> Any:
@@ -47,21 +84,21 @@ def masked_argument(value: Any) -> Any:
 
 
 def _hides(shown: Any) -> bool:
-    """Return whether something of a value is masked."""
+    """Return whether something of a value is masked, or not known."""
     if isinstance(shown, dict):
         return any(map(_hides, shown.values()))
-    return any(map(_hides, shown)) if isinstance(shown, list) else isinstance(shown, str) and shown == MASK
+    return any(map(_hides, shown)) if isinstance(shown, list) else isinstance(shown, str) and shown in (MASK, CUT)
 
 
-def _items(value: Any, depth: int) -> list[Any]:
+def _items(value: Any, above: _Above) -> list[Any]:
     names = getattr(value, "_fields", None)
     if isinstance(value, tuple) and isinstance(names, tuple) and len(names) == len(value):
-        return [without_secrets(name, item, depth + 1) for name, item in zip(names, value, strict=True)]
+        return [without_secrets(name, item, above) for name, item in zip(names, value, strict=True)]
     if isinstance(value, list | tuple) and len(value) == _PAIR and isinstance(value[0], str | bytes):
         name = value[0] if isinstance(value[0], str) else value[0].decode("latin-1")
         if _is_secret(name):
             return [name, MASK]
-    return [without_secrets("", item, depth + 1) for item in value]
+    return [without_secrets("", item, above) for item in list(value)]
 
 
 def _fields(value: Any) -> dict[str, Any] | None:
@@ -81,7 +118,10 @@ def _of_model(value: Any) -> dict[str, Any]:
     known = type(value).__pydantic_fields__
     decorators = type(value).__pydantic_decorators__
     own = decorators.field_serializers or decorators.model_serializers
-    found = value.model_dump() if own else {**vars(value), **(getattr(value, "__pydantic_extra__", None) or {})}
+    if dataclasses.is_dataclass(value):  # which may have slots, and has no model_dump
+        found: Any = {name: getattr(value, name) for name in known}
+    else:
+        found = value.model_dump() if own else {**vars(value), **(getattr(value, "__pydantic_extra__", None) or {})}
     if not isinstance(found, dict):
         return {type(value).__qualname__: found}
     hidden = {name for name, field in known.items() if field.exclude}

@@ -54,9 +54,10 @@ def _message(record: logging.LogRecord) -> str:
             args = {key: without_secrets(key, value) for key, value in args.items()}
         elif args:
             args = tuple(map(masked_argument, args))
-        return str(record.msg) % args if args else str(record.msg)
+        message = str(masked_argument(record.msg))
+        return message % args if args else message
     except Exception:  # noqa: BLE001 - a wrong format string must not cost the line
-        return f"{printable(record.msg)} {printable(args)}"
+        return f"{printable(masked_argument(record.msg))} {printable(args)}"
 
 
 class _Process:
@@ -65,6 +66,7 @@ class _Process:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._streams: list[Stream] = []
+        self._last: Stream
         self._levels: dict[int, str] = {}
         self._undo = contextlib.ExitStack()
         self.output = Output()
@@ -72,12 +74,16 @@ class _Process:
 
     @property
     def stream(self) -> Stream:
-        """Return the stream of the service running in this context, else that of the one that came last."""
-        speaking = current_stream.get()
-        return speaking if speaking in self._streams else self._streams[-1]
+        """Return the stream of the service running in this context, else that of the one that came last.
+
+        A logger of structlog's that was bound while a service ran comes here even when none does any more.
+        """
+        speaking, streams = current_stream.get(), self._streams[:]
+        return speaking if speaking in streams else [self._last, *streams][-1]
 
     def take(self, stream: Stream, level: str, *, behind_others: bool = False) -> None:
         with self._lock:
+            self._last = stream
             self._streams.insert(0 if behind_others else len(self._streams), stream)
             self._levels[id(stream)] = level
             if len(self._streams) == 1:
@@ -215,7 +221,7 @@ def _configure_structlog(undo: contextlib.ExitStack) -> None:
     def end(logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
         level = {"exception": "error", "warn": "warning"}.get(method, method)
         name = str(event.pop("logger", getattr(logger, "name", "root")))
-        _process.stream.write_masked(level, name, printable(event.pop("event", "")), event)
+        _process.stream.write_masked(level, name, printable(masked_argument(event.pop("event", ""))), event)
         raise structlog.DropEvent
 
     positional = structlog.stdlib.PositionalArgumentsFormatter()

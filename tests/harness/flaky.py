@@ -75,6 +75,11 @@ class Flaky:
         return f"http://{self.host}"
 
     @property
+    def open(self) -> int:
+        """How many connections are open."""
+        return len(self._open)
+
+    @property
     def paths(self) -> list[str]:
         """What was asked for, in order."""
         return [each.path for each in self.asked]

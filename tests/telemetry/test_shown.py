@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import pytest
 import structlog
 from pydantic import BaseModel, Field, RootModel, SecretStr, field_serializer
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from lmservice import Settings
 from lmservice.settings.masking import MASK
+from lmservice.telemetry.masking import DEEPEST, without_secrets
 from lmservice.telemetry.takeover import configured
 
 SECRET = "hunter2-clear"
@@ -77,6 +79,31 @@ VALUES: dict[str, tuple[Any, Any]] = {
 }
 
 
+@pydantic_dataclass(slots=True)
+class Slotted:
+    password: str = SECRET
+
+
+class Changing(dict[str, str]):
+    def items(self) -> Any:
+        raise RuntimeError("dictionary changed size during iteration")
+
+
+@dataclasses.dataclass
+class Node:
+    name: str
+    parent: "Node | None" = None
+    children: "list[Node]" = dataclasses.field(default_factory=list)
+    token: str = SECRET
+
+
+def deep() -> Any:
+    value: Any = {"password": SECRET}
+    for _ in range(DEEPEST + 2):
+        value = [value]
+    return value
+
+
 @pytest.fixture(autouse=True)
 def _stream() -> Iterator[None]:
     with configured(Settings.load(log_format="json", log_level="DEBUG"), "shop", "1.2.3"):
@@ -104,6 +131,46 @@ def test_a_message_shows_no_secret_of_its_arguments(logged: Any, value: Any) -> 
 def test_an_argument_without_a_secret_is_formatted_as_ever(logged: Any) -> None:
     logging.getLogger("app").info("%r %s %d %.1f", ("a", 1), {"b": 2}, 3, 4.0)
     assert logged()[0]["event"] == "('a', 1) {'b': 2} 3 4.0"
+
+
+@pytest.mark.parametrize("value", [deep(), Slotted(), Changing(password=SECRET)])
+def test_an_argument_that_cannot_be_looked_into_is_not_shown(logged: Any, value: Any) -> None:
+    logging.getLogger("app").info("%s %s", "ann", value, extra={"value": value})
+    structlog.get_logger("app").info("%s %s", "ann", value, value=value)
+    assert len(logged()) == 2
+    assert SECRET not in json.dumps(logged())
+
+
+@pytest.mark.parametrize("value", [Login(), Account(), {"password": SECRET}, [Login()]])
+def test_a_message_that_is_no_text_shows_no_secret(logged: Any, value: Any) -> None:
+    logging.getLogger("app").info(value)
+    structlog.get_logger("app").info(value)
+    assert [SECRET in line["event"] for line in logged()] == [False, False]
+    assert all(MASK in line["event"] for line in logged())
+
+
+def test_a_value_that_holds_itself_is_shown_once() -> None:
+    root = Node("root")
+    root.children = [Node(str(number), root) for number in range(3)]
+    child = {"parent": "...", "children": [], "token": MASK}
+    shown = [{"name": str(number), **child} for number in range(3)]
+    assert without_secrets("", root) == {"name": "root", "parent": None, "children": shown, "token": MASK}
+
+
+def test_what_is_shown_of_a_web_of_values_has_an_end() -> None:
+    people: list[Node] = [Node(str(number)) for number in range(20)]
+    for each in people:
+        each.children = people
+    text = json.dumps(without_secrets("", people))
+    assert len(text) < 2_000_000
+    assert SECRET not in text
+
+
+def test_a_logger_that_was_bound_while_a_service_ran_can_be_used_when_none_does(logged: Any) -> None:
+    with configured(Settings.load(log_format="json"), "other", "1"):
+        bound = structlog.get_logger("app").bind(number=1)
+    bound.error("late")
+    assert [line["event"] for line in logged()] == ["late"]
 
 
 async def asynchronous() -> AsyncIterator[int]:
