@@ -92,6 +92,7 @@ class HttpConnection(Outgoing):
         """Answer what has been asked, then close."""
         self.ended = self._behind = True
         if self.closing or self.cycle is None:
+            self.flush()
             self.closing = True
             return False
         self.cycle.wake()
@@ -161,6 +162,20 @@ class HttpConnection(Outgoing):
             if not self.transport.is_closing():
                 self.transport.resume_reading()
 
+    def take_more(self, cycle: Cycle) -> None:
+        """Take in more for the request that is being answered, as long as none waits behind it."""
+        if self.pipeline or self._websocket:
+            return
+        intake = self._intake
+        if intake is not None and intake.rest:
+            if not cycle.more_body:
+                return
+            intake.feed_rest()
+            self._behind = bool(intake.rest or self.ended or self._websocket)
+            if self._behind or self.pipeline:
+                return
+        self.resume_reading()
+
     def answered(self, cycle: Cycle) -> None:
         """Go on behind a response that is whole."""
         if cycle is not self.cycle:
@@ -193,6 +208,7 @@ class HttpConnection(Outgoing):
         if self._websocket:
             head, self._websocket = self._websocket, b""
             self._intake = None
+            self.flush()
             self.resume_reading()
             self.listener.begin_websocket(self, head)
         elif self.ended:

@@ -125,7 +125,7 @@ class Cycle:
         self.keep_alive = False
         if self.released and self.chunked and not connection.listener.cutting_off:
             connection.write(b"0\r\n\r\n")
-        elif self.started and not self.released and not self.chunked and self.left is None:
+        elif self.started and not (self.released or self.chunked or self.bodiless) and self.left is None:
             connection.transport.abort()  # an end in order would look like the body's
             return
         self.complete = True
@@ -146,10 +146,10 @@ class Cycle:
             if self.expects and not self.started:
                 self.expects = False
                 connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            connection.resume_reading()
             if self.waiting is None:
                 self.waiting = asyncio.Event()
             self.waiting.clear()
+            connection.take_more(self)
             await self.waiting.wait()
 
     def _take(self) -> dict[str, Any]:

@@ -39,8 +39,8 @@ class Intake:
     """
 
     __slots__ = (
-        "_answered", "_careful", "_connection", "_declined", "_framing", "_handshake", "_head_size",
-        "_headers", "_hosts", "_last", "_limit", "_most", "_parser", "_replaying", "_url", "in_head", "over", "reading",
+        "_answered", "_careful", "_connection", "_declined", "_framing", "_handshake", "_head_size", "_headers",
+        "_hosts", "_last", "_later", "_limit", "_most", "_parser", "_replaying", "_url", "in_head", "over", "reading",
         "rest",
     )  # fmt: skip
 
@@ -58,6 +58,7 @@ class Intake:
         self._careful = self._last = self._replaying = False
         self._declined: Cycle | None = None
         self._handshake = False
+        self._later: bytes | memoryview = b""
         self.in_head = self.over = False
         self.reading: Cycle | None = None
         self.rest: bytes | memoryview = b""
@@ -101,7 +102,9 @@ class Intake:
             if len(self._connection.pipeline) >= MOST_WAITING:
                 self.rest = view[begin:]
                 return
+            self._later = view[begin + SLICE :]
             self.feed(view[begin : begin + SLICE])
+        self._later = b""
 
     def feed_rest(self) -> None:
         """Parse what has waited."""
@@ -137,7 +140,7 @@ class Intake:
         headers, parser = self._headers, self._parser
         fields = dict(headers)
         name = parser.get_method()
-        method = _methods.get(name) or _methods.setdefault(name, name.decode("ascii"))
+        method = _methods.get(name) or _methods.setdefault(name, parsing.method_of(name))
         if self._careful or len(headers) > self._most:
             head_size.check_whole(method, self._url, headers, self._connection.listener.limits)
         keep_alive: bool = parser.should_keep_alive()
@@ -237,7 +240,7 @@ class Intake:
             self.over = True
             lines = [b"GET %b HTTP/1.1" % parsing.origin_form(self._url)]
             lines += [name + b": " + value for name, value in self._headers]
-            self._connection.begin_websocket(b"\r\n".join((*lines, b"", rest)))
+            self._connection.begin_websocket(b"\r\n".join((*lines, b"", rest + self._later)))
             return
         declined, self._declined = self._declined, None
         self._parser = HttpRequestParser(self)

@@ -60,8 +60,6 @@ def target_of(url: bytes, method: str) -> Target:
     """
     if url[:1] == b"/":
         return _path_and_query(url)
-    if method == "CONNECT":
-        raise Refused(HTTPStatus.NOT_IMPLEMENTED, "CONNECT is for proxies, and this is none")
     if url == b"*" and method == "OPTIONS":
         return Target("*", b"*", b"")
     absolute = _ABSOLUTE.fullmatch(url.partition(b"#")[0])
@@ -73,6 +71,17 @@ def target_of(url: bytes, method: str) -> Target:
     rest = absolute[2]
     path, raw_path, query, _ = _path_and_query(rest if rest[:1] == b"/" else b"/" + rest)
     return Target(path, raw_path, query, authority)
+
+
+def method_of(name: bytes) -> str:
+    """Return a method as text.
+
+    Raises:
+        Refused: it is CONNECT, whatever its target: the parser takes what follows for another protocol's.
+    """
+    if name == b"CONNECT":
+        raise Refused(HTTPStatus.NOT_IMPLEMENTED, "CONNECT is for proxies, and this is none")
+    return name.decode("ascii")
 
 
 def origin_form(url: bytes) -> bytes:
