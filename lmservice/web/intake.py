@@ -104,7 +104,7 @@ class Intake:
                 return
             self._later = view[begin + SLICE :]
             self.feed(view[begin : begin + SLICE])
-        self._later = b""
+            self._later = b""
 
     def feed_rest(self) -> None:
         """Parse what has waited."""

@@ -103,6 +103,16 @@ async def test_a_websocket_gets_all_that_came_behind_its_handshake() -> None:
     await wire.close()
 
 
+async def test_a_websocket_behind_many_requests_gets_what_came_behind_its_handshake_once() -> None:
+    wire = Wire()
+    taken = wire.listener.websockets = Taken()  # type: ignore[assignment]
+    await wire.feed(GET * 600 + HANDSHAKE + b"frame")
+    await wire.settle()
+    assert len(wire.seen) == 600
+    assert [head.partition(b"\r\n\r\n")[2] for head in taken.heads] == [b"frame"]
+    await wire.close()
+
+
 @pytest.mark.parametrize("target", [b"/", b"/a:80", b"a:80", b"*"])
 async def test_connect_is_refused_whatever_its_target_and_nothing_behind_it_is_served(target: bytes) -> None:
     wire = Wire()
