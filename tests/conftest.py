@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ hypothesis.settings.register_profile(
     "busy", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow], database=None
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "busy"))
+
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # else tests run by nohup would start services that ignore it
 
 
 @pytest.fixture(scope="module")

@@ -240,7 +240,7 @@ class Call:
 
     def _wait_before_next(self, least: float) -> float | None:
         policy, host = self._options.policy, self._host
-        if self._number >= policy.attempts or not self._may_be_repeated():
+        if self._number >= policy.attempts or self._options.http.is_closed or not self._may_be_repeated():
             return None
         wait = max(self._options.backoff.wait(self._number), least)
         now = self._loop.time()

@@ -74,10 +74,7 @@ class _Process:
 
     @property
     def stream(self) -> Stream:
-        """Return the stream of the service running in this context, else that of the one that came last.
-
-        A logger of structlog's that was bound while a service ran comes here even when none does any more.
-        """
+        """Return the stream of the service running in this context, else of the one that came last, gone or not."""
         speaking, streams = current_stream.get(), self._streams[:]
         return speaking if speaking in streams else [self._last, *streams][-1]
 

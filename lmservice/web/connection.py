@@ -280,11 +280,6 @@ class HttpConnection(Outgoing):
             return True
         return self.transport.get_write_buffer_size() > 0 or self.unread > 0
 
-    def all_arrived(self) -> bool:
-        """Return whether the other end has taken in all that was written, and nothing of it is unread here."""
-        sock = self.transport.get_extra_info("socket")
-        return self.transport.get_write_buffer_size() == sockets.unsent(sock) == self.unread == 0
-
     @property
     def at(self) -> At:
         """What goes on: an `answer`, the wait for a `head` or for the `rest` of a body, or nothing: `idle`."""

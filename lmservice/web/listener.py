@@ -219,7 +219,7 @@ class Listener:
             if (
                 connection.closing
                 and not connection.transport.is_closing()
-                and connection.all_arrived()
+                and _all_arrived(connection)
                 and now - connection.heard >= HURRIED_SILENCE
             ):
                 connection.transport.close()
@@ -232,3 +232,9 @@ class Listener:
         if self.websockets is not None:
             self.websockets.abort()
         await asyncio.sleep(0)
+
+
+def _all_arrived(connection: HttpConnection) -> bool:
+    """Return whether the other end has taken in all that was written, and nothing of what it sent is unread here."""
+    sock = connection.transport.get_extra_info("socket")
+    return connection.transport.get_write_buffer_size() == sockets.unsent(sock) == connection.unread == 0

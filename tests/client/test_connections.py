@@ -267,3 +267,15 @@ async def test_places_are_given_in_the_order_in_which_they_were_asked_for() -> N
     await asyncio.wait(tasks)
     assert order == [0, 2, 3]
     assert places.take_at_once()
+
+
+async def test_a_call_under_way_when_its_client_closes_fails_with_what_ended_it(
+    server: Flaky, registry: CollectorRegistry
+) -> None:
+    server.always(HANG)
+    client = client_to(server, registry)
+    async with client:
+        call = asyncio.create_task(outcome(client))
+        while not server.under_way:  # noqa: ASYNC110 - a counter sets no event
+            await asyncio.sleep(0.01)
+    assert await call == "ReadError"
