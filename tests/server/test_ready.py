@@ -78,6 +78,7 @@ def test_a_worker_that_is_replaced_takes_nothing_down_before_its_first_poll(
     (tmp_path / "database").touch()
     settings = {"LM_WORKERS": "2", "LM_ENVIRONMENT": "dev", "DATABASE": str(tmp_path / "database")}
     service = start_process(PROGRAM, settings=settings).wait_ready()
+    time.sleep(1.5)  # so that both have polled: ready is already where one has
     first = service.manage("/readyz")[1]["workers"][0]["pid"]
     os.kill(first, signal.SIGKILL)
     end = time.monotonic() + 30
