@@ -29,7 +29,7 @@ _PATIENCE = 5
 """The time that a program may take to answer, in seconds."""
 
 
-class Finding(NamedTuple):
+class Diagnosis(NamedTuple):
     """One thing.
 
     Attributes:
@@ -55,64 +55,64 @@ def doctor(name: str | None) -> ExitCode:
     return ExitCode.FINDINGS if any(finding.mark == "!" for finding in findings) else ExitCode.CLEAN
 
 
-def _python() -> Iterator[Finding]:
-    yield Finding("ok", "Python", f"{platform.python_version()}, {sys.executable}")
-    yield Finding("ok", "lmservice", __version__)
+def _python() -> Iterator[Diagnosis]:
+    yield Diagnosis("ok", "Python", f"{platform.python_version()}, {sys.executable}")
+    yield Diagnosis("ok", "lmservice", __version__)
     if sys.platform != "linux":
-        yield Finding("-", "system", f"{sys.platform}: services run on Linux; develop in a container")
+        yield Diagnosis("-", "system", f"{sys.platform}: services run on Linux; develop in a container")
 
 
-def _extras() -> Iterator[Finding]:
+def _extras() -> Iterator[Diagnosis]:
     for extra, module in _EXTRAS.items():
         try:
             there = importlib.util.find_spec(module) is not None
         except ModuleNotFoundError:  # not even the package around it
             there = False
         said = "" if there else f"pip install 'lmservice[{extra}]'"
-        yield Finding("ok" if there else "-", f"lmservice[{extra}]", said)
+        yield Diagnosis("ok" if there else "-", f"lmservice[{extra}]", said)
 
 
-def _programs() -> Iterator[Finding]:
+def _programs() -> Iterator[Diagnosis]:
     for program, purpose in (
         ("kubectl", "deploy, check --manifests"),
         ("git", "deploy"),
         ("uv", "the template's make"),
     ):
         path = shutil.which(program)
-        yield Finding("ok" if path else "-", program, path or f"not on PATH: {purpose} need it")
+        yield Diagnosis("ok" if path else "-", program, path or f"not on PATH: {purpose} need it")
     if shutil.which("kubectl"):
         yield _cluster()
 
 
-def _cluster() -> Finding:
+def _cluster() -> Diagnosis:
     command = ["kubectl", "version", "--output=yaml", f"--request-timeout={_PATIENCE}s"]
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=2 * _PATIENCE, check=False)  # noqa: S603
     except subprocess.TimeoutExpired:
-        return Finding("-", "cluster", f"no answer within {2 * _PATIENCE} s")
+        return Diagnosis("-", "cluster", f"no answer within {2 * _PATIENCE} s")
     lines = ran.stderr.strip().splitlines()
     if ran.returncode:
-        return Finding("-", "cluster", lines[-1][:200] if lines else "no answer")
-    return Finding("ok", "cluster", "it answers")
+        return Diagnosis("-", "cluster", lines[-1][:200] if lines else "no answer")
+    return Diagnosis("ok", "cluster", "it answers")
 
 
-def _service(name: str | None) -> Iterator[Finding]:
+def _service(name: str | None) -> Iterator[Diagnosis]:
     settings: Settings | None = None
     try:
         cls = target.load(name).settings_class if name else Settings
         settings = cls.load()
     except LmserviceError as error:
         for line in str(error).splitlines():
-            yield Finding("!", name or "settings", line)
+            yield Diagnosis("!", name or "settings", line)
     else:
-        yield Finding("ok", name or "settings", "can be used")
+        yield Diagnosis("ok", name or "settings", "can be used")
     for subject in ("port", "management_port") if settings is not None else ():
         yield _port(subject.replace("_", " "), getattr(settings, subject))
 
 
-def _port(subject: str, port: int) -> Finding:
+def _port(subject: str, port: int) -> Diagnosis:
     try:
         with socket.create_server(("", port)):
-            return Finding("ok", subject, f"{port} is free" if port else "0: any that is free")
+            return Diagnosis("ok", subject, f"{port} is free" if port else "0: any that is free")
     except OSError as error:
-        return Finding("!", subject, f"{port}: {error.strerror}: stop what listens there, or set another")
+        return Diagnosis("!", subject, f"{port}: {error.strerror}: stop what listens there, or set another")

@@ -21,7 +21,7 @@ from lmservice.runtime import gil
 from lmservice.runtime.threads import run_in_thread
 from lmservice.settings.fields import graphite_address
 from lmservice.settings.model import Settings
-from lmservice.telemetry.graphite_lines import Lines
+from lmservice.telemetry.graphite_lines import GraphiteLines
 from lmservice.telemetry.metrics import Metrics
 from lmservice.telemetry.samples import families
 
@@ -121,7 +121,7 @@ class _Push:
     def __init__(self, settings: Settings, metrics: Metrics, fields: Mapping[str, str]) -> None:
         self._address = graphite_address(settings.graphite_url)
         self._tags = settings.graphite_tags
-        self._lines = Lines(settings.graphite_prefix, tags=self._tags, fields=fields)
+        self._lines = GraphiteLines(settings.graphite_prefix, tags=self._tags, fields=fields)
         self._metrics = metrics
 
     def __call__(self) -> None:

@@ -24,7 +24,7 @@ _OURS = ("service", "environment", "instance")
 _log = logging.getLogger("lmservice.graphite")
 
 
-class Lines:
+class GraphiteLines:
     """Writes the lines of one service, and tells once of each name that cannot be written as it is.
 
     Args:

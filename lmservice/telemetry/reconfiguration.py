@@ -18,7 +18,7 @@ QUIET = ("uvicorn.error", "asyncio", "httpx", "alembic.runtime.plugins")
 _log = logging.getLogger("lmservice.logs")
 
 
-class Guard:
+class StreamGuard:
     """Keeps one handler at the root logger.
 
     Args:
@@ -112,7 +112,7 @@ def quieten() -> None:
             logger.setLevel(logging.WARNING)
 
 
-def _methods(guard: Guard) -> dict[str, Any]:
+def _methods(guard: StreamGuard) -> dict[str, Any]:
     def remove(logger: logging.Logger, handler: logging.Handler) -> None:
         if not guard.refuses(handler):
             logging.Logger.removeHandler(logger, handler)

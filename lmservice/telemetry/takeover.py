@@ -20,7 +20,7 @@ from lmservice.settings.model import Settings
 from lmservice.telemetry.logs import GIVEN, Stream, current_stream, on_a_terminal, printable
 from lmservice.telemetry.masking import masked_argument, without_secrets
 from lmservice.telemetry.output import Output
-from lmservice.telemetry.reconfiguration import QUIET, Guard, quieten
+from lmservice.telemetry.reconfiguration import QUIET, StreamGuard, quieten
 
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
@@ -70,7 +70,7 @@ class _Process:
         self._levels: dict[int, str] = {}
         self._undo = contextlib.ExitStack()
         self.output = Output()
-        self.guard = Guard(_Handler())
+        self.guard = StreamGuard(_Handler())
 
     @property
     def stream(self) -> Stream:
@@ -84,7 +84,7 @@ class _Process:
             self._streams.insert(0 if behind_others else len(self._streams), stream)
             self._levels[id(stream)] = level
             if len(self._streams) == 1:
-                self.guard = Guard(_Handler())
+                self.guard = StreamGuard(_Handler())
                 _take_standard_logging(self._undo, self.guard)
                 _take_structlog(self._undo)
                 _take_hooks(self._undo)
@@ -169,7 +169,7 @@ def observed(observe: Callable[[bytes], None]) -> Iterator[None]:
         output.observers.remove(observe)
 
 
-def _take_standard_logging(undo: contextlib.ExitStack, guard: Guard) -> None:
+def _take_standard_logging(undo: contextlib.ExitStack, guard: StreamGuard) -> None:
     root = logging.getLogger()
     before, before_level = root.handlers[:], root.level
     root.handlers[:] = [guard.handler]

@@ -36,7 +36,7 @@ class Refused(Exception):  # noqa: N818 - it ends the parser's run, and is no er
         self.refusal = Refusal(status, detail, reason)
 
 
-class Target(NamedTuple):
+class RequestTarget(NamedTuple):
     """What a request asks for.
 
     Attributes:
@@ -52,7 +52,7 @@ class Target(NamedTuple):
     authority: bytes | None = None
 
 
-def target_of(url: bytes, method: str) -> Target:
+def target_of(url: bytes, method: str) -> RequestTarget:
     """Return what a request target means, in each of the forms of RFC 9112 §3.2.
 
     Raises:
@@ -61,7 +61,7 @@ def target_of(url: bytes, method: str) -> Target:
     if url[:1] == b"/":
         return _path_and_query(url)
     if url == b"*" and method == "OPTIONS":
-        return Target("*", b"*", b"")
+        return RequestTarget("*", b"*", b"")
     absolute = _ABSOLUTE.fullmatch(url.partition(b"#")[0])
     if absolute is None or not absolute[1]:
         raise Refused(HTTPStatus.BAD_REQUEST, "the request target is neither a path nor an absolute URL")
@@ -70,7 +70,7 @@ def target_of(url: bytes, method: str) -> Target:
         raise Refused(HTTPStatus.BAD_REQUEST, "the URL asked for names no host")
     rest = absolute[2]
     path, raw_path, query, _ = _path_and_query(rest if rest[:1] == b"/" else b"/" + rest)
-    return Target(path, raw_path, query, authority)
+    return RequestTarget(path, raw_path, query, authority)
 
 
 def method_of(name: bytes) -> str:
@@ -92,12 +92,12 @@ def origin_form(url: bytes) -> bytes:
     return absolute[2] if absolute[2][:1] == b"/" else b"/" + absolute[2]
 
 
-def _path_and_query(url: bytes) -> Target:
+def _path_and_query(url: bytes) -> RequestTarget:
     if b"#" in url:
         url = url.partition(b"#")[0]
     raw_path, _, query = url.partition(b"?")
     path = raw_path.decode("ascii")
-    return Target(unquote(path) if "%" in path else path, raw_path, query)
+    return RequestTarget(unquote(path) if "%" in path else path, raw_path, query)
 
 
 def check_host(fields: dict[bytes, bytes], headers: list[tuple[bytes, bytes]], *, any_host: bool) -> None:

@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.samples import Sample
 
-from lmservice.telemetry.graphite_lines import LONGEST, Lines
+from lmservice.telemetry.graphite_lines import LONGEST, GraphiteLines
 
 FIELDS = {"service": "shop", "environment": "qa", "instance": "pod.1", "version": "1"}
 
 
-def lines(*, prefix: str = "", tags: bool = True) -> Lines:
-    return Lines(prefix, tags=tags, fields=FIELDS)
+def lines(*, prefix: str = "", tags: bool = True) -> GraphiteLines:
+    return GraphiteLines(prefix, tags=tags, fields=FIELDS)
 
 
-def name(writer: Lines, **labels: str) -> str:
+def name(writer: GraphiteLines, **labels: str) -> str:
     return writer.line(Sample("calls", labels, 1.5), 7).split(" ")[0]
 
 
