@@ -25,11 +25,11 @@ def log(*loops: asyncio.AbstractEventLoop) -> None:
 
 
 def _log_all(*loops: asyncio.AbstractEventLoop) -> None:
-    found = snapshot(*loops)
-    for task in found["tasks"]:
+    picture = snapshot(*loops)
+    for task in picture["tasks"]:
         values = {"task_name": task["name"], "coroutine": task["coroutine"], "stack": "\n".join(task["stack"])}
         _log.warning("lmservice.task_stack", extra=values)
-    for thread in found["threads"]:
+    for thread in picture["threads"]:
         values = {"thread_name": thread["name"], "stack": "\n".join(thread["stack"])}
         _log.warning("lmservice.thread_stack", extra=values)
 
@@ -61,7 +61,7 @@ def _awaits(coroutine: Any) -> list[str]:
 def of_thread(ident: int) -> list[str]:
     """Return where a thread is, innermost call last; without source lines, which would have to be read."""
     frame = sys._current_frames().get(ident)  # noqa: SLF001 - documented
-    return [_line(each) for each, _ in traceback.walk_stack(frame)][::-1] if frame is not None else []
+    return [_line(step) for step, _ in traceback.walk_stack(frame)][::-1] if frame is not None else []
 
 
 def _line(frame: FrameType) -> str:

@@ -208,15 +208,15 @@ def _unfinished(cls: type[Settings], error: PydanticUserError) -> str:
 def load_leniently(cls: type[Settings], variables: Mapping[str, str]) -> Settings:
     """Read lmservice's own settings as a service would from these variables, bad ones at their defaults."""
     fields = field_names(cls)
-    given = {fields.get(name.lower(), name): value for name, value in read_variables(cls, variables).items()}
-    given = {**read_uvicorns(variables), **given}
+    values = {fields.get(name.lower(), name): value for name, value in read_variables(cls, variables).items()}
+    values = {**read_uvicorns(variables), **values}
     chosen: dict[str, Any] = {}
     for name in Settings.model_fields:
         field = cls.model_fields[name]
         chosen[name] = field.get_default(call_default_factory=True, validated_data={})
         with contextlib.suppress(ValidationError):
             adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]
-            chosen[name] = adapter.validate_python(given.get(name, chosen[name]))
+            chosen[name] = adapter.validate_python(values.get(name, chosen[name]))
     return Settings.model_construct(**chosen)
 
 

@@ -58,14 +58,14 @@ def takes_any(cls: type[BaseSettings], fields: Mapping[str, FieldInfo], variable
 
 def resolve(cls: type[BaseSettings], variable: str, field: FieldInfo, path: Sequence[str]) -> tuple[Inner, int]:
     """Return the innermost field to which a path inside a setting leads, and how many of its steps that took."""
-    found, steps, delimiter = Inner(variable, "", field), 0, delimiter_of(cls)
+    nearest, steps, delimiter = Inner(variable, "", field), 0, delimiter_of(cls)
     for step in path if delimiter else ():
-        inner = next((each for each in _inside(found.variable, delimiter, found.field.annotation, _DEEPEST - 1)
-                      if step in _spellings(each.name, each.field)), None)  # fmt: skip
+        reachable = _inside(nearest.variable, delimiter, nearest.field.annotation, _DEEPEST - 1)
+        inner = next((choice for choice in reachable if step in _spellings(choice.name, choice.field)), None)
         if inner is None:
             break
-        found, steps = inner, steps + 1
-    return found, steps
+        nearest, steps = inner, steps + 1
+    return nearest, steps
 
 
 def _spellings(name: str, field: FieldInfo) -> list[str]:

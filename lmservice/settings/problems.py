@@ -30,14 +30,14 @@ class Problems:
         cls: the settings.
         origins: by each field's name the source of its value.
         values: what the sources gave.
-        given: the names of the variables that there are.
+        present: the names of the variables that there are.
     """
 
     def __init__(
-        self, cls: type[BaseSettings], origins: Mapping[str, str], values: Mapping[str, Any], given: Iterable[str]
+        self, cls: type[BaseSettings], origins: Mapping[str, str], values: Mapping[str, Any], present: Iterable[str]
     ) -> None:
         self._cls = cls
-        self._given = {name.upper() for name in given}
+        self._present = {name.upper() for name in present}
         self._origins = origins
         self._fields = field_names(cls)
         self._values = values
@@ -79,7 +79,7 @@ class Problems:
     def _innermost(self, name: str, field: FieldInfo, path: list[str]) -> tuple[str, FieldInfo, list[str]]:
         """Return the variable at fault, its field, and what is left of the path: of JSON it is the whole setting's."""
         label = variable(self._cls, name)
-        if label in self._given:
+        if label in self._present:
             return label, field, path
         inner, steps = resolve(self._cls, label, field, path)
         return inner.variable, inner.field, path[steps:]
@@ -111,9 +111,9 @@ def _expected(field: FieldInfo | None) -> str:
     least, most = limits.get("ge"), limits.get("le")
     if least is not None and most is not None:
         return f"{type_name(field.annotation)}, {least:g} to {most:g}"
-    said = [_BOUNDS[name].format(limit) for name, limit in limits.items()]
-    said += [_of_text(limit) for limit in field.metadata if type(limit).__name__ == "StringConstraints"]
-    return " ".join([type_name(field.annotation), " and ".join(said)]).strip()
+    limits_in_words = [_BOUNDS[name].format(limit) for name, limit in limits.items()]
+    limits_in_words += [_of_text(limit) for limit in field.metadata if type(limit).__name__ == "StringConstraints"]
+    return " ".join([type_name(field.annotation), " and ".join(limits_in_words)]).strip()
 
 
 _TIME = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|sec|seconds|m|min|h)\s*")

@@ -51,7 +51,7 @@ def as_json(settings: Settings, indent: int | None = None) -> bytes:
 
 def by_name(settings: Settings) -> dict[str, dict[str, Any]]:
     """Return every setting by its name, as `/config` gives it."""
-    return {each.name: each.report() for each in describe(settings)}
+    return {entry.name: entry.report() for entry in describe(settings)}
 
 
 def _variable(settings: Settings, name: str) -> DescribedSetting:

@@ -53,12 +53,12 @@ class _Secrets(_FriendlyDecoding, SecretsSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         """Read each file that has a setting's name."""
-        found = super().__call__()
+        values = super().__call__()
         if not (delimiter := delimiter_of(self.settings_cls)):
-            return found
+            return values
         files = [file for file in Path(str(self.secrets_dir)).iterdir() if delimiter in file.name.upper()]
         texts = {file.name: file.read_text().strip() for file in files if file.is_file()}
-        return merged(read_variables(self.settings_cls, texts), found)
+        return merged(read_variables(self.settings_cls, texts), values)
 
 
 def read(cls: type[BaseSettings]) -> dict[str, dict[str, Any]]:
@@ -104,14 +104,16 @@ def sources(cls: type[BaseSettings]) -> dict[str, PydanticBaseSettingsSource]:
 def _environment_is_dev(cls: type[BaseSettings], below: Mapping[str, PydanticBaseSettingsSource]) -> bool:
     """Return whether `.env` is read: only in `dev`, and never because `.env` itself says so."""
     name = variable(cls, "environment")
-    given = next((value for key, value in os.environ.items() if key.upper() == name), None)
-    if given is None:
+    environment = next((value for key, value in os.environ.items() if key.upper() == name), None)
+    if environment is None:
         values = [source()["environment"] for source in below.values() if "environment" in source()]
-        given = values[0] if values else str(cls.model_fields["environment"].default)
-    said = _dot_env(cls)().get("environment", given)
-    if given == "dev" and said != "dev":
-        raise SettingsError([f"{name}: .env says {said!r}, but .env is read in dev alone: set it in the environment"])
-    return given == "dev"
+        environment = values[0] if values else str(cls.model_fields["environment"].default)
+    of_dot_env = _dot_env(cls)().get("environment", environment)
+    if environment == "dev" and of_dot_env != "dev":
+        raise SettingsError(
+            [f"{name}: .env says {of_dot_env!r}, but .env is read in dev alone: set it in the environment"]
+        )
+    return environment == "dev"
 
 
 def _dot_env(cls: type[BaseSettings]) -> PydanticBaseSettingsSource:
@@ -122,9 +124,9 @@ def _dot_env(cls: type[BaseSettings]) -> PydanticBaseSettingsSource:
 
 
 def _secrets_dir() -> str | None:
-    given = os.environ.get(SECRETS_DIR)
-    if given and not Path(given).is_dir():
-        raise SettingsError([f"{SECRETS_DIR}: {given!r} is not a folder: make it, or unset {SECRETS_DIR}"])
-    if given:
-        return given
+    folder = os.environ.get(SECRETS_DIR)
+    if folder and not Path(folder).is_dir():
+        raise SettingsError([f"{SECRETS_DIR}: {folder!r} is not a folder: make it, or unset {SECRETS_DIR}"])
+    if folder:
+        return folder
     return DEFAULT_SECRETS_DIR if Path(DEFAULT_SECRETS_DIR).is_dir() else None

@@ -31,12 +31,12 @@ def variables(cls: type[BaseSettings], name: str) -> list[str]:
 
 def fields_by_variable(cls: type[BaseSettings]) -> dict[str, Inner]:
     """Return every variable that a setting, or a field inside one, is read from, with that field."""
-    found: dict[str, Inner] = {}
+    settings: dict[str, Inner] = {}
     for name, field in cls.model_fields.items():
-        for each in variables(cls, name):
-            found[each] = Inner(each, name, field)
-            found |= {inner.variable: inner for inner in inner_fields(cls, each, field)}
-    return found
+        for variable in variables(cls, name):
+            settings[variable] = Inner(variable, name, field)
+            settings |= {inner.variable: inner for inner in inner_fields(cls, variable, field)}
+    return settings
 
 
 def misspelt(cls: type[BaseSettings], among: Iterable[str] | None = None) -> dict[str, str]:
@@ -48,16 +48,16 @@ def misspelt(cls: type[BaseSettings], among: Iterable[str] | None = None) -> dic
         cls: the settings.
         among: the names of the variables to look at; default this process's environment.
     """
-    given = [name for name in (os.environ if among is None else among) if name.upper().startswith(PREFIX)]
-    if not given:
+    ours = [name for name in (os.environ if among is None else among) if name.upper().startswith(PREFIX)]
+    if not ours:
         return {}
     known = fields_by_variable(cls)
     fields = {name: inner.field for name, inner in known.items()}
     names = {*known, SECRETS_DIR}
-    links = service_links(given)
+    links = service_links(ours)
     unknown = sorted(
         name
-        for name in given
+        for name in ours
         if (upper := name.upper()) not in names and name not in links and not takes_any(cls, fields, upper)
     )
     if not unknown:

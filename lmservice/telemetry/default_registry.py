@@ -62,14 +62,14 @@ def _of_default(default: "CollectorRegistry", registry: "ServiceRegistry") -> It
 
 def _added_up(first: LazyFamily, second: LazyFamily) -> "list[Sample]":
     """Return the samples of both, those with the same labels as one."""
-    found: dict[tuple[str, frozenset[tuple[str, str]]], Sample] = {}
+    samples: dict[tuple[str, frozenset[tuple[str, str]]], Sample] = {}
     for family in (first, second):
         for sample in whole_samples(family):
             key = sample.name, frozenset(sample.labels.items())
-            before = found.get(key)
+            before = samples.get(key)
             value = sample.value if before is None or sample.name.endswith("_created") else before.value + sample.value
-            found[key] = (before or sample)._replace(value=value)
-    return list(found.values())
+            samples[key] = (before or sample)._replace(value=value)
+    return list(samples.values())
 
 
 def whole_samples(family: LazyFamily) -> "Iterator[Sample]":

@@ -74,15 +74,15 @@ class GraphiteLines:
 
     def _tell_twofold(self, label: str, cleaned: str, seen: set[str]) -> None:
         if self._once(f"{label}={cleaned}"):
-            said = {"label": label or "the name", "values": sorted(seen), "written": cleaned}
+            details = {"label": label or "the name", "values": sorted(seen), "written": cleaned}
             hint = "each has a suffix of its own from now on"
-            _log.warning("lmservice.graphite_names_collide", extra={**said, "hint": hint})
+            _log.warning("lmservice.graphite_names_collide", extra={**details, "hint": hint})
 
     def _tell_too_long(self, sample: "Sample") -> None:
         if self._once(sample.name):
             label, value = max(sample.labels.items(), key=lambda item: len(item[1]), default=("", ""))
-            said = {"family": sample.name, "label": label, "length": len(value), "limit": LONGEST}
-            _log.warning("lmservice.graphite_line_too_long", extra=said)
+            details = {"family": sample.name, "label": label, "length": len(value), "limit": LONGEST}
+            _log.warning("lmservice.graphite_line_too_long", extra=details)
 
     def _once(self, what: str) -> bool:
         first = what not in self._told

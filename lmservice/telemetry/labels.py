@@ -33,11 +33,11 @@ class Label:
         self._name, self._what = name, what
         self._values: set[str] = set()
 
-    def value(self, given: str) -> str:
-        """Return the value under which `given` is counted."""
-        if given in self._values or len(self._values) < LIMIT:
-            self._values.add(given)
-            return given
+    def value(self, value: str) -> str:
+        """Return the value under which `value` is counted."""
+        if value in self._values or len(self._values) < LIMIT:
+            self._values.add(value)
+            return value
         if OTHER not in self._values:
             self._values.add(OTHER)
             _log.warning("more than %d %s: the label %s folds the rest into %s", LIMIT, self._what, self._name, OTHER)

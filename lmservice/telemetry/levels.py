@@ -48,7 +48,7 @@ class Levels:
     def report(self) -> dict[str, dict[str, Any]]:
         """Return every logger with its level, and when a change of it ends, in seconds from now."""
         now = asyncio.get_running_loop().time()
-        report: dict[str, dict[str, Any]] = {name: dict(found) for name, found in levels().items()}
+        report: dict[str, dict[str, Any]] = {name: dict(level) for name, level in levels().items()}
         for name, (_, handle) in self._changes.items():
             report.setdefault(name, {})["reverts_in"] = round(max(0.0, handle.when() - now), 3)
         return report

@@ -119,18 +119,18 @@ def _of_model(value: Any) -> dict[str, Any]:
     decorators = type(value).__pydantic_decorators__
     own = decorators.field_serializers or decorators.model_serializers
     if dataclasses.is_dataclass(value):  # which may have slots, and has no model_dump
-        found: Any = {name: getattr(value, name) for name in known}
+        members: Any = {name: getattr(value, name) for name in known}
     else:
-        found = value.model_dump() if own else {**vars(value), **(getattr(value, "__pydantic_extra__", None) or {})}
-    if not isinstance(found, dict):
-        return {type(value).__qualname__: found}
+        members = value.model_dump() if own else {**vars(value), **(getattr(value, "__pydantic_extra__", None) or {})}
+    if not isinstance(members, dict):
+        return {type(value).__qualname__: members}
     hidden = {name for name, field in known.items() if field.exclude}
     quiet = {name for name, field in known.items() if not field.repr}
-    return {name: MASK if name in quiet else item for name, item in found.items() if name not in hidden}
+    return {name: MASK if name in quiet else item for name, item in members.items() if name not in hidden}
 
 
 def _of_class(value: Any, fields: Iterable[Any]) -> dict[str, Any]:
-    return {each.name: getattr(value, each.name, None) if each.repr else MASK for each in fields}
+    return {field.name: getattr(value, field.name, None) if field.repr else MASK for field in fields}
 
 
 _READERS: dict[str, Callable[[Any], dict[str, Any]]] = {

@@ -66,16 +66,16 @@ def shared_collector(registry: "CollectorRegistry", name: str, kind: type[C]) ->
         ValueError: the registry has a family of that name that somebody else made.
     """
     known = registry._names_to_collectors  # noqa: SLF001 - the registry offers no other way to find one
-    found = known.get(name)
-    if isinstance(found, kind):
-        return found
+    family = known.get(name)
+    if isinstance(family, kind):
+        return family
     made = kind()
     try:
         registry.register(made)
     except ValueError:
-        found = known.get(name)
-        if isinstance(found, kind):  # another thread was quicker
-            return found
+        family = known.get(name)
+        if isinstance(family, kind):  # another thread was quicker
+            return family
         raise
     return made
 
@@ -278,8 +278,8 @@ class Child:
         """Return upper bounds, cumulated counts and exemplars, as prometheus_client takes them."""
         from prometheus_client.samples import Exemplar  # noqa: PLC0415
 
-        def exemplar(found: tuple[str, float, float] | None) -> Any:
-            return found and Exemplar({"trace_id": found[0]}, found[1], found[2])
+        def exemplar(latest: tuple[str, float, float] | None) -> Any:
+            return latest and Exemplar({"trace_id": latest[0]}, latest[1], latest[2])
 
         cumulated = zip(_BOUNDS, accumulate(self._counts), list(self._exemplars), strict=True)
-        return [[bound, float(count), exemplar(found)] for bound, count, found in cumulated]
+        return [[bound, float(count), exemplar(latest)] for bound, count, latest in cumulated]

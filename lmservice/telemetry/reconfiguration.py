@@ -73,14 +73,16 @@ class StreamGuard:
         try:
             yield
         finally:
-            others = [each for each in root.handlers if each is not self.handler and not _on_the_console(each)]
+            others = [
+                handler for handler in root.handlers if handler is not self.handler and not _on_the_console(handler)
+            ]
             root.handlers[:] = [self.handler, *others]
             self._busy = False
             root.setLevel(level)
             for logger in _loggers():
                 logger.disabled = logger in disabled
                 if any(map(_on_the_console, logger.handlers)):
-                    logger.handlers[:] = [each for each in logger.handlers if not _on_the_console(each)]
+                    logger.handlers[:] = [handler for handler in logger.handlers if not _on_the_console(handler)]
                     logger.propagate = True
             quieten()
             self.tell(by)
@@ -128,14 +130,14 @@ def _methods(guard: StreamGuard) -> dict[str, Any]:
             guard.tell("Logger.handlers, which was set or cleared")
         return kept
 
-    def set_handlers(logger: logging.Logger, given: list[logging.Handler]) -> None:
-        vars(logger)["handlers"] = given
+    def set_handlers(logger: logging.Logger, handlers: list[logging.Handler]) -> None:
+        vars(logger)["handlers"] = handlers
 
     return {"removeHandler": remove, "addHandler": add, "handlers": property(handlers, set_handlers)}
 
 
 def _loggers() -> list[logging.Logger]:
-    return [each for each in list(logging.root.manager.loggerDict.values()) if isinstance(each, logging.Logger)]
+    return [logger for logger in list(logging.root.manager.loggerDict.values()) if isinstance(logger, logging.Logger)]
 
 
 def _on_the_console(handler: logging.Handler) -> bool:

@@ -104,8 +104,8 @@ class CollectorErrors:
         """Count a failure, and tell the family's first."""
         self._counts[family] += 1
         if self._counts[family] == 1:
-            said = {"family": family, "error": f"{type(error).__name__}: {error}"}
-            _log.error("lmservice.collector_failed", extra=said, exc_info=error)
+            details = {"family": family, "error": f"{type(error).__name__}: {error}"}
+            _log.error("lmservice.collector_failed", extra=details, exc_info=error)
 
     def tell_twofold(self, family: str) -> None:
         """Tell once that a family of prometheus_client's default registry is hidden by the service's."""
