@@ -1,8 +1,4 @@
-"""The lock of a Deployment: a Lease beside it, so that two pipelines never release it at once.
-
-It is held by renewing it. A holder that was killed stops renewing, and after the lease's duration, by the waiting
-pipeline's own clock as clocks differ, the next one takes it over.
-"""
+"""The lock of a Deployment: a Lease beside it, so that two pipelines never release it at once."""
 
 import contextlib
 import getpass
@@ -12,28 +8,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
 from lmservice.deploy.cluster import CONFLICT, ApiRefusalError, Cluster
 from lmservice.deploy.errors import ClusterUnreachableError, LockLostError, RefusedError
-from lmservice.deploy.objects import Object, reference
+from lmservice.lease import Claim, Expiry, Lease, held_since, holder_of, now, reference
 
 _LOOK = 1.0
 _RENEWALS = 3  # per duration
 _TRIES = 3
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # which goes on while the machine is suspended
-
-
-def lease(namespace: str, name: str) -> Object:
-    """Return what names the Lease of a lock."""
-    return reference("coordination.k8s.io/v1", "Lease", namespace, name)
-
-
-def holder_of(held: Object | None) -> str:
-    """Return who holds a Lease; empty while nobody does."""
-    return str((held or {}).get("spec", {}).get("holderIdentity") or "")
 
 
 class Lock:
@@ -54,28 +38,31 @@ class Lock:
     def __init__(
         self, cluster: Cluster, namespace: str, name: str, *, duration: int, wait: float, waiting: Callable[[str], None]
     ) -> None:
-        self._cluster, self._duration, self._wait, self._waiting = cluster, duration, wait, waiting
-        self._lease = lease(namespace, name)
-        self.holder = f"{_user()}@{socket.gethostname()}:{os.getpid()}-{secrets.token_hex(4)}"
+        self._cluster, self._wait, self._waiting = cluster, wait, waiting
+        self._lease = reference(namespace, name)
+        self._claim = Claim(f"{_user()}@{socket.gethostname()}:{os.getpid()}-{secrets.token_hex(4)}", duration)
         self._lost = ""
-        self._renewed = _now()
+        self._renewed = now()
         self._ended = threading.Event()
         self._renewing = threading.Thread(target=self._renew, name="lmservice.lease", daemon=True)
 
+    @property
+    def holder(self) -> str:
+        """Return who holds the lock inside of the `with`."""
+        return self._claim.holder
+
     def __enter__(self) -> Self:
-        end = _now() + self._wait
-        seen: tuple[object, float] = (None, 0.0)
+        end = now() + self._wait
+        expiry = Expiry(self._claim.duration)
         is_announced = False
-        while not self._taken(seen):
-            held = self._cluster.get(self._lease) or {"spec": {}}
-            version = held["spec"].get("holderIdentity"), held["spec"].get("renewTime")
-            if version != seen[0]:
-                seen = version, _now()
-            if version[0] and not is_announced:
-                self._waiting(str(version[0]))
+        while not self._taken(expiry):
+            lease = self._cluster.get(self._lease)
+            holder = holder_of(lease)
+            if holder and not is_announced:
+                self._waiting(holder)
                 is_announced = True
-            if _now() > end:
-                raise RefusedError(f"another pipeline is releasing: {version[0]} holds the lock, since {_since(held)}")
+            if now() > end:
+                raise RefusedError(f"another pipeline is releasing: {holder} holds the lock, since {held_since(lease)}")
             time.sleep(_LOOK)
         self._renewing.start()
         return self
@@ -84,10 +71,10 @@ class Lock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
-        self._renewing.join(self._duration)
+        self._renewing.join(self._claim.duration)
         if not self._lost:
             with contextlib.suppress(ApiRefusalError, ClusterUnreachableError):
-                self._write("", 1)
+                self._let_go()
 
     def check(self) -> None:
         """Ask the cluster who holds it, where it could not be renewed for its duration; else do nothing.
@@ -96,79 +83,52 @@ class Lock:
             LockLostError: another pipeline has taken it over.
             ClusterUnreachableError: nobody can say.
         """
-        if not self._lost and _now() - self._renewed > self._duration:
+        if not self._lost and now() - self._renewed > self._claim.duration:
             self._renew_once(self._cluster)
         if self._lost:
             raise LockLostError(f"{self._lost} has taken over the lock; what was begun is its to end")
 
-    def _taken(self, seen: tuple[object, float]) -> bool:
-        """Take it where it is free, or has not been renewed for its duration since it was first seen so."""
-        self._renewed = _now()
-        held = self._cluster.get(self._lease)
-        if held is None:
-            return self._won(self._cluster.create, self._lease)
-        spec = held["spec"]
-        version = spec.get("holderIdentity"), spec.get("renewTime")
-        duration = float(spec.get("leaseDurationSeconds") or self._duration)
-        expired = version == seen[0] and _now() - seen[1] > duration
-        if spec.get("holderIdentity") and not expired:
-            return False
-        return self._won(self._cluster.replace, held)
+    def _taken(self, expiry: Expiry) -> bool:
+        """Take it where it is free, or its holder has stopped renewing it."""
+        self._renewed = now()
+        lease = self._cluster.get(self._lease)
+        if lease is None:
+            return self._is_won(self._cluster.create, self._lease)
+        return expiry.is_free(lease) and self._is_won(self._cluster.replace, lease)
 
-    def _won(self, write: Callable[[Object], object], lease: Object) -> bool:
+    def _is_won(self, write: Callable[[Lease], object], lease: Lease) -> bool:
         """Write the lease as ours; a refusal is none where it was written, and only the answer was lost."""
-        spec = self._spec()
+        ours = self._claim.over(lease)
         try:
-            write({**lease, "spec": spec})
+            write(ours)
         except ApiRefusalError as error:
             if error.status != CONFLICT:
                 raise
-            held = (self._cluster.get(self._lease) or {}).get("spec", {})
-            return all(held.get(name) == spec[name] for name in ("holderIdentity", "renewTime"))
+            return self._claim.stands(self._cluster.get(self._lease), ours)
         return True
 
     def _renew(self) -> None:
         cluster: Cluster | None = None
-        while not self._lost and not self._ended.wait(self._duration / _RENEWALS):
+        while not self._lost and not self._ended.wait(self._claim.duration / _RENEWALS):
             with contextlib.suppress(Exception):  # the release's own thread finds out, as soon as it lasts
                 cluster = cluster or self._cluster.another()
                 self._renew_once(cluster)
 
     def _renew_once(self, cluster: Cluster) -> None:
         for _ in range(_TRIES):
-            began = _now()  # others count from the moment when they see it, which may be long before its answer
-            held = cluster.get(self._lease)
-            if held is None or holder_of(held) != self.holder:
-                self._lost = holder_of(held) or "somebody"
+            began = now()  # others count from the moment when they see it, which may be long before its answer
+            lease = cluster.get(self._lease)
+            if lease is None or not self._claim.holds(lease):
+                self._lost = holder_of(lease) or "somebody"
                 return
-            if self._won(cluster.replace, held):
+            if self._is_won(cluster.replace, lease):
                 self._renewed = began
                 return
 
-    def _write(self, holder: str, duration: int) -> None:
-        held = self._cluster.get(self._lease)
-        if held and held["spec"].get("holderIdentity") == self.holder:
-            self._cluster.replace(
-                {**held, "spec": {**self._spec(), "holderIdentity": holder, "leaseDurationSeconds": duration}}
-            )
-
-    def _spec(self) -> Object:
-        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        return {
-            "holderIdentity": self.holder,
-            "leaseDurationSeconds": self._duration,
-            "acquireTime": now,
-            "renewTime": now,
-        }
-
-
-def _now() -> float:
-    """Return seconds that go on while this process is stopped, or the machine suspended."""
-    return time.clock_gettime(_CLOCK)
-
-
-def _since(held: Object) -> str:
-    return str(held["spec"].get("acquireTime", "")).partition(".")[0]
+    def _let_go(self) -> None:
+        lease = self._cluster.get(self._lease)
+        if lease and self._claim.holds(lease):
+            self._cluster.replace(self._claim.released(lease))
 
 
 def _user() -> str:

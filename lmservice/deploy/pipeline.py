@@ -8,7 +8,6 @@ from lmservice.deploy import history, progress_lines
 from lmservice.deploy.errors import DeployUsageError, InterruptedReleaseError, RefusedError
 from lmservice.deploy.gate import passed_digest
 from lmservice.deploy.history import Record
-from lmservice.deploy.lock import holder_of, lease
 from lmservice.deploy.objects import Object, container
 from lmservice.deploy.plan import Plan, rolling_plan
 from lmservice.deploy.prospect import Prospect, prospect_of
@@ -17,6 +16,7 @@ from lmservice.deploy.request import DeployRequest
 from lmservice.deploy.settings import DeploySettings, load
 from lmservice.deploy.signals import interruptible
 from lmservice.deploy.target import Target, opened
+from lmservice.lease import holder_of, reference
 
 
 def canary(
@@ -143,7 +143,7 @@ class Status:
 def status(request: DeployRequest, environment: str, *, settings: DeploySettings | None = None) -> Status:
     """Return the releases so far and what runs now; change nothing."""
     with opened(request, environment, settings or load()) as target:
-        holder = holder_of(target.cluster.get(lease(target.namespace, target.lock_name)))
+        holder = holder_of(target.cluster.get(reference(target.namespace, target.lock_name)))
         live_ones = [target.cluster.get(item) for item in (target.manifests.deployment, target.manifests.canary(1))]
         records = [kept.record for kept in target.history.records()]
         running = [_running(deployment) for deployment in live_ones if deployment]

@@ -91,7 +91,7 @@ def test_a_pipeline_that_has_lost_its_lock_changes_nothing_any_more(
         """The lock is taken over, and the pipeline was stopped for longer than its lease lasts."""
         stolen(cluster)
         writes.append(len(cluster.server.calls))
-        monkeypatch.setattr("lmservice.deploy.lock._now", lambda: 1e9)
+        monkeypatch.setattr("lmservice.deploy.lock.now", lambda: 1e9)
 
     shop.during[moment] = lose
     with pytest.raises(LockLostError, match="somebody else has taken over the lock"):
