@@ -34,7 +34,7 @@ def render(folder: Path) -> bytes:
     command = next((words for words in _PROGRAMS if shutil.which(words[0])), None)
     if command is None:
         raise NoProgramError
-    said = " ".join((*command, str(folder)))
+    command_line = " ".join((*command, str(folder)))
     try:
         ran = subprocess.run(  # noqa: S603 - a folder, as a word of its own
             [*command, "--", str(folder)],
@@ -45,7 +45,7 @@ def render(folder: Path) -> bytes:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise RenderError(f"'{said}' has not ended within {TIMEOUT} s") from None
+        raise RenderError(f"'{command_line}' has not ended within {TIMEOUT} s") from None
     if ran.returncode:
-        raise RenderError(f"'{said}' failed: {' '.join(ran.stderr.decode(errors='replace').split())}")
+        raise RenderError(f"'{command_line}' failed: {' '.join(ran.stderr.decode(errors='replace').split())}")
     return ran.stdout

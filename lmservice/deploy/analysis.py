@@ -210,12 +210,12 @@ def _erring(canary: Counts, stable: Counts, settings: DeploySettings) -> str:
 
 def _slow(canary: Counts, stable: Counts, settings: DeploySettings) -> str:
     compared = _latencies(canary, stable, settings)
-    worse = [each for each in compared if each.is_worse(CHANCE / len(compared))]
-    requests = sum(each.canary.requests for each in compared)
-    share = wilson_lower_bound(sum(each.slow for each in compared), requests)
+    worse = [latency for latency in compared if latency.is_worse(CHANCE / len(compared))]
+    requests = sum(latency.canary.requests for latency in compared)
+    share = wilson_lower_bound(sum(latency.slow for latency in compared), requests)
     if not worse and (requests < settings.min_requests or share <= SLOWEST):
         return ""
-    worst = max(worse or compared, key=lambda each: each.excess)
+    worst = max(worse or compared, key=lambda latency: latency.excess)
     return (
         f"the canary's p99 was {worst.canary.quantile(1 - SLOWEST):.3f} s,"
         f" the stable version's {worst.stable.quantile(1 - SLOWEST):.3f} s ({worst.limit:.3f} s is allowed)"

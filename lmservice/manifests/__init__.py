@@ -52,25 +52,25 @@ def check(
         MissingExtraError: PyYAML is not installed: the extra `lmservice[manifests]` brings it.
     """
     written, unreadable = documents.read(source)
-    objects, found = [], list(unreadable)
-    for each in written:
-        meant, quoted = unquoted(each)
+    objects, findings = [], list(unreadable)
+    for manifest in written:
+        meant, quoted = unquoted(manifest)
         objects.append(meant)
-        found += quoted
+        findings += quoted
     if image is None:
         image = {key: value for key, value in os.environ.items() if key.upper().startswith(PREFIX)}
     if objects:
-        found += _judged(objects, list(workloads.find(name, objects, settings, image)), whole=not unreadable)
-    return sorted(dict.fromkeys(found), key=lambda each: (each.file, each.line))
+        findings += _judged(objects, list(workloads.find(name, objects, settings, image)), whole=not unreadable)
+    return sorted(dict.fromkeys(findings), key=lambda finding: (finding.file, finding.line))
 
 
 def _judged(objects: Sequence[Object], mine: Sequence[Workload | Finding], *, whole: bool) -> Iterator[Finding]:
     """Yield what disagrees; where a file could not be read, nothing is said to be missing that may be in it."""
     if whole:
         yield from selection.judge(objects)
-    for each in mine:
-        if isinstance(each, Workload):
+    for candidate in mine:
+        if isinstance(candidate, Workload):
             for rule in _RULES:
-                yield from rule(each)
+                yield from rule(candidate)
         elif whole:
-            yield each
+            yield candidate

@@ -39,8 +39,8 @@ def read(source: str) -> tuple[list[Object], list[Finding]]:
     objects: list[Object] = []
     findings: list[Finding] = []
     for text in _texts(source):
-        for found in _objects(text):
-            (objects if isinstance(found, Object) else findings).append(found)  # type: ignore[arg-type]
+        for parsed in _objects(text):
+            (objects if isinstance(parsed, Object) else findings).append(parsed)  # type: ignore[arg-type]
     if not objects and not findings:
         raise UsageError(f"{source}: no Kubernetes object in it: give rendered manifests")
     return objects, findings
@@ -132,8 +132,8 @@ def _documents(file: str, loader: Any) -> Iterator[Object | Finding]:
             yield from _object(file, loader, loader.get_node())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        said = " ".join(part for part in (error.context, error.problem) if part)
-        yield _unreadable(file, mark.line + 1 if mark else 1, said, "mend it from there on")
+        problem = " ".join(part for part in (error.context, error.problem) if part)
+        yield _unreadable(file, mark.line + 1 if mark else 1, problem, "mend it from there on")
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that there is not, or no end of brackets
         line = loader.line + 1
         yield _unreadable(file, line, " ".join(str(error).split()), "mend it, or quote what is meant as text")
@@ -199,8 +199,8 @@ def _doubled(file: str, node: Any, seen: set[int]) -> Iterator[Finding]:
         yield from _doubled(file, value, seen)
 
 
-def _unreadable(file: str, line: int, said: str, fix: str) -> Finding:
-    return Finding(file, line, "", "", said, "it has to be readable as a manifest", fix)
+def _unreadable(file: str, line: int, problem: str, fix: str) -> Finding:
+    return Finding(file, line, "", "", problem, "it has to be readable as a manifest", fix)
 
 
 def _yaml() -> Any:

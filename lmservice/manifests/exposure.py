@@ -63,13 +63,13 @@ def _proxies(workload: Workload, entrance: Object) -> Iterator[Finding]:
 
 def _environment(workload: Workload, entrance: Object) -> Iterator[Finding]:
     """Find the environment `dev`, in which a stop loses requests, behind a host that people depend on."""
-    given = workload.variables.by_name.get(f"{PREFIX}ENVIRONMENT")
-    if given is None or given.value != _DEV:
+    environment = workload.variables.by_name.get(f"{PREFIX}ENVIRONMENT")
+    if environment is None or environment.value != _DEV:
         return
     hosts = [host for host in _hosts(entrance) if _PRACTICE.isdisjoint(host.lower().replace("-", ".").split("."))]
     if hosts:
         expected = f"{entrance} leads {hosts[0]} here, and a stop in {_DEV} skips the drain's delay: requests are lost"
-        yield given.object.finding(given.path, _DEV, expected, "give the environment another name")
+        yield environment.object.finding(environment.path, _DEV, expected, "give the environment another name")
 
 
 def _hosts(entrance: Object) -> Sequence[str]:
@@ -83,8 +83,8 @@ def _alone(workload: Workload) -> Iterator[Finding]:
     scaled, path, pods = least_pods(workload)
     if pods == 1:
         expected = "while its node is replaced or fails nothing serves: two pods are the least"
-        found = scaled.value(*path) or "missing, which is 1"
-        yield scaled.finding(_written(scaled, path), found, expected, "set it to 2")
+        replicas = scaled.value(*path) or "missing, which is 1"
+        yield scaled.finding(_written(scaled, path), replicas, expected, "set it to 2")
 
 
 def _written(scaled: Object, path: Path) -> Path:

@@ -48,19 +48,20 @@ def _by_service(workload: Workload, monitor: Object) -> Iterator[Finding]:
         for path, endpoint in monitor.entries("spec", "endpoints"):
             named = endpoint.get("port")
             if named is not None and numbers.get(named) != expected:
-                said = f"{service} leads it to {numbers.get(named, 'nothing')}, and LM_MANAGEMENT_PORT is {expected}"
+                goal = numbers.get(named, "nothing")
+                mismatch = f"{service} leads it to {goal}, and LM_MANAGEMENT_PORT is {expected}"
                 fix = "use a PodMonitor, or a Service of its own that leads to that port alone"
-                yield monitor.finding((*path, "port"), named, said, fix)
+                yield monitor.finding((*path, "port"), named, mismatch, fix)
             yield from _path(monitor, path, endpoint)
 
 
 def _annotations(workload: Workload) -> Iterator[Finding]:
     """Judge the annotations by which a Prometheus without its operator finds what to scrape."""
     path = (*workload.template, "metadata", "annotations")
-    given = workload.object.mapping(*path)
-    if str(given.get("prometheus.io/scrape")).lower() != "true":
+    annotations = workload.object.mapping(*path)
+    if str(annotations.get("prometheus.io/scrape")).lower() != "true":
         return
-    port, asked = given.get("prometheus.io/port"), given.get("prometheus.io/path", "/metrics")
+    port, asked = annotations.get("prometheus.io/port"), annotations.get("prometheus.io/path", "/metrics")
     expected = str(workload.settings.management_port)
     if port is not None and str(port) != expected:
         fix = f'set it to "{expected}"'

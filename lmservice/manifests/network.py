@@ -38,8 +38,8 @@ def _ports(workload: Workload) -> Iterator[Finding]:
         fix = "set one of them to another port"
         yield workload.finding(("env",), f"LM_PORT {settings.port}", "LM_MANAGEMENT_PORT is the same", fix)
     if numbers and settings.port not in numbers:
-        found = ", ".join(map(str, numbers))
-        yield workload.finding(("ports",), found, f"LM_PORT is {settings.port}", f"list containerPort: {settings.port}")
+        ports = ", ".join(map(str, numbers))
+        yield workload.finding(("ports",), ports, f"LM_PORT is {settings.port}", f"list containerPort: {settings.port}")
     for index, entry in enumerate(listed):
         name, port = entry.get("name"), entry.get("containerPort")
         if name in ("management", "metrics") and port != settings.management_port:
@@ -47,9 +47,8 @@ def _ports(workload: Workload) -> Iterator[Finding]:
             fix = f"set it to {settings.management_port}"
             yield workload.finding(("ports", index, "containerPort"), port, expected, fix)
         if "hostPort" in entry:
-            fix = "remove hostPort: a Service leads to the pods"
-            found = entry["hostPort"]
-            yield workload.finding(("ports", index, "hostPort"), found, "a new pod cannot start beside an old one", fix)
+            expected, fix = "a new pod cannot start beside an old one", "remove hostPort: a Service leads to the pods"
+            yield workload.finding(("ports", index, "hostPort"), entry["hostPort"], expected, fix)
     yield from _listed_twice(workload, [entry.get("name") for entry in listed], "name")
     yield from _listed_twice(
         workload, [f"{entry.get('containerPort')}/{entry.get('protocol', 'TCP')}" for entry in listed], "containerPort"
@@ -57,9 +56,9 @@ def _ports(workload: Workload) -> Iterator[Finding]:
 
 
 def _listed_twice(workload: Workload, values: list[Any], what: str) -> Iterator[Finding]:
-    for value in dict.fromkeys(each for each in values if each is not None and values.count(each) > 1):
-        found = f"{what} {value} twice"
-        yield workload.finding(("ports",), found, "each port is listed once", "remove one of the two")
+    for value in dict.fromkeys(listed for listed in values if listed is not None and values.count(listed) > 1):
+        doubled = f"{what} {value} twice"
+        yield workload.finding(("ports",), doubled, "each port is listed once", "remove one of the two")
 
 
 def _service(workload: Workload, service: Object) -> Iterator[Finding]:
@@ -89,20 +88,20 @@ def _service(workload: Workload, service: Object) -> Iterator[Finding]:
 
 def _is_for_monitoring(workload: Workload, service: Object) -> bool:
     """Return whether a Service leads to management alone, and a ServiceMonitor asks it."""
-    ports = {workload.port(each.get("targetPort", each.get("port"))) for _, each in service.entries("spec", "ports")}
+    ports = {workload.port(port.get("targetPort", port.get("port"))) for _, port in service.entries("spec", "ports")}
     monitors = workload.others("ServiceMonitor")
     labels = service.mapping("metadata", "labels")
-    asked = any(selects(each.value("spec", "selector"), labels) for each in monitors)
+    asked = any(selects(monitor.value("spec", "selector"), labels) for monitor in monitors)
     return asked and ports == {workload.settings.management_port}
 
 
 def _job_pods(workload: Workload) -> Iterator[Finding]:
     """Find pods of jobs that a Service takes for the service's."""
-    jobs = [each for each in running_pods(workload.objects) if each.kind in ("Job", "CronJob")]
+    jobs = [maker for maker in running_pods(workload.objects) if maker.kind in ("Job", "CronJob")]
     for service in workload.others("Service"):
         selector = {"matchLabels": service.mapping("spec", "selector")}
-        by_number = any(isinstance(each.get("targetPort", 0), int) for _, each in service.entries("spec", "ports"))
-        for job in (each for each in jobs if service.mapping("spec", "selector") and by_number):
+        by_number = any(isinstance(port.get("targetPort", 0), int) for _, port in service.entries("spec", "ports"))
+        for job in jobs if service.mapping("spec", "selector") and by_number else ():
             if job.beside(service) and workload.selected_by(selector) and selects(selector, labels(job)):
                 expected = f"the pods of {job} have these labels as well, and would be sent requests"
                 fix = "give them other labels"
@@ -113,7 +112,7 @@ def _job_pods(workload: Workload) -> Iterator[Finding]:
 
 def _route(workload: Workload, route: Object) -> Iterator[Finding]:
     """Judge what a route of the Gateway API leads to."""
-    services = {each.name: each for each in workload.others("Service")}
+    services = {service.name: service for service in workload.others("Service")}
     for rule, _ in route.entries("spec", "rules"):
         for path, backend in route.entries(*rule, "backendRefs"):
             name, port = backend.get("name"), backend.get("port")
@@ -137,15 +136,15 @@ def _backends(ingress: Object) -> Iterator[tuple[Path, Mapping[str, Any]]]:
 
 
 def _ingress(workload: Workload, ingress: Object) -> Iterator[Finding]:
-    services = {each.name: each for each in workload.others("Service")}
+    services = {service.name: service for service in workload.others("Service")}
     backends = list(_backends(ingress))
     for path, backend in backends:
         name, port = backend.get("name"), mapping(backend.get("port"))
         if port.get("number") == workload.settings.management_port:
-            found, fix = port.get("number"), f"lead it to the service's port: {_INSIDE}"
+            number, fix = port.get("number"), f"lead it to the service's port: {_INSIDE}"
             expected = f"LM_MANAGEMENT_PORT is {workload.settings.management_port}"
-            yield ingress.finding((*path, "port", "number"), found, expected, fix)
-        elif name not in services and not any(each.get("name") in services for _, each in backends):
+            yield ingress.finding((*path, "port", "number"), number, expected, fix)
+        elif name not in services and not any(other.get("name") in services for _, other in backends):
             known = ", ".join(services) or "none"
             yield ingress.finding((*path, "name"), name, f"the Services here are {known}", "name one of them")
         elif name in services:
@@ -165,18 +164,18 @@ def _backend_port(
 
 def _policies(workload: Workload) -> Iterator[Finding]:
     selecting = [
-        each for each in workload.others("NetworkPolicy")
-        if workload.selected_by(each.value("spec", "podSelector"))
-        and "Ingress" in (sequence(each.value("spec", "policyTypes")) or ["Ingress"])
+        policy for policy in workload.others("NetworkPolicy")
+        if workload.selected_by(policy.value("spec", "podSelector"))
+        and "Ingress" in (sequence(policy.value("spec", "policyTypes")) or ["Ingress"])
     ]  # fmt: skip
-    rules = [(each, path, rule) for each in selecting for path, rule in each.entries("spec", "ingress")]
+    rules = [(policy, path, rule) for policy in selecting for path, rule in policy.entries("spec", "ingress")]
     settings = workload.settings
     for policy, path, rule in rules:
         if _admits(workload, rule, settings.management_port) and _is_open(rule):
             fix = f"say in from: who may; {_INSIDE}"
-            found = "anybody" if not rule.get("from") else "the whole cluster"
+            sources = "anybody" if not rule.get("from") else "the whole cluster"
             expected = f"LM_MANAGEMENT_PORT {settings.management_port} is among the ports"
-            yield policy.finding((*path, "from"), found, expected, fix)
+            yield policy.finding((*path, "from"), sources, expected, fix)
     if selecting and not any(_admits(workload, rule, settings.port) for _, _, rule in rules):
         fix = f"add a rule for port {settings.port}"
         yield selecting[0].finding(
@@ -191,8 +190,8 @@ def _policies(workload: Workload) -> Iterator[Finding]:
 
 
 def _admits(workload: Workload, rule: Mapping[str, Any], port: int) -> bool:
-    ports = [mapping(each) for each in sequence(rule.get("ports"))]
-    return not ports or any(_covers(workload, each, port) for each in ports)
+    ports = [mapping(entry) for entry in sequence(rule.get("ports"))]
+    return not ports or any(_covers(workload, entry, port) for entry in ports)
 
 
 def _covers(workload: Workload, entry: Mapping[str, Any], port: int) -> bool:
@@ -204,7 +203,7 @@ def _covers(workload: Workload, entry: Mapping[str, Any], port: int) -> bool:
 
 
 def _is_open(rule: Mapping[str, Any]) -> bool:
-    peers = [mapping(each) for each in sequence(rule.get("from"))]
+    peers = [mapping(peer) for peer in sequence(rule.get("from"))]
     return not peers or any(
         dig(peer, "ipBlock", "cidr") in _EVERYWHERE
         or (peer.get("namespaceSelector") == {} and not peer.get("podSelector"))

@@ -60,9 +60,9 @@ class Object:
             if isinstance(entry, Mapping):
                 yield (*path, index), entry
 
-    def finding(self, path: Path, found: Any, expected: str, fix: str) -> Finding:
+    def finding(self, path: Path, value: Any, expected: str, fix: str) -> Finding:
         """Return a finding about one field of it."""
-        return Finding(self.file, self._line(path), str(self), self._said(path), shown(found), expected, fix)
+        return Finding(self.file, self._line(path), str(self), self._said(path), shown(value), expected, fix)
 
     def _line(self, path: Path) -> int:
         """Return the line of the field, or of the nearest thing around it that is written."""
@@ -142,9 +142,9 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-def format_labels(given: object) -> str:
+def format_labels(labels: object) -> str:
     """Return labels as a finding says them."""
-    return ", ".join(f"{key}={value}" for key, value in mapping(given).items()) or "no label"
+    return ", ".join(f"{key}={value}" for key, value in mapping(labels).items()) or "no label"
 
 
 def selects(selector: Any, labels: Mapping[str, Any]) -> bool:
@@ -152,7 +152,7 @@ def selects(selector: Any, labels: Mapping[str, Any]) -> bool:
     selector = mapping(selector)
     wanted = mapping(selector.get("matchLabels"))
     expressions = sequence(selector.get("matchExpressions"))
-    return wanted.items() <= labels.items() and all(_holds(mapping(each), labels) for each in expressions)
+    return wanted.items() <= labels.items() and all(_holds(mapping(expression), labels) for expression in expressions)
 
 
 def _holds(expression: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:

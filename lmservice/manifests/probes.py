@@ -43,13 +43,13 @@ def _target(workload: Workload, name: str) -> Iterator[Finding]:
         yield workload.finding((name,), ", ".join(kinds) or "empty", f"only {_PATHS[name]} knows the state", fix)
         return
     yield from _path(workload, name)
-    given = workload.value(name, "httpGet", "port")
-    if workload.port(given) != port:
-        found = (
-            given if not isinstance(given, str) else f"{given} ({workload.ports.get(given, 'no port of that name')})"
+    asked = workload.value(name, "httpGet", "port")
+    if workload.port(asked) != port:
+        description = (
+            asked if not isinstance(asked, str) else f"{asked} ({workload.ports.get(asked, 'no port of that name')})"
         )
         fix = f"ask the management listener: port: {port}"
-        yield workload.finding((name, "httpGet", "port"), found, f"LM_MANAGEMENT_PORT is {port}", fix)
+        yield workload.finding((name, "httpGet", "port"), description, f"LM_MANAGEMENT_PORT is {port}", fix)
     scheme = workload.value(name, "httpGet", "scheme")
     if scheme not in (None, "HTTP"):
         fix = "remove the scheme"
@@ -83,9 +83,9 @@ def _window(workload: Workload) -> Iterator[Finding]:
     failures = number(workload.value(name, "failureThreshold"), _FAILURES)
     window = number(workload.value(name, "initialDelaySeconds"), 0) + period * failures
     if window < limit:
-        found = f"{failures:g}, times periodSeconds {period:g}: gives up after {window:g} s"
+        description = f"{failures:g}, times periodSeconds {period:g}: gives up after {window:g} s"
         fix = f"raise it to {_least(limit, period):g}, or lower LM_STARTUP_TIMEOUT"
-        yield workload.finding((name, "failureThreshold"), found, f"LM_STARTUP_TIMEOUT is {limit:g} s", fix)
+        yield workload.finding((name, "failureThreshold"), description, f"LM_STARTUP_TIMEOUT is {limit:g} s", fix)
 
 
 def _least(limit: float, period: float) -> float:
@@ -112,9 +112,9 @@ def _hanging(workload: Workload) -> Iterator[Finding]:
     own = workload.value(name, field)
     grace = number(workload.object.value(*workload.pod, field) if own is None else own, _GRACE)
     if grace > _HANGING_GRACE:
-        found = own if own is not None else f"missing, which is the pod's {grace:g}"
+        current = own if own is not None else f"missing, which is the pod's {grace:g}"
         expected = "a service that hangs cannot drain, and would be waited for that long before it starts anew"
-        yield workload.finding((name, field), found, expected, "set it to 5")
+        yield workload.finding((name, field), current, expected, "set it to 5")
 
 
 def _reachable(workload: Workload) -> Iterator[Finding]:

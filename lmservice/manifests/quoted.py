@@ -32,8 +32,8 @@ def unquoted(of: Object) -> tuple[Object, list[Finding]]:
     if not paths:
         return of, []
     expected = "the API server takes no text there"
-    found = [of.finding(path, f'"{of.value(*path)}"', expected, "remove the quotes") for path in paths]
-    return replace(of, content={**of.content, "spec": _mended(of.value("spec"))}), found
+    findings = [of.finding(path, f'"{of.value(*path)}"', expected, "remove the quotes") for path in paths]
+    return replace(of, content={**of.content, "spec": _mended(of.value("spec"))}), findings
 
 
 def _quoted(value: Any, path: Path) -> Iterator[Path]:
@@ -47,7 +47,7 @@ def _quoted(value: Any, path: Path) -> Iterator[Path]:
 
 def _mended(value: Any) -> Any:
     if isinstance(value, list):
-        return [_mended(each) for each in value]
+        return [_mended(item) for item in value]
     if not isinstance(value, dict):
         return value
     return {

@@ -31,7 +31,7 @@ def judge(workload: Workload) -> Iterator[Finding]:
 def _sized(workload: Workload) -> Object:
     """Return what has the number of pods: the workload, or an Argo Rollout that takes them over by `workloadRef`."""
     own = workload.object
-    takers = (each for each in workload.others("Rollout") if _refers(each, own))
+    takers = (rollout for rollout in workload.others("Rollout") if _refers(rollout, own))
     return next(takers, own)
 
 
@@ -42,9 +42,9 @@ def _refers(rollout: Object, workload: Object) -> bool:
 
 def _canary(rollout: Object) -> Iterator[Finding]:
     path = ("spec", "strategy", "canary", "maxUnavailable")
-    given = rollout.value(*path)
-    if given is not None and share(given, 0, 100) != 0:
-        yield rollout.finding(path, given, _FEWER, "set it to 0")
+    unavailable = rollout.value(*path)
+    if unavailable is not None and share(unavailable, 0, 100) != 0:
+        yield rollout.finding(path, unavailable, _FEWER, "set it to 0")
 
 
 def _by_hand(workload: Workload) -> Iterator[Finding]:
@@ -68,8 +68,8 @@ def _rollout(workload: Workload) -> Iterator[Finding]:
     _, _, pods = least_pods(workload)
     unavailable = deployment.value(*_UPDATE, "maxUnavailable")
     if share(unavailable, "25%", pods) != 0 or unavailable is None:
-        found = shown(unavailable) if unavailable is not None else "missing, which is 25%"
-        yield deployment.finding((*_UPDATE, "maxUnavailable"), found, _FEWER, "set it to 0")
+        current = shown(unavailable) if unavailable is not None else "missing, which is 25%"
+        yield deployment.finding((*_UPDATE, "maxUnavailable"), current, _FEWER, "set it to 0")
     surge = deployment.value(*_UPDATE, "maxSurge")
     if share(surge, "25%", pods) == 0:
         path = (*_UPDATE, "maxSurge")
@@ -82,18 +82,18 @@ def _rollout(workload: Workload) -> Iterator[Finding]:
 def _deadline(workload: Workload) -> Iterator[Finding]:
     deadline, limit = workload.object.value("spec", "progressDeadlineSeconds"), workload.settings.startup_timeout
     if number(deadline, _PROGRESS) <= limit:
-        found = deadline if deadline is not None else f"missing, which is {_PROGRESS}"
+        current = deadline if deadline is not None else f"missing, which is {_PROGRESS}"
         fix = "raise it above that"
         path = ("spec", "progressDeadlineSeconds")
-        yield workload.object.finding(path, found, f"LM_STARTUP_TIMEOUT is {limit:g} s", fix)
+        yield workload.object.finding(path, current, f"LM_STARTUP_TIMEOUT is {limit:g} s", fix)
 
 
 def _scalers(workload: Workload) -> list[Object]:
     sized = _sized(workload)
     target = {"kind": sized.kind, "name": sized.name}
     return [
-        each for each in workload.others("HorizontalPodAutoscaler")
-        if target.items() <= each.mapping("spec", "scaleTargetRef").items()
+        scaler for scaler in workload.others("HorizontalPodAutoscaler")
+        if target.items() <= scaler.mapping("spec", "scaleTargetRef").items()
     ]  # fmt: skip
 
 
@@ -103,10 +103,10 @@ def least_pods(workload: Workload) -> tuple[Object, Path, float]:
     if scalers:
         path: Path = ("spec", "minReplicas")
         return scalers[0], path, number(scalers[0].value(*path), 1)
-    for each in workload.others("ScaledObject"):  # KEDA's
-        if each.mapping("spec", "scaleTargetRef").get("name") == _sized(workload).name:
+    for scaler in workload.others("ScaledObject"):  # KEDA's
+        if scaler.mapping("spec", "scaleTargetRef").get("name") == _sized(workload).name:
             path = ("spec", "minReplicaCount")
-            return each, path, max(1, number(each.value(*path), 0))
+            return scaler, path, max(1, number(scaler.value(*path), 0))
     sized, path = _sized(workload), ("spec", "replicas")
     return sized, path, number(sized.value(*path), 1)
 

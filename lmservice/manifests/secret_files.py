@@ -41,8 +41,8 @@ def judge(workload: Workload) -> Iterator[Finding]:
 
 
 def _folder(workload: Workload) -> PurePosixPath:
-    given = {**workload.outside, **workload.variables.known}.get(SECRETS_DIR)
-    return _normal(PurePosixPath(given or DEFAULT_SECRETS_DIR))
+    folder = {**workload.outside, **workload.variables.known}.get(SECRETS_DIR)
+    return _normal(PurePosixPath(folder or DEFAULT_SECRETS_DIR))
 
 
 def _normal(path: PurePosixPath) -> PurePosixPath:

@@ -29,9 +29,9 @@ def _image(workload: Workload) -> Iterator[Finding]:
     if parts is None:
         yield workload.finding(("image",), image, "a container runs an image", "name one, by its version")
     elif not parts["digest"] and parts["tag"] in (None, "latest"):
-        found = f"{image}, without a tag" if parts["tag"] is None else image
+        current = f"{image}, without a tag" if parts["tag"] is None else image
         expected = "nobody could tell which version runs, nor go back to the one before"
-        yield workload.finding(("image",), found, expected, "give the release's tag or digest")
+        yield workload.finding(("image",), current, expected, "give the release's tag or digest")
 
 
 def _resources(workload: Workload) -> Iterator[Finding]:
@@ -59,9 +59,9 @@ def _privileges(workload: Workload) -> Iterator[Finding]:
         ("allowPrivilegeEscalation", False, restricted),
         ("readOnlyRootFilesystem", True, "a service writes nothing beside what is mounted for it"),
     ):
-        given = workload.value(_CONTEXT, name)
-        if given is not wanted:
-            yield workload.finding((_CONTEXT, name), given, why, f"set it to {str(wanted).lower()}")
+        value = workload.value(_CONTEXT, name)
+        if value is not wanted:
+            yield workload.finding((_CONTEXT, name), value, why, f"set it to {str(wanted).lower()}")
     if workload.value(_CONTEXT, "privileged") is True:
         yield workload.finding((_CONTEXT, "privileged"), "true", "it would have every right on its node", "remove it")
     path: Path = (_CONTEXT, "capabilities", "drop")
@@ -74,11 +74,11 @@ def _of_pod_or_container(workload: Workload) -> Iterator[Finding]:
     for path, wanted in ((("runAsNonRoot",), [True]), (("seccompProfile", "type"), ["RuntimeDefault", "Localhost"])):
         pods = workload.object.value(*workload.pod, _CONTEXT, *path)
         own = workload.value(_CONTEXT, *path)
-        given = pods if own is None else own
-        if given not in wanted:
+        value = pods if own is None else own
+        if value not in wanted:
             fix = f"set it to {str(wanted[0]).lower() if wanted[0] is True else wanted[0]}, in the pod or here"
             expected = "the restricted Pod Security Standard asks for it"
-            yield workload.finding((_CONTEXT, *path), given, expected, fix)
+            yield workload.finding((_CONTEXT, *path), value, expected, fix)
     user = workload.value(_CONTEXT, "runAsUser")
     user = dig(workload.object.value(*workload.pod, _CONTEXT), "runAsUser") if user is None else user
     if user is not None and number(user, 1) == 0:

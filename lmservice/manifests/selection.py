@@ -20,39 +20,40 @@ _SELECTORS: dict[str, Path] = {
 def judge(objects: Sequence[Object]) -> Iterator[Finding]:
     """Judge every selector and every autoscaler's target, and that nothing is there twice."""
     pods = running_pods(objects)
-    for each in objects:
-        if each.kind in _SELECTORS:
-            yield from _selector(each, pods)
-        if each.kind in KINDS and not each.mapping("spec", "workloadRef"):
-            yield from _own(each)
-        if each.kind == "HorizontalPodAutoscaler":
-            yield from _target(each, objects)
+    for manifest in objects:
+        if manifest.kind in _SELECTORS:
+            yield from _selector(manifest, pods)
+        if manifest.kind in KINDS and not manifest.mapping("spec", "workloadRef"):
+            yield from _own(manifest)
+        if manifest.kind == "HorizontalPodAutoscaler":
+            yield from _target(manifest, objects)
     yield from _twice(objects)
 
 
 def _twice(objects: Sequence[Object]) -> Iterator[Finding]:
     """Find objects that are one to the API server."""
     seen: dict[tuple[str, ...], Object] = {}
-    for each in objects:
-        key = (str(each.value("apiVersion")).partition("/")[0], each.kind, each.namespace, each.name)
-        if each.value("metadata", "name") is None:  # the API server makes another one of it each time
+    for manifest in objects:
+        key = (str(manifest.value("apiVersion")).partition("/")[0], manifest.kind, manifest.namespace, manifest.name)
+        if manifest.value("metadata", "name") is None:  # the API server makes another one of it each time
             continue
         if key in seen:
             expected = f"{seen[key].file} has one as well, and whichever is applied last counts"
             fix = "remove one; check the environments one at a time"
-            yield each.finding(("metadata", "name"), each.name, expected, fix)
-        seen.setdefault(key, each)
+            yield manifest.finding(("metadata", "name"), manifest.name, expected, fix)
+        seen.setdefault(key, manifest)
 
 
 def _selector(of: Object, pods: Sequence[Object]) -> Iterator[Finding]:
     path = _SELECTORS[of.kind]
-    given = of.mapping(*path)
-    selector = {"matchLabels": given} if of.kind == "Service" else given
-    beside = [each for each in pods if of.beside(each)]
-    if given and not any(selects(selector, labels(each)) for each in beside):
-        found = ", ".join(f"{key}={value}" for key, value in (given.get("matchLabels") or given).items())
-        have = "; ".join(f"{each} has {format_labels(labels(each))}" for each in beside) or "there is none"
-        yield of.finding(path, found, f"no pod of the manifests has these labels: {have}", "select those of the pods")
+    wanted = of.mapping(*path)
+    selector = {"matchLabels": wanted} if of.kind == "Service" else wanted
+    beside = [maker for maker in pods if of.beside(maker)]
+    if wanted and not any(selects(selector, labels(maker)) for maker in beside):
+        labels_wanted = format_labels(wanted.get("matchLabels") or wanted)
+        have = "; ".join(f"{maker} has {format_labels(labels(maker))}" for maker in beside) or "there is none"
+        expected = f"no pod of the manifests has these labels: {have}"
+        yield of.finding(path, labels_wanted, expected, "select those of the pods")
 
 
 def _own(workload: Object) -> Iterator[Finding]:
@@ -67,11 +68,11 @@ def _own(workload: Object) -> Iterator[Finding]:
 def _target(scaler: Object, objects: Sequence[Object]) -> Iterator[Finding]:
     path = ("spec", "scaleTargetRef")
     target = scaler.mapping(*path)
-    known = [each for each in objects if each.kind in KINDS and each.beside(scaler)]
-    if not any((each.kind, each.name) == (target.get("kind"), target.get("name")) for each in known):
-        found = f"{target.get('kind')} {target.get('name')}"
+    known = [workload for workload in objects if workload.kind in KINDS and workload.beside(scaler)]
+    if not any((workload.kind, workload.name) == (target.get("kind"), target.get("name")) for workload in known):
+        target_name = f"{target.get('kind')} {target.get('name')}"
         have = ", ".join(map(str, known)) or "none"
-        yield scaler.finding(path, found, f"the workloads here are {have}", "name one of them")
+        yield scaler.finding(path, target_name, f"the workloads here are {have}", "name one of them")
 
 
 def shared(workload: Workload) -> Iterator[Finding]:
@@ -80,15 +81,15 @@ def shared(workload: Workload) -> Iterator[Finding]:
     So it is with two environments in one namespace: each Service sends to both, an autoscaler measures both, and of two
     PodDisruptionBudgets for one pod the eviction API refuses every eviction.
     """
-    others = [each for each in running_pods(workload.objects) if _is_rival(each, workload)]
+    others = [other for other in running_pods(workload.objects) if _is_rival(other, workload)]
     for other in others:
         for of, path in _selectors_of(workload):
-            given = of.mapping(*path)
-            if given and selects({"matchLabels": given} if of.kind == "Service" else given, labels(other)):
-                found = format_labels(mapping(given.get("matchLabels")) or given)
+            wanted = of.mapping(*path)
+            if wanted and selects({"matchLabels": wanted} if of.kind == "Service" else wanted, labels(other)):
+                labels_wanted = format_labels(mapping(wanted.get("matchLabels")) or wanted)
                 expected = f"the pods of {other} have these labels as well"
                 fix = "add a label that only these pods have, such as app.kubernetes.io/instance"
-                yield of.finding(path, found, expected, fix)
+                yield of.finding(path, labels_wanted, expected, fix)
     yield from _budgets(workload)
 
 
@@ -102,15 +103,16 @@ def _is_rival(other: Object, workload: Workload) -> bool:
 def _selectors_of(workload: Workload) -> Iterator[tuple[Object, Path]]:
     yield workload.object, ("spec", "selector")
     for kind in ("Service", "PodDisruptionBudget"):
-        for each in workload.others(kind):
-            given = each.mapping(*_SELECTORS[kind])
-            if given and workload.selected_by({"matchLabels": given} if kind == "Service" else given):
-                yield each, _SELECTORS[kind]
+        for selecting in workload.others(kind):
+            wanted = selecting.mapping(*_SELECTORS[kind])
+            if wanted and workload.selected_by({"matchLabels": wanted} if kind == "Service" else wanted):
+                yield selecting, _SELECTORS[kind]
 
 
 def _budgets(workload: Workload) -> Iterator[Finding]:
-    mine = [each for each in workload.others("PodDisruptionBudget")
-            if each.mapping("spec", "selector") and workload.selected_by(each.value("spec", "selector"))]  # fmt: skip
+    budgets = workload.others("PodDisruptionBudget")
+    selectors = [(budget, budget.mapping("spec", "selector")) for budget in budgets]
+    mine = [budget for budget, selector in selectors if selector and workload.selected_by(selector)]
     for budget in mine[1:]:
         expected = f"{mine[0]} is for the same pods: of two the API server lets no pod be evicted"
         yield budget.finding(("metadata", "name"), budget.name, expected, "remove one of the two")
@@ -121,6 +123,8 @@ def spread(workload: Workload) -> Iterator[Finding]:
     for path, constraint in workload.object.entries(*workload.pod, "topologySpreadConstraints"):
         selector = mapping(constraint.get("labelSelector"))
         if selector and not workload.selected_by(selector):
-            found = format_labels(mapping(selector.get("matchLabels")))
+            wanted = format_labels(mapping(selector.get("matchLabels")))
             have = f"the pods have {format_labels(workload.labels)}"
-            yield workload.object.finding((*path, "labelSelector"), found, have, "select those: else nothing is spread")
+            yield workload.object.finding(
+                (*path, "labelSelector"), wanted, have, "select those: else nothing is spread"
+            )

@@ -17,15 +17,15 @@ _REFERENCES = ("configMapRef", "configMapKeyRef")
 
 def judge(workload: Workload) -> Iterator[Finding]:
     """Find names that no setting reads, values that none takes, secrets in the open, references to nothing."""
-    given = [each for each in workload.variables.all if each.name.upper().startswith(PREFIX)]
-    nearest = misspelt(workload.settings_class, {each.name for each in given})
-    for each in given:
-        if each.name in nearest:
-            yield _unknown(each, nearest[each.name])
+    ours = [env_var for env_var in workload.variables.all if env_var.name.upper().startswith(PREFIX)]
+    nearest = misspelt(workload.settings_class, {env_var.name for env_var in ours})
+    for env_var in ours:
+        if env_var.name in nearest:
+            yield _unknown(env_var, nearest[env_var.name])
         else:
-            yield from _secrets_in_the_open(workload, each)
-    for each in workload.variables.all:
-        yield from _not_text(each)
+            yield from _secrets_in_the_open(workload, env_var)
+    for env_var in workload.variables.all:
+        yield from _not_text(env_var)
     yield from _twice(workload)
     yield from _values(workload)
     yield from _environment(workload)
@@ -34,26 +34,26 @@ def judge(workload: Workload) -> Iterator[Finding]:
     yield from _service_links(workload)
 
 
-def _unknown(each: Variable, nearest: str) -> Finding:
+def _unknown(env_var: Variable, nearest: str) -> Finding:
     fix = f"did you mean {nearest}?" if nearest else "remove it, or declare it in the service's Settings"
-    return each.object.finding(each.path, each.name, "no setting of the service reads it", fix)
+    return env_var.object.finding(env_var.path, env_var.name, "no setting of the service reads it", fix)
 
 
-def _not_text(each: Variable) -> Iterator[Finding]:
-    if each.value is not None and not isinstance(each.value, str):
-        kind = {bool: "a boolean", int: "a number", float: "a number"}.get(type(each.value), "no text")
-        fix = f'quote it: {each.name}: "…"'
-        yield each.object.finding(each.path, kind, "the API server takes nothing but text there", fix)
+def _not_text(env_var: Variable) -> Iterator[Finding]:
+    if env_var.value is not None and not isinstance(env_var.value, str):
+        kind = {bool: "a boolean", int: "a number", float: "a number"}.get(type(env_var.value), "no text")
+        fix = f'quote it: {env_var.name}: "…"'
+        yield env_var.object.finding(env_var.path, kind, "the API server takes nothing but text there", fix)
 
 
-def _secrets_in_the_open(workload: Workload, each: Variable) -> Iterator[Finding]:
-    inner = fields_by_variable(workload.settings_class).get(each.name.upper())
-    if inner is None or not isinstance(each.value, str) or not each.value:
+def _secrets_in_the_open(workload: Workload, env_var: Variable) -> Iterator[Finding]:
+    inner = fields_by_variable(workload.settings_class).get(env_var.name.upper())
+    if inner is None or not isinstance(env_var.value, str) or not env_var.value:
         return
     if secret_name(inner.name) or "Secret" in str(inner.field.annotation):
-        found = masked(inner.name, each.value, inner.field.annotation)
-        fix = f"keep it in a Secret, and let {each.name} come from there by secretKeyRef"
-        yield each.object.finding(each.path, found, f"{each.name} is a secret", fix)
+        masked_value = masked(inner.name, env_var.value, inner.field.annotation)
+        fix = f"keep it in a Secret, and let {env_var.name} come from there by secretKeyRef"
+        yield env_var.object.finding(env_var.path, masked_value, f"{env_var.name} is a secret", fix)
 
 
 def _twice(workload: Workload) -> Iterator[Finding]:
@@ -79,28 +79,30 @@ def _values(workload: Workload) -> Iterator[Finding]:
 
 def _default_secrets(workload: Workload) -> Iterator[Finding]:
     cls = workload.settings_class
-    given = {name.upper() for name in (*workload.variables.by_name, *workload.outside)}
+    set_names = {name.upper() for name in (*workload.variables.by_name, *workload.outside)}
     for name in guessable(cls):
-        if given.isdisjoint(variables(cls, name)):
-            said = variable(cls, name)
-            fix = f"let {said} come from a Secret by secretKeyRef, or set LM_ALLOW_DEFAULT_SECRETS"
-            yield workload.finding(("env",), f"without {said}", "its default can be read in the code", fix)
+        if set_names.isdisjoint(variables(cls, name)):
+            env_name = variable(cls, name)
+            fix = f"let {env_name} come from a Secret by secretKeyRef, or set LM_ALLOW_DEFAULT_SECRETS"
+            yield workload.finding(("env",), f"without {env_name}", "its default can be read in the code", fix)
 
 
 def _problem(workload: Workload, problem: str) -> Iterator[Finding]:
-    name, colon, said = problem.partition(":")
+    name, colon, reason = problem.partition(":")
     name = name.partition("[")[0] if colon else ""
-    given = next((each for key, each in workload.variables.by_name.items() if key.upper() == name), None)
-    if given is None:
-        if workload.variables.complete or not _is_missing(workload, name, said):
+    env_var = next((env_var for key, env_var in workload.variables.by_name.items() if key.upper() == name), None)
+    if env_var is None:
+        if workload.variables.complete or not _is_missing(workload, name, reason):
             yield workload.finding(("env",), problem, "the service would not start with it", "mend or set it")
-    elif given.value is not None:
+    elif env_var.value is not None:
         fix = "set a value that it takes"
-        yield given.object.finding(given.path, f"{name}: {said.strip()}", "the service would not start with it", fix)
+        yield env_var.object.finding(
+            env_var.path, f"{name}: {reason.strip()}", "the service would not start with it", fix
+        )
 
 
-def _is_missing(workload: Workload, name: str, said: str) -> bool:
-    return name in fields_by_variable(workload.settings_class) and said.startswith(" is required")
+def _is_missing(workload: Workload, name: str, reason: str) -> bool:
+    return name in fields_by_variable(workload.settings_class) and reason.startswith(" is required")
 
 
 def _environment(workload: Workload) -> Iterator[Finding]:
@@ -128,30 +130,32 @@ def _reference(workload: Workload, path: tuple[str | int, ...], entry: object, k
     wanted = dig(entry, kind, "name")
     if not isinstance(wanted, str) or dig(entry, kind, "optional") is True:
         return
-    found = workload.variables.source(mapping(entry), kind)
+    source = workload.variables.source(mapping(entry), kind)
     key = dig(entry, kind, "key")
-    if found is None:
-        elsewhere = [each for each in workload.objects if (each.kind, each.name) == ("ConfigMap", wanted)]
+    if source is None:
+        elsewhere = [
+            config_map for config_map in workload.objects if (config_map.kind, config_map.name) == ("ConfigMap", wanted)
+        ]
         if elsewhere:
             expected = f"that ConfigMap is in namespace {elsewhere[0].namespace}"
             fix = f"put it in {workload.object.namespace}, where the pods are"
             yield workload.object.finding((*path, "name"), wanted, expected, fix)
             return
-        rendered = [each.name for each in workload.variables.maps()]
+        rendered = [config_map.name for config_map in workload.variables.maps()]
         for near in get_close_matches(wanted, rendered, n=1):
             expected = "no such ConfigMap is among the manifests"
             yield workload.object.finding((*path, "name"), wanted, expected, f"did you mean {near}?")
-    elif kind == "configMapKeyRef" and key not in found.mapping("data"):
-        keys = ", ".join(map(str, found.mapping("data"))) or "no key"
-        yield workload.object.finding((*path, "key"), key, f"{found} has {keys}", "name one of them, or add it there")
+    elif kind == "configMapKeyRef" and key not in source.mapping("data"):
+        keys = ", ".join(map(str, source.mapping("data"))) or "no key"
+        yield workload.object.finding((*path, "key"), key, f"{source} has {keys}", "name one of them, or add it there")
 
 
 def _unread_maps(workload: Workload) -> Iterator[Finding]:
-    for each in workload.variables.maps():
-        ours = [str(key) for key in each.mapping("data") if str(key).startswith(PREFIX)]
-        if ours and not any(_mentions(other, each.name) for other in workload.objects if other is not each):
-            fix = f"let the container's envFrom read it: configMapRef: {{name: {each.name}}}"
-            yield each.finding(("data",), ", ".join(ours), "no container reads this ConfigMap", fix)
+    for config_map in workload.variables.maps():
+        ours = [str(key) for key in config_map.mapping("data") if str(key).startswith(PREFIX)]
+        if ours and not any(_mentions(other, config_map.name) for other in workload.objects if other is not config_map):
+            fix = f"let the container's envFrom read it: configMapRef: {{name: {config_map.name}}}"
+            yield config_map.finding(("data",), ", ".join(ours), "no container reads this ConfigMap", fix)
 
 
 def _mentions(other: Object, name: str) -> bool:

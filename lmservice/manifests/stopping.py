@@ -36,8 +36,8 @@ def _hook(workload: Workload) -> Iterator[Finding]:
     elif "exec" in hook:
         yield from _exec(workload)
     elif hook:
-        found = ", ".join(map(str, hook))
-        yield workload.finding(_HOOK, found, "the drain begins with a call of /stop", f"use {_FIX}")
+        kinds = ", ".join(map(str, hook))
+        yield workload.finding(_HOOK, kinds, "the drain begins with a call of /stop", f"use {_FIX}")
     else:
         lost = "without it the drain begins with SIGTERM, after the endpoints' removal has begun"
         yield workload.finding(_HOOK, None, lost, f"add {_FIX}")
@@ -49,15 +49,15 @@ def _signal(workload: Workload) -> Iterator[Finding]:
     https://kubernetes.io/docs/concepts/containers/container-lifecycle-hooks/ (Kubernetes 1.33 and later).
     """
     path = ("lifecycle", "stopSignal")
-    given = workload.value(*path)
-    if given is None:
+    signal = workload.value(*path)
+    if signal is None:
         return
-    if given != "SIGTERM":
-        expected = _SIGNALS.get(str(given), "it begins no drain: the pod would run on until it is killed")
-        yield workload.finding(path, given, expected, "remove it: SIGTERM is the default")
+    if signal != "SIGTERM":
+        expected = _SIGNALS.get(str(signal), "it begins no drain: the pod would run on until it is killed")
+        yield workload.finding(path, signal, expected, "remove it: SIGTERM is the default")
     elif workload.object.value(*workload.pod, "os", "name") is None:
         fix = "set os: {name: linux} in the pod, or remove it: SIGTERM is the default"
-        yield workload.finding(path, given, "the API server refuses it without the pod's os.name", fix)
+        yield workload.finding(path, signal, "the API server refuses it without the pod's os.name", fix)
 
 
 def _exec(workload: Workload) -> Iterator[Finding]:
@@ -65,18 +65,18 @@ def _exec(workload: Workload) -> Iterator[Finding]:
     path, port = (*_HOOK, "exec", "command"), workload.settings.management_port
     if not _CALLS.search(words):
         yield workload.finding(path, words or None, "the drain begins with a call of /stop", f"use {_FIX}")
-    for given in _PORT.findall(words):
-        if int(given) != port:
+    for called_port in _PORT.findall(words):
+        if int(called_port) != port:
             yield workload.finding(path, words, f"LM_MANAGEMENT_PORT is {port}", f"call port {port}, or use {_FIX}")
 
 
 def _http(workload: Workload) -> Iterator[Finding]:
     path, port = (*_HOOK, "httpGet"), workload.settings.management_port
-    given, asked = workload.value(*path, "port"), workload.value(*path, "path")
-    if workload.port(given) != port:
-        yield workload.finding((*path, "port"), given, f"LM_MANAGEMENT_PORT is {port}", f"call port {port}")
-    if asked != "/stop":
-        yield workload.finding((*path, "path"), asked, "the drain begins with a call of /stop", "set it to /stop")
+    asked_port, asked_path = workload.value(*path, "port"), workload.value(*path, "path")
+    if workload.port(asked_port) != port:
+        yield workload.finding((*path, "port"), asked_port, f"LM_MANAGEMENT_PORT is {port}", f"call port {port}")
+    if asked_path != "/stop":
+        yield workload.finding((*path, "path"), asked_path, "the drain begins with a call of /stop", "set it to /stop")
     if all(network.is_loopback for network in workload.settings.management_allow):
         allowed = ", ".join(map(str, workload.settings.management_allow))
         lost = (
@@ -88,14 +88,14 @@ def _http(workload: Workload) -> Iterator[Finding]:
 
 def _grace(workload: Workload) -> Iterator[Finding]:
     path, settings = (*workload.pod, _GRACE), workload.settings
-    given = workload.object.value(*path)
-    grace = number(given, _DEFAULT_GRACE)
-    found = given if given is not None else f"missing, which is {_DEFAULT_GRACE}"
-    needed, said = drain_budget(settings)
+    written = workload.object.value(*path)
+    grace = number(written, _DEFAULT_GRACE)
+    current = written if written is not None else f"missing, which is {_DEFAULT_GRACE}"
+    needed, terms = drain_budget(settings)
     if grace < needed:
         fix = f"raise it to {needed:g} or more, or shorten the drain"
-        yield workload.object.finding(path, found, f"{said} = {needed:g} s", fix)
+        yield workload.object.finding(path, current, f"{terms} = {needed:g} s", fix)
     elif grace != settings.termination_grace_period:
         declared = settings.termination_grace_period
         fix = f"let both be the same: set LM_TERMINATION_GRACE_PERIOD to {grace:g}"
-        yield workload.object.finding(path, found, f"LM_TERMINATION_GRACE_PERIOD is {declared:g}", fix)
+        yield workload.object.finding(path, current, f"LM_TERMINATION_GRACE_PERIOD is {declared:g}", fix)

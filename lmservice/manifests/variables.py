@@ -51,17 +51,17 @@ class Variables:
     @cached_property
     def by_name(self) -> dict[str, Variable]:
         """Return those that count, by their names."""
-        return {each.name: each for each in self.all}
+        return {variable.name: variable for variable in self.all}
 
     @cached_property
     def known(self) -> dict[str, str]:
         """Return the values that are known, with references to each other filled in."""
         values: dict[str, str] = {}
-        for each in self.all:
-            values.pop(each.name, None)
-            text = self._filled(each.value, values) if isinstance(each.value, str) else _text(each.value)
+        for variable in self.all:
+            values.pop(variable.name, None)
+            text = self._filled(variable.value, values) if isinstance(variable.value, str) else _text(variable.value)
             if text is not None:
-                values[each.name] = text
+                values[variable.name] = text
         return values
 
     @property
@@ -75,17 +75,17 @@ class Variables:
     def source(self, entry: Mapping[str, Any], reference: str = "configMapRef") -> Object | None:
         """Return the ConfigMap that an entry of `envFrom`, or a variable's `valueFrom`, names, if it was rendered."""
         name = mapping(entry.get(reference)).get("name")
-        return next((each for each in self.maps() if each.name == name), None)
+        return next((config_map for config_map in self.maps() if config_map.name == name), None)
 
     def maps(self, kind: str = "ConfigMap") -> Iterator[Object]:
         """Return the ConfigMaps that were rendered for the same namespace."""
-        return (each for each in self._objects if each.kind == kind and each.beside(self._workload))
+        return (manifest for manifest in self._objects if manifest.kind == kind and manifest.beside(self._workload))
 
     def _from_whole_maps(self) -> Iterator[Variable]:
         for _, entry in self._workload.entries(*self._container, "envFrom"):
-            prefix, found = str(entry.get("prefix") or ""), self.source(entry)
-            for key, value in (found.mapping("data") if found else {}).items():
-                yield Variable(f"{prefix}{key}", value, found, ("data", str(key)))  # type: ignore[arg-type]
+            prefix, config_map = str(entry.get("prefix") or ""), self.source(entry)
+            for key, value in (config_map.mapping("data") if config_map else {}).items():
+                yield Variable(f"{prefix}{key}", value, config_map, ("data", str(key)))  # type: ignore[arg-type]
             yield from self._from_secret(entry, prefix)
 
     def _from_secret(self, entry: Mapping[str, Any], prefix: str) -> Iterator[Variable]:
@@ -98,13 +98,13 @@ class Variables:
     def _own(self) -> Iterator[Variable]:
         for path, entry in self._workload.entries(*self._container, "env"):
             value = entry.get("value") if "value" in entry else self._referred(mapping(entry.get("valueFrom")))
-            given = value if value is not None or "valueFrom" in entry else ""
-            yield Variable(str(entry.get("name")), given, self._workload, path)
+            text = value if value is not None or "valueFrom" in entry else ""
+            yield Variable(str(entry.get("name")), text, self._workload, path)
 
     def _referred(self, source: Mapping[str, Any]) -> Any:
-        found = self.source(source, "configMapKeyRef")
+        config_map = self.source(source, "configMapKeyRef")
         key = mapping(source.get("configMapKeyRef")).get("key")
-        return found.mapping("data").get(str(key)) if found else None
+        return config_map.mapping("data").get(str(key)) if config_map else None
 
     def _filled(self, text: str, values: Mapping[str, str]) -> str | None:
         """Replace `$(NAME)` in a value, as far as it is set before; None where what it refers to is not known."""

@@ -78,8 +78,8 @@ class Workload:
         for kind in ("containers", "initContainers"):
             for path, _ in self.object.entries(*self.pod, kind):
                 if path != self.container:
-                    each = [port for _, port in self.object.entries(*path, "ports")]
-                    ports |= {str(port[key]) for port in each for key in ("name", "containerPort") if key in port}
+                    listed = [port for _, port in self.object.entries(*path, "ports")]
+                    ports |= {str(port[key]) for port in listed for key in ("name", "containerPort") if key in port}
         return ports
 
     def port(self, value: Any) -> Any:
@@ -90,13 +90,13 @@ class Workload:
         """Return what stands in the service's container."""
         return self.object.value(*self.container, *path)
 
-    def finding(self, path: Path, found: Any, expected: str, fix: str) -> Finding:
+    def finding(self, path: Path, value: Any, expected: str, fix: str) -> Finding:
         """Return a finding about the service's container."""
-        return self.object.finding((*self.container, *path), found, expected, fix)
+        return self.object.finding((*self.container, *path), value, expected, fix)
 
     def others(self, *kinds: str) -> Iterator[Object]:
         """Yield what was rendered for the same namespace, of some kinds."""
-        return (each for each in self.objects if each.kind in kinds and each.beside(self.object))
+        return (manifest for manifest in self.objects if manifest.kind in kinds and manifest.beside(self.object))
 
     def selected_by(self, selector: Any) -> bool:
         """Return whether a label selector picks the service's pods."""
@@ -110,7 +110,7 @@ def labels(of: Object) -> Mapping[str, Any]:
 
 def running_pods(objects: Sequence[Object]) -> list[Object]:
     """Return whatever of these makes pods."""
-    return [each for each in objects if each.kind in _PODS]
+    return [manifest for manifest in objects if manifest.kind in _PODS]
 
 
 def find(
@@ -120,11 +120,13 @@ def find(
 
     Those count that carry its name, or else those that set `LM_` variables, or else the only one.
     """
-    known = [each for each in objects if _may_serve(each)]
+    known = [candidate for candidate in objects if _may_serve(candidate)]
     wanted = name.lower().translate(str.maketrans("._", "--"))
-    mine = [each for each in known if _is_named(each, wanted)] or [each for each in known if _runs_lmservice(each)]
-    for each in mine or (known if len(known) == 1 else []):
-        yield _workload(each, wanted, objects, settings_class, outside)
+    mine = [candidate for candidate in known if _is_named(candidate, wanted)] or [
+        candidate for candidate in known if _runs_lmservice(candidate)
+    ]
+    for candidate in mine or (known if len(known) == 1 else []):
+        yield _workload(candidate, wanted, objects, settings_class, outside)
     if not mine and len(known) != 1:
         yield _none(wanted, known, objects)
 
@@ -154,17 +156,17 @@ def _workload(
 ) -> Workload | Finding:
     path = (*_PODS[of.kind], "spec", "containers")
     containers = list(of.entries(*path))
-    named = [where for where, each in containers if each.get("name") in (wanted, of.name)]
-    speaking = [where for where, each in containers if _speaks_of_lmservice(each)]
+    named = [where for where, container in containers if container.get("name") in (wanted, of.name)]
+    speaking = [where for where, container in containers if _speaks_of_lmservice(container)]
     for candidates in ([where for where, _ in containers], named, speaking):
         if len(candidates) == 1:
             return Workload(of, candidates[0], objects, settings_class, outside)
-    names = ", ".join(str(each.get("name")) for _, each in containers) or None
+    names = ", ".join(str(container.get("name")) for _, container in containers) or None
     return of.finding(path, names, f"one of them must be {wanted}'s", f"name the service's container {wanted}")
 
 
 def _none(wanted: str, known: Sequence[Object], objects: Sequence[Object]) -> Finding:
     first = (list(known) or list(objects))[0]
-    found = ", ".join(map(str, known)) or "no workload"
+    candidates = ", ".join(map(str, known)) or "no workload"
     fix = f"label its Deployment app.kubernetes.io/name: {wanted}"
-    return Finding(first.file, 1, "", "", f"{found} found", f"none of them is {wanted}'s", fix)
+    return Finding(first.file, 1, "", "", f"{candidates} found", f"none of them is {wanted}'s", fix)
