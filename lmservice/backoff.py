@@ -27,10 +27,11 @@ class Backoff:
     Args:
         initial: the wait after the first attempt is drawn from 0 to this, in seconds; the range doubles each time.
         longest: the range's end, in seconds.
+        least: the range's begin, in seconds.
     """
 
-    def __init__(self, initial: float, longest: float) -> None:
-        self.tenacitys = wait_random_exponential(multiplier=initial, max=longest)
+    def __init__(self, initial: float, longest: float, least: float = 0.0) -> None:
+        self.tenacitys = wait_random_exponential(multiplier=initial, max=longest, min=least)
 
     def wait(self, attempt: int) -> float:
         """Return how long to wait after so many attempts, in seconds."""
@@ -44,12 +45,12 @@ class Rules:
 
     Args:
         on: whether an error may pass.
-        attempts: how often at most.
+        attempts: how often at most; `math.inf` sets no limit.
         timeout: no attempt begins later than so long after the first, in seconds; None sets no limit.
         backoff: the waits in between.
     """
 
-    def __init__(self, on: Predicate, attempts: int, timeout: float | None, backoff: Backoff) -> None:
+    def __init__(self, on: Predicate, attempts: float, timeout: float | None, backoff: Backoff) -> None:
         self.on = on
         self._attempts, self._timeout, self._backoff = attempts, timeout, backoff
 

@@ -89,7 +89,7 @@ class Service:
         name: str | None = None,
         after: Sequence[str] = (),
         timeout: float | None = None,
-        attempts: int = 1,
+        attempts: int | None = 1,
     ) -> Callable[[F], F]: ...
     def startup_job(
         self,
@@ -98,7 +98,7 @@ class Service:
         name: str | None = None,
         after: Sequence[str] = (),
         timeout: float | None = None,
-        attempts: int = 1,
+        attempts: int | None = 1,
     ) -> Any:
         """Register a start-up job: a coroutine function, a plain function or an async generator; a decorator.
 
@@ -107,7 +107,8 @@ class Service:
             name: under which its result is found in `request.state`; default the function's name.
             after: the names of the jobs that must be done before it begins.
             timeout: bounds the job, all its attempts together, in seconds.
-            attempts: how often it is tried, with exponential backoff and full jitter in between.
+            attempts: how often it is tried, with exponential backoff and full jitter in between. None is until
+                `timeout`, or `LM_STARTUP_TIMEOUT`, 0.1 to 5 s apart: for what another process has to start first.
 
         Raises:
             ServiceDefinitionError: the function is of no kind that can be a job, or a number makes no sense.

@@ -7,6 +7,7 @@ closed after it by the same task, as cancel scopes and task groups ask for.
 
 import asyncio
 import logging
+import math
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +19,7 @@ from starlette.datastructures import State
 from lmservice.errors import StartError, one_line
 from lmservice.jobs.callables import Kind
 from lmservice.jobs.startup_graph import Job, JobReport, JobRun, JobStatus
+from lmservice.jobs.unreachable import missing_address
 from lmservice.telemetry import context
 
 CANCEL_PATIENCE = 1.0
@@ -87,9 +89,12 @@ class Startup:
         if done:
             self._raise_failure(task)
             return
-        unfinished = ", ".join(repr(name) for name, run in self.runs.items() if run.status is JobStatus.RUNNING)
+        unfinished = ", ".join(f"{run.name!r}{_so_far(run)}" for run in self._running())
         await _give_up(task)
         raise StartError(f"start-up took longer than LM_STARTUP_TIMEOUT, {timeout:g} s; still running: {unfinished}")
+
+    def _running(self) -> list[JobRun]:
+        return [run for run in self.runs.values() if run.status is JobStatus.RUNNING]
 
     def _raise_failure(self, task: asyncio.Task[None]) -> None:
         error = task.exception()
@@ -116,12 +121,14 @@ class Startup:
                 self._end(run, JobStatus.FAILED)
                 await _give_up(work)
         if run.status is JobStatus.FAILED:
-            raise StartError(f"start-up job {run.name!r} took longer than its timeout, {run.job.timeout:g} s")
+            limit = f"its timeout, {run.job.timeout:g} s"
+            raise StartError(f"start-up job {run.name!r} took longer than {limit}{_so_far(run)}")
         value, error = work.result()
         if error is not None:
             self._end(run, JobStatus.FAILED)
             times = f" after {run.attempts} attempts" if run.attempts > 1 else ""
-            raise StartError(f"start-up job {run.name!r} failed{times}: {type(error).__name__}: {error}") from error
+            message = f"{type(error).__name__}: {error}{missing_address(error)}"
+            raise StartError(f"start-up job {run.name!r} failed{times}: {message}") from error
         self._results[run.name] = value
         self._end(run, JobStatus.DONE)
         run.done.set()
@@ -148,7 +155,8 @@ class Startup:
             first = error
         from lmservice.backoff import INITIAL, LONGEST, Backoff, Rules  # noqa: PLC0415 - costs every start what few need
 
-        rules = Rules(lambda _error: True, run.job.attempts, None, Backoff(INITIAL, LONGEST))
+        attempts, least = (math.inf, INITIAL) if run.job.attempts is None else (run.job.attempts, 0.0)
+        rules = Rules(lambda _error: True, attempts, None, Backoff(INITIAL, LONGEST, least))
         return await rules.resume(first, began, partial(self._attempt, run), partial(_log_retry, run))
 
     async def _attempt(self, run: JobRun) -> Any:
@@ -156,7 +164,7 @@ class Startup:
         try:
             value = await self._value(run.job)
         except Exception as error:
-            run.failure = one_line(error)
+            run.failure = one_line(error) + missing_address(error)
             raise
         run.failure = ""
         return value
@@ -198,9 +206,14 @@ class Startup:
         return problems
 
 
+def _so_far(run: JobRun) -> str:
+    """Return how the attempts of a job went that was cut off, in brackets; '' where none has failed."""
+    return f" ({run.attempts} attempts; the last that ended: {run.failure})" if run.failure else ""
+
+
 def _log_retry(run: JobRun, error: Exception, attempt: int, wait: float) -> None:
     values = {"job": run.name, "attempt": attempt, "attempts": run.job.attempts, "wait": round(wait, 3)}
-    text = "".join(traceback.format_exception_only(error)).strip()
+    text = "".join(traceback.format_exception_only(error)).strip() + missing_address(error)
     _log.warning("lmservice.startup_job_retry", extra={**values, "error": text})
 
 

@@ -27,13 +27,13 @@ class Job(NamedTuple):
     Attributes:
         after: the names of the jobs that must be done before it begins.
         timeout: bounds the job, all its attempts together, in seconds; None leaves it to `LM_STARTUP_TIMEOUT`.
-        attempts: how often it is tried, with a growing random wait in between.
+        attempts: how often it is tried, with a growing random wait in between; None is until time is up.
     """
 
     registered: Registered
     after: tuple[str, ...] = ()
     timeout: float | None = None
-    attempts: int = 1
+    attempts: int | None = 1
 
     @property
     def name(self) -> str:

@@ -128,7 +128,7 @@ EVENTS: Mapping[str, Event] = {
         {
             "job": _JOB,
             "attempt": "the attempt that failed, from 1",
-            "attempts": "how many there are",
+            "attempts": "how many there are; null where there is no limit but time",
             "wait": "until the next, in seconds",
             "error": _ERROR,
         },

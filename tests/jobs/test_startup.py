@@ -280,6 +280,45 @@ async def test_the_waits_between_attempts_grow_and_have_full_jitter(start: Start
     assert all(1.5 < after / before < 2.6 for before, after in itertools.pairwise(ceilings))
 
 
+async def test_without_a_number_of_attempts_a_job_is_tried_until_its_timeout_and_tells_how_it_failed(
+    start: Start,
+) -> None:
+    start.failing("database", attempts=None, timeout=30)
+    message, seconds = await start.fail()
+    assert seconds == 30
+    assert "its timeout, 30 s" in message
+    assert f"{len(start.notes)} attempts" in message
+    assert "RuntimeError: database is broken" in message
+
+
+async def test_attempts_without_number_are_a_tenth_of_a_second_to_five_seconds_apart(start: Start) -> None:
+    start.failing("database", attempts=None)
+    waits = []
+    for _ in range(50):
+        start.notes.clear()
+        message, _ = await start.fail()
+        assert "LM_STARTUP_TIMEOUT" in message
+        assert "RuntimeError: database is broken" in message
+        moments = [float(note.rpartition(" ")[2]) for note in start.notes]
+        waits += [after - before for before, after in itertools.pairwise(moments)]
+    assert 0.099 < min(waits) < 0.11
+    assert 4 < max(waits) < 5.001
+
+
+async def test_a_job_of_any_number_of_attempts_is_done_once_what_it_waits_for_is_there(start: Start) -> None:
+    loop = asyncio.get_running_loop()
+
+    async def database() -> str:
+        if loop.time() - start._began < 20:
+            raise ConnectionError
+        return "connected"
+
+    start.service.startup_job(attempts=None, timeout=30)(database)
+    assert 20 <= await start.run() < 25.1
+    assert start.results["database"] == "connected"
+    assert start.startup.timeline()[0]["attempts_allowed"] is None
+
+
 async def test_an_attempt_of_a_generator_that_fails_leaves_nothing_to_clean_up(start: Start) -> None:
     begun: list[int] = []
 

@@ -14,7 +14,10 @@ from search_service.markets import Markets
 from search_service.timetable import Timetable
 
 ATTEMPTS = 6
-"""How often a start tries what the database may refuse for a moment: some ten seconds altogether."""
+"""How often a start tries what a database that is there may refuse for a moment: some ten seconds altogether."""
+
+REACH_TIMEOUT = 30
+"""How long a start waits for the database to be there, in seconds."""
 
 
 def start(service: Service) -> None:
@@ -24,7 +27,7 @@ def start(service: Service) -> None:
     """
     counts = Counts(service.metrics)
 
-    @service.startup_job(name="database", attempts=ATTEMPTS)
+    @service.startup_job(name="database", attempts=None, timeout=REACH_TIMEOUT)
     async def connected_database(state: State) -> AsyncIterator[Database]:
         """The database, for as long as the service lives."""
         settings = state.settings

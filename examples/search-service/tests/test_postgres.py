@@ -85,13 +85,13 @@ async def test_an_import_that_is_killed_half_way_leaves_nothing_and_the_next_sta
         assert await next_one.end(signal.SIGTERM) == 0
 
 
-async def test_a_database_that_is_away_ends_the_start_after_some_attempts() -> None:
+async def test_a_database_that_stays_away_ends_the_start_once_its_time_is_up() -> None:
     url = f"postgresql://me:secret@127.0.0.1:{free_port()}/search"
-    async with search_process(url) as search:
+    async with search_process(url, LM_STARTUP_TIMEOUT="5") as search:
         assert await search.ended() == 3
         assert len(search.logged("lmservice.startup_job_retry")) >= 3
         (problem,) = search.logged("lmservice.stopped")[0]["problems"]
-        assert "start-up job 'database' failed after" in problem
+        assert "LM_STARTUP_TIMEOUT, 5 s; still running: 'database'" in problem
         assert "postgresql+asyncpg://me:***@127.0.0.1" in problem
         assert "set LM_DATABASE_URL" in problem
         assert "secret" not in problem

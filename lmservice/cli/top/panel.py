@@ -113,7 +113,8 @@ def _failures(picture: dict[str, Any]) -> Iterator[Text]:
 
 
 def _attempts(job: dict[str, Any]) -> str:
-    return f"{job['attempts']} of {job['attempts_allowed']}"
+    allowed = job["attempts_allowed"]
+    return f"{job['attempts']} of {allowed}" if allowed is not None else str(job["attempts"])
 
 
 def _workers(picture: dict[str, Any], *, narrow: bool) -> Table:

@@ -220,7 +220,8 @@ function drawFailure() {
       job.failure && h("span", { class: "said" }, `: ${job.failure}`))),
     !seen.allowed && h("p", { class: "quiet" }, "What it failed with is told to peers in LM_MANAGEMENT_ALLOW, and in the log."));
 }
-const attemptsOf = (job) => `attempt ${job.attempts} of ${job.attempts_allowed}`;
+const allowed = (job) => (job.attempts_allowed === null ? "" : ` of ${job.attempts_allowed}`);
+const attemptsOf = (job) => `attempt ${job.attempts}${allowed(job)}`;
 
 function drawWorkers(now) {
   const { workers } = seen.picture;
@@ -351,7 +352,7 @@ function drawStartup() {
       h("span", { class: "job" }, job.name, h("span", { class: "hidden" }, `, ${job.status}${tries}, ${after}${critical.has(job.name) ? ", on the critical path" : ""}`)),
       h("span", { class: "track" }, !pending && h("i", { class: "bar", vars: { "--from": `${(100 * job.began) / end}%`, "--share": `${(100 * job.seconds) / end}%` } })),
       h("span", { class: `n ${pending ? "quiet" : job.status === "done" ? "" : job.status}` },
-        pending ? "waits" : job.status === "failed" ? "failed" : duration(job.seconds), job.attempts > 1 && h("span", { class: "quiet" }, ` ${job.attempts} of ${job.attempts_allowed}`)));
+        pending ? "waits" : job.status === "failed" ? "failed" : duration(job.seconds), job.attempts > 1 && h("span", { class: "quiet" }, ` ${job.attempts}${allowed(job)}`)));
   })),
   path.length > 1 ? h("p", { class: "path" }, "Critical path: ", path.join(" → ")) : null);
 }
