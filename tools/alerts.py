@@ -99,7 +99,8 @@ def _of_requests(queries: Queries) -> list[Alert]:
         f"({queries.slowest(0.99, '5m', of_route)} > {SLOW:g} and {queries.requests('5m', of_route)} > 0.1)"
         f" unless {streams}"
     )
-    rejected = queries.rate(names.REQUESTS_REJECTED, "5m", "environment, reason", 'reason=~"concurrency|timeout"')
+    limits = 'reason=~"concurrency|overload|timeout"'
+    rejected = queries.rate(names.REQUESTS_REJECTED, "5m", "environment, reason", limits)
     logs = "look at the log's http.error events, and at what was released last"
     return [
         Alert("ErrorBudgetBurnsFast", burning[PAGE], "2m", PAGE, summary, logs),

@@ -38,9 +38,13 @@ class Queries:
         return self.rate(f"{names.REQUEST_DURATION}_count", window, by, matchers)
 
     def errors(self, window: str, by: str = BY) -> str:
-        """The share of requests that were answered with 5xx, from 0 to 1; none where there were none."""
+        """The share of requests that were answered with 5xx, from 0 to 1; none where there were none.
+
+        Those that ended as their own caller would not wait longer are not held against the service.
+        """
         failed = self.requests(window, by, 'http_response_status_code=~"5.."')
-        return f"{failed} / {self.requests(window, by)}"
+        outwaited = self.rate(names.REQUESTS_REJECTED, window, by, 'reason="deadline"')
+        return f"clamp_min({failed} - ({outwaited} or {failed} * 0), 0) / {self.requests(window, by)}"
 
     def slowest(self, share: float, window: str, by: str = BY, name: str = names.REQUEST_DURATION) -> str:
         """The duration that so large a share of requests kept below, in seconds."""

@@ -12,6 +12,7 @@ from lmservice.backoff import Backoff
 from lmservice.client.breaker import BreakerState
 from lmservice.client.errors import CircuitOpen, DeadlineExceeded
 from lmservice.client.hosts import Host
+from lmservice.client.passed_on import PassedOn
 from lmservice.client.policy import ClientPolicy
 from lmservice.client.pool import sweep
 from lmservice.client.retry_after import retry_after
@@ -56,8 +57,8 @@ class Call:
     """
 
     __slots__ = (
-        "_began", "_deadline", "_has_place", "_host", "_loop", "_method", "_number", "_options", "_own_baggage",
-        "_request", "_sending", "_span_name", "_traced",
+        "_began", "_deadline", "_has_place", "_host", "_loop", "_method", "_number", "_options", "_passed_on",
+        "_request", "_sending", "_span_name",
     )  # fmt: skip
 
     def __init__(self, options: CallOptions, request: httpx.Request, host: Host, sending: dict[str, Any]) -> None:
@@ -72,11 +73,7 @@ class Call:
         inherited = context.deadline()
         if inherited is not None:  # in seconds of another clock than the loop's may be
             self._deadline = min(self._deadline, self._began + inherited - time.monotonic())
-        self._traced = "traceparent" not in request.headers
-        self._own_baggage = "baggage" in request.headers
-        under_way = context.request.get()
-        if under_way is not None and under_way.request_id and "x-request-id" not in request.headers:
-            request.headers["X-Request-ID"] = under_way.request_id
+        self._passed_on = PassedOn(request)
 
     async def answer(self) -> httpx.Response:
         """Return the answer, of the last attempt where there are several.
@@ -177,8 +174,7 @@ class Call:
         began = time.perf_counter()
         try:
             with context.span(self._span_name, kind="client", attributes=self._attributes()) as span:
-                if self._traced:
-                    self._propagate()
+                self._passed_on.propagate()
                 try:
                     response = await self._send(now)
                 except Exception as error:
@@ -196,16 +192,11 @@ class Call:
             host.breaker.leave(permit, self._loop.time(), failed=failed)
             host.observe(self._method, status, kind, time.perf_counter() - began)
 
-    def _propagate(self) -> None:
-        """Have the trace and the baggage of what is under way go along, unless the caller gave baggage of his own."""
-        for name, value in context.propagation().items():
-            if name != "baggage" or not self._own_baggage:
-                self._request.headers[name] = value
-
     async def _send(self, now: float) -> httpx.Response:
         """Send the request once, which takes no longer than an attempt may, and not past the deadline."""
         ends = now + self._options.policy.timeout
         limit = asyncio.timeout_at(min(ends, self._deadline))
+        self._passed_on.say_wait(min(ends, self._deadline) - now)
         try:
             async with limit:
                 return await self._options.http.send(self._request, **self._sending)

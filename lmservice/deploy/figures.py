@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeAlias
 
 from lmservice.deploy.cluster import Cluster
 from lmservice.deploy.errors import ReleaseFailedError
-from lmservice.names import READY, REQUEST_DURATION
+from lmservice.names import READY, REQUEST_DURATION, REQUESTS_REJECTED
 
 _SERVER_ERROR = 500
 _TIMEOUT = 10.0
@@ -152,7 +152,7 @@ class PrometheusMetrics:
     def read(self, namespace: str, pods: Sequence[str]) -> dict[str, Counts]:
         """Ask once for all of them; a pod that is scraped but was asked nothing yet has counts of 0."""
         names = "|".join(pods)  # of letters, digits and hyphens
-        families = f"{REQUEST_DURATION}_(count|bucket)|{READY}"
+        families = f"{REQUEST_DURATION}_(count|bucket)|{REQUESTS_REJECTED}|{READY}"
         samples: dict[str, list[Sample]] = defaultdict(list)
         for series in self._asked(f'{{__name__=~"{families}",namespace="{namespace}",pod=~"{names}"}}'):
             labels = series["metric"]
@@ -203,23 +203,31 @@ def _complaint(error: urllib.error.HTTPError) -> str:
 
 
 def parsed(text: str) -> list[Sample]:
-    """Return the histogram's samples of an exposition."""
+    """Return those samples of an exposition that are counted."""
     from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415 - only when analysing
 
-    lines = [line for line in text.splitlines() if line.startswith((REQUEST_DURATION, f"# TYPE {REQUEST_DURATION}"))]
+    counted_ones = (REQUEST_DURATION, f"# TYPE {REQUEST_DURATION}", REQUESTS_REJECTED, f"# TYPE {REQUESTS_REJECTED}")
+    lines = [line for line in text.splitlines() if line.startswith(counted_ones)]
     families = text_string_to_metric_families("\n".join([*lines, ""]))
     return [(sample.name, sample.labels, sample.value) for family in families for sample in family.samples]
 
 
 def counted(samples: Iterable[Sample]) -> Counts:
-    """Return one pod's counts, of each route and method and over all of them."""
+    """Return one pod's counts, of each route and method and over all of them.
+
+    Of the errors over all, those are left out that ended as their own caller would not wait longer.
+    """
+    outwaited = 0.0
     by_route: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
-        if sample[0].startswith(REQUEST_DURATION):
-            labels = sample[1]
+        labels = sample[1]
+        if sample[0] == REQUESTS_REJECTED and labels.get("reason") == "deadline":
+            outwaited += sample[2]
+        elif sample[0].startswith(REQUEST_DURATION):
             by_route[f"{labels.get('http_request_method', '')} {labels.get('http_route', '')}".strip()].append(sample)
     routes = {name: _summed(own) for name, own in by_route.items()}
-    return replace(sum(routes.values(), _NONE), routes=routes)
+    total = sum(routes.values(), _NONE)
+    return replace(total, errors=max(0.0, total.errors - outwaited), routes=routes)
 
 
 def _summed(samples: Iterable[Sample]) -> Counts:

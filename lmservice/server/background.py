@@ -37,7 +37,7 @@ class Background:
         while True:
             await asyncio.sleep(SWEEP)
             listener.sweep()
-            self._layer.end_overdue()
+            self._layer.overdue.end_overdue()
 
     def end(self) -> None:
         """End all of them."""

@@ -16,6 +16,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from lmservice.lifecycle import Lifecycle
 from lmservice.telemetry.labels import OTHER
+from lmservice.web import deadline
 from lmservice.web.cycle import ClientGoneError
 from lmservice.web.ids import RequestContext
 from lmservice.web.problem import MEDIA_TYPE, problem
@@ -89,11 +90,16 @@ class Exchange(RequestContext):
         refusing: the task in which it does so, where the app was ended from outside.
         cut_off: whether the end of the drain has ended it.
         told_gone: whether the app has been told that its client has left.
+        expires: where its caller waits less than the service would let it take: when that is over, in seconds of
+            `time.monotonic`.
+        expiry: the timer that ends it then.
     """
 
     status = 0
     finished = refused = cut_off = told_gone = False
     refusing: asyncio.Task[None] | None = None
+    expires: float | None = None
+    expiry: asyncio.TimerHandle | None = None
 
     def __init__(
         self,
@@ -111,6 +117,16 @@ class Exchange(RequestContext):
         self.method = method if method in layer.methods else OTHER
         self.path = scope["path"]
         self.started = time.monotonic()
+        timeout = layer.timeout
+        self._ends = self.started + timeout if timeout else None
+        if deadline.EXPECTED in headers or deadline.GRPC in headers:
+            self._hear(deadline.expected_wait(headers))
+        scope["state"]["deadline"] = self._ends
+
+    def _hear(self, wait: float | None) -> None:
+        """Shorten the time that is left to what the caller waits."""
+        if wait is not None and (self._ends is None or self.started + wait < self._ends):
+            self._ends = self.expires = self.started + wait
 
     @property
     def task(self) -> asyncio.Task[None] | None:
@@ -120,8 +136,7 @@ class Exchange(RequestContext):
     @property
     def deadline(self) -> float | None:
         """By when the answer must begin, in seconds of `time.monotonic`; None once it has, or without a limit."""
-        timeout = self._layer.timeout
-        return self.started + timeout if timeout and not self.status else None
+        return None if self.status else self._ends
 
     @property
     def left(self) -> bool:

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
@@ -25,12 +25,16 @@ from lmservice.web.exchange import CLIENT_LEFT, Connection, Exchange, means_gone
 from lmservice.web.forwarded import Forwarding
 from lmservice.web.ids import RequestTracer
 from lmservice.web.left_tasks import LeftTask, left_tasks
+from lmservice.web.overdue import Overdue
 from lmservice.web.parsing import Refusal
 from lmservice.web.routes import RouteTemplates
 from lmservice.web.websocket import WebSocketLayer
 
 RETRY_AFTER: Final = b"1"
 """What a refused client is asked to wait, in seconds."""
+
+REASONS: Final = ("concurrency", "overload", "body_size", "timeout", "deadline", "gone", "head_size", "write_timeout")
+"""Why a request is refused or ended: what `lmservice_requests_rejected_total` tells apart."""
 
 _log = logging.getLogger("lmservice.request")
 
@@ -62,7 +66,6 @@ class RequestLayer:
         self.in_flight: set[Exchange] = set()
         self.answered_in_drain: Counter[str] = Counter()
         self.cut_by_route: Counter[str] = Counter()
-        self._sending: set[asyncio.Task[None]] = set()
         self._limit = settings.max_concurrency
         self._max_body = int(settings.max_body_size)
         self.timeout = settings.request_timeout
@@ -74,7 +77,8 @@ class RequestLayer:
         self._observers: dict[tuple[str, str, int], tuple[Callable[[float, str], None], Parts]] = {}
         self.slowest: AnsweredRequests | None = None
         """Gets each request, while somebody watches."""
-        self.rejected = Counter(dict.fromkeys(("concurrency", "body_size", "timeout", "head_size", "write_timeout"), 0))
+        self.rejected = Counter(dict.fromkeys(REASONS, 0))
+        self.overdue = Overdue(self.in_flight, self.rejected, self.timeout)
         metrics.on_scrape(
             names.REQUESTS_REJECTED,
             "Requests refused by a limit, by its name.",
@@ -95,8 +99,7 @@ class RequestLayer:
         if self._tracer is not None:
             self._tracer.begin(exchange)
         try:
-            if len(self.in_flight) >= self._limit:
-                await self._refuse_for_concurrency(exchange)
+            if (len(self.in_flight) >= self._limit or exchange.expires is not None) and await self._refused(exchange):
                 return
             self.in_flight.add(exchange)
             if b"transfer-encoding" in headers:
@@ -148,13 +151,18 @@ class RequestLayer:
         if reason in self.rejected:
             self.rejected[reason] += 1
 
-    async def _refuse_for_concurrency(self, exchange: Exchange) -> None:
+    async def _refused(self, exchange: Exchange) -> bool:
+        """Refuse a request that is over a limit; else see that it ends with its deadline, and return False."""
+        if len(self.in_flight) < self._limit:
+            assert exchange.expires is not None  # noqa: S101 - else nobody asks
+            return not await self.overdue.watch(exchange, exchange.expires)
         self.rejected["concurrency"] += 1
         await exchange.refuse(
             HTTPStatus.SERVICE_UNAVAILABLE,
             f"{self._limit} requests are in flight, as many as LM_MAX_CONCURRENCY allows: try again later",
             [(b"retry-after", RETRY_AFTER)],
         )
+        return True
 
     def _counted(self, exchange: Exchange) -> Receive:
         """Return its `receive` with a count of a body that does not declare its size, as it is read."""
@@ -213,6 +221,8 @@ class RequestLayer:
     def finish(self, exchange: Exchange) -> None:
         """Count, time and log a request, whose last byte has been handed on or will never be; to be called once."""
         exchange.finished = True
+        if exchange.expiry is not None:
+            exchange.expiry.cancel()
         seconds = time.monotonic() - exchange.started
         self.in_flight.discard(exchange)
         scope = exchange.scope
@@ -237,17 +247,6 @@ class RequestLayer:
         child = self._histogram.child(method, route, str(status))
         return self._observers.setdefault(key, (child.observe, Parts(*key)))
 
-    def end_overdue(self) -> None:
-        """End the requests whose answer has not begun in time. To be called every half second or so."""
-        if not self.timeout:
-            return
-        overdue = time.monotonic() - self.timeout
-        for exchange in list(self.in_flight):
-            if exchange.started < overdue and not exchange.status:
-                self.rejected["timeout"] += 1
-                detail = f"no answer within LM_REQUEST_TIMEOUT, {self.timeout:g} s"
-                self._end(exchange, exchange.refuse(HTTPStatus.GATEWAY_TIMEOUT, detail))
-
     def cut_off(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
         """End what is still in flight, and the other tasks that run the app, at the end of the drain."""
         again = [(b"retry-after", RETRY_AFTER), (b"connection", b"close")]
@@ -255,7 +254,7 @@ class RequestLayer:
         for exchange in list(self.in_flight):
             exchange.cut_off = True
             detail = "the service stopped before it could answer"
-            self._end(exchange, exchange.refuse(HTTPStatus.SERVICE_UNAVAILABLE, detail, again))
+            self.overdue.end(exchange, exchange.refuse(HTTPStatus.SERVICE_UNAVAILABLE, detail, again))
         for task in set(tasks) - known:
             if not task.done():
                 task.cancel()
@@ -265,14 +264,6 @@ class RequestLayer:
         """Return the tasks that handlers created and left, of those that have not ended by now."""
         serving = {exchange.task for exchange in self.in_flight}
         return left_tasks(asyncio.all_tasks() - serving, self.lifecycle, self._templates)
-
-    def _end(self, exchange: Exchange, refusal: Coroutine[Any, Any, None]) -> None:
-        """Answer in the place of a handler, which is cancelled; whether it heeds that makes no difference."""
-        exchange.refusing = asyncio.create_task(refusal)
-        self._sending.add(exchange.refusing)
-        exchange.refusing.add_done_callback(self._sending.discard)
-        if exchange.task is not None:
-            exchange.task.cancel()
 
     def waiting(self) -> list[dict[str, Any]]:
         """Return the requests in flight, the oldest first; may be called from any thread."""

@@ -176,3 +176,21 @@ async def test_two_clients_of_one_service_share_its_families(serve: Any, server:
     assert (await served.client.get("/")).json() == [200, 200]
     names = [name for name in await served.metrics() if name.startswith("lmservice_client_retries_total{")]
     assert len(names) == 2
+
+
+async def test_a_call_says_how_long_its_answer_is_waited_for(serve: Any, server: Flaky) -> None:
+    server.then(503)
+    served = await serve(Caller(server.url, timeout=3, deadline=4, backoff_initial=0.01).service)
+    await served.client.get("/", headers={"X-Envoy-Expected-Rq-Timeout-Ms": "2000"})
+    first, second = (int(asked.headers["x-envoy-expected-rq-timeout-ms"]) for asked in server.asked)
+    assert 1000 < second <= first <= 2000
+    await served.client.get("/")
+    assert 2900 < int(server.asked[2].headers["x-envoy-expected-rq-timeout-ms"]) <= 3000
+
+
+async def test_a_wait_that_the_caller_gives_himself_is_left_as_it_is(serve: Any, server: Flaky) -> None:
+    caller = Caller(server.url)
+    caller.headers = {"X-Envoy-Expected-Rq-Timeout-Ms": "70"}
+    served = await serve(caller.service)
+    await served.client.get("/")
+    assert server.asked[0].headers["x-envoy-expected-rq-timeout-ms"] == "70"

@@ -22,6 +22,7 @@ from lmservice.deploy.figures import Counts, FiguresError, PrometheusMetrics, co
 from lmservice.deploy.pods import Pod
 from lmservice.deploy.settings import load
 from lmservice.names import REQUEST_DURATION as HISTOGRAM
+from lmservice.names import REQUESTS_REJECTED as REJECTED
 
 NEEDS_PROMETHEUS = pytest.mark.skipif(not shutil.which("prometheus"), reason="no prometheus here: Debian's brings it")
 NAMES = {"canary": "shop-canary-1", "stable": "shop-1"}
@@ -273,3 +274,16 @@ def test_a_redirect_within_the_host_is_followed_with_the_query_and_the_password(
         assert PrometheusMetrics(f"http://me:hunter2@127.0.0.1:{server.server_port}").read("team", ["shop-1"]) == {}
     assert [command for command, _ in heard] == ["POST"]
     assert heard[0][1].startswith("Basic ")
+
+
+def test_answers_that_a_caller_did_not_wait_for_are_no_errors_of_a_version() -> None:
+    text = f"""
+# TYPE {HISTOGRAM} histogram
+{HISTOGRAM}_count{{http_request_method="GET",http_route="/",http_response_status_code="200"}} 90
+{HISTOGRAM}_count{{http_request_method="GET",http_route="/",http_response_status_code="504"}} 10
+# TYPE {REJECTED} counter
+{REJECTED}{{reason="deadline"}} 8
+{REJECTED}{{reason="timeout"}} 2
+"""
+    counts = counted(parsed(text))
+    assert (counts.requests, counts.errors) == (100, 2)

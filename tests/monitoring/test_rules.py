@@ -190,6 +190,8 @@ def test_nothing_fires_where_all_is_well(tmp_path: Path) -> None:
         series(names.PERIODIC_JOB_RUNS, "0+1x800", exported_job="refresh", outcome="success"),
         series(names.PERIODIC_JOB_RUNS, "0x800", exported_job="refresh", outcome="failure"),
         series(names.REQUESTS_REJECTED, "0x800", reason="concurrency"),
+        series(names.REQUESTS_REJECTED, "0+5x800", reason="gone"),
+        requests("0+5x800", "504"), series(names.REQUESTS_REJECTED, "0+5x800", reason="deadline"),
         series(names.CLIENT_RETRY_BUDGET_EXHAUSTED, "0x800", **CALL), logged("lmservice.cut_off", "0x800"),
     ]  # fmt: skip
     quiet = {"expr": "ALERTS", "eval_time": "790m", "exp_samples": []}
