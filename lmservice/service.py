@@ -1,23 +1,32 @@
 """`Service`: what a service is made of, as its author declares it. Running it is `lmservice.server`'s."""
 
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, cast, overload
 
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, ExceptionHandler
 
 from lmservice.errors import ServiceDefinitionError
+from lmservice.jobs.arguments import must_be_name, must_be_positive
 from lmservice.jobs.callables import Registered
 from lmservice.jobs.health import Check
 from lmservice.jobs.periodic import PeriodicJob
 from lmservice.jobs.startup_graph import Job, check_graph
+from lmservice.settings.declared import refuse_unreadable
 from lmservice.settings.model import Settings
 from lmservice.telemetry.metrics import Metrics
 from lmservice.web.starlette import RoutesApp, wrapped
 
+if sys.version_info >= (3, 13):
+    from typing import TypeVar
+else:
+    from typing_extensions import TypeVar
+
 if TYPE_CHECKING:
     import httpx
+    from pydantic import AnyUrl
 
     from lmservice.client import Client, ClientPolicy
 
@@ -25,9 +34,10 @@ LONGEST_NAME = 63
 _DASHES = str.maketrans("._-", "000")
 
 F = TypeVar("F", bound=Callable[..., Any])
+S_co = TypeVar("S_co", bound=Settings, covariant=True, default=Settings)
 
 
-class Service:
+class Service(Generic[S_co]):
     """A service: an ASGI app, its settings, its start-up jobs, its health checks and its periodic jobs.
 
     Args:
@@ -50,7 +60,7 @@ class Service:
         *,
         routes: Sequence[BaseRoute] | None = None,
         app: Callable[..., Awaitable[None]] | None = None,
-        settings: type[Settings] = Settings,
+        settings: type[S_co] = Settings,  # type: ignore[assignment] # the variable's default
         version: str = "",
         exception_handlers: Mapping[Any, ExceptionHandler] | None = None,
         middleware: Sequence[Middleware] = (),
@@ -66,7 +76,7 @@ class Service:
         self.app: ASGIApp
         self.name = name
         self.version = version
-        self.settings_class = settings
+        self.settings_class: type[S_co] = settings
         if app is not None and not callable(app):
             raise ServiceDefinitionError(f"app= of service {name!r} is {app!r}, which is no ASGI application")
         _must_be_middleware(name, middleware)
@@ -115,11 +125,11 @@ class Service:
         """
 
         def register(job: F) -> F:
-            _must_be_name(name, "start-up job")
+            must_be_name(name, "start-up job")
             registered = Registered(job, name, what="start-up job", generators=True)
             label = f"start-up job {registered.name!r}"
-            _must_be_positive(label, timeout=timeout)
-            _must_be_positive(label, whole=True, attempts=attempts)
+            must_be_positive(label, timeout=timeout)
+            must_be_positive(label, whole=True, attempts=attempts)
             if isinstance(after, str):
                 raise ServiceDefinitionError(f"after= of start-up job {registered.name!r} is a list: [{after!r}]")
             self.jobs.append(Job(registered, tuple(after), timeout, attempts))
@@ -169,11 +179,11 @@ class Service:
         """
 
         def register(check: F) -> F:
-            _must_be_name(name, "health check")
+            must_be_name(name, "health check")
             registered = Registered(check, name, what="health check")
             label = f"health check {registered.name!r}"
-            _must_be_positive(label, interval=interval, timeout=timeout)
-            _must_be_positive(label, whole=True, failures=failures, successes=successes)
+            must_be_positive(label, interval=interval, timeout=timeout)
+            must_be_positive(label, whole=True, failures=failures, successes=successes)
             if any(other.name == registered.name for other in self.checks):
                 raise ServiceDefinitionError(f"two health checks are named {registered.name!r}: give one another name=")
             self.checks.append(Check(registered, interval, timeout, failures, successes, critical))
@@ -182,9 +192,9 @@ class Service:
         return register if function is None else register(function)
 
     @overload  # two that differ in nothing else: a type checker asks for `every`, a person is told below
-    def periodic_job(self, *, every: float) -> Callable[[F], F]: ...
+    def periodic_job(self, *, every: float | Callable[[S_co], float]) -> Callable[[F], F]: ...
     @overload
-    def periodic_job(self, *, every: float, name: str | None) -> Callable[[F], F]: ...
+    def periodic_job(self, *, every: float | Callable[[S_co], float], name: str | None) -> Callable[[F], F]: ...
     def periodic_job(self, function: object = None, *, every: object = None, name: str | None = None) -> Any:
         """Register a periodic job: a coroutine function or a plain one, run again and again; a decorator.
 
@@ -195,7 +205,8 @@ class Service:
 
         Args:
             function: none, as `every` must be given.
-            every: from the begin of one run to the begin of the next, in seconds.
+            every: from the begin of one run to the begin of the next, in seconds; or a function of the settings that
+                gives it, called at the start: `every=lambda settings: settings.refresh_every`.
             name: its name in the probes and metrics; default the function's name.
 
         Raises:
@@ -205,19 +216,20 @@ class Service:
             raise ServiceDefinitionError("a periodic job needs every=: write @service.periodic_job(every=60)")
 
         def register(job: F) -> F:
-            _must_be_name(name, "periodic job")
+            must_be_name(name, "periodic job")
             registered = Registered(job, name, what="periodic job")
-            _must_be_positive(f"periodic job {registered.name!r}", every=every)
+            if not callable(every):
+                must_be_positive(f"periodic job {registered.name!r}", every=every)
             if any(other.name == registered.name for other in self.periodic_jobs):
                 raise ServiceDefinitionError(f"two periodic jobs are named {registered.name!r}: give one another name=")
-            self.periodic_jobs.append(PeriodicJob(registered, cast("float", every)))
+            self.periodic_jobs.append(PeriodicJob(registered, cast("float | Callable[[Any], float]", every)))
             return job
 
         return register
 
     def client(
         self,
-        base_url: "str | httpx.URL",
+        base_url: "str | httpx.URL | Callable[[S_co], str | httpx.URL | AnyUrl]",
         *,
         name: str | None = None,
         policy: "ClientPolicy | None" = None,
@@ -230,7 +242,8 @@ class Service:
         It is open from before the start-up jobs begin until their clean-up is done; its metrics are the service's.
 
         Args:
-            base_url: what the calls' URLs are relative to.
+            base_url: what the calls' URLs are relative to; or a function of the settings that gives it, called at the
+                start: `lambda settings: settings.supplier_url`.
             name: the value of the label `client`; default the host.
             policy: how long a call may take, and how often it is tried; default `ClientPolicy()`.
             transport: httpx's, for tests.
@@ -255,13 +268,16 @@ class Service:
         self.clients.append(made)
         return made
 
-    def check(self) -> None:
-        """Make sure that the start-up jobs can be put in order.
+    def check(self, settings: Settings | None = None) -> None:
+        """Make sure that the start-up jobs can be put in order, and that what is declared can be read from `settings`.
 
         Raises:
             ServiceDefinitionError: naming what is wrong.
         """
         check_graph(self.jobs)
+        if settings is not None:
+            declared = (*(job.seconds for job in self.periodic_jobs), *(client.configure for client in self.clients))
+            refuse_unreadable(declared, settings)
 
 
 def _must_be_middleware(service: str, middleware: Sequence[object]) -> None:
@@ -269,16 +285,3 @@ def _must_be_middleware(service: str, middleware: Sequence[object]) -> None:
         if not isinstance(entry, Middleware):
             advice = "it must be a list of starlette's Middleware(...)"
             raise ServiceDefinitionError(f"middleware= of service {service!r} has {entry!r}: {advice}")
-
-
-def _must_be_name(name: object, what: str) -> None:
-    if name is not None and not (isinstance(name, str) and name):
-        raise ServiceDefinitionError(f"name= of a {what} is {name!r}: it must be a text that is not empty")
-
-
-def _must_be_positive(label: str, *, whole: bool = False, **numbers: Any) -> None:
-    for name, number in numbers.items():
-        right = isinstance(number, int if whole else int | float) and not isinstance(number, bool)
-        if number is not None and not (right and number > 0):
-            kind = "a whole number" if whole else "a number of seconds"
-            raise ServiceDefinitionError(f"{name}= of {label} is {number!r}: it must be {kind}, more than 0")

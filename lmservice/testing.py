@@ -68,8 +68,8 @@ async def running(service: Service, **settings: Any) -> AsyncIterator[Running]:
         StartError: the service did not get ready.
     """
     given = {"host": "127.0.0.1", "port": 0, "management_host": "127.0.0.1", "management_port": 0, **settings}
-    service.check()
     loaded = service.settings_class.load(**given)
+    service.check(loaded)
     with (
         takeover.configured(loaded, service.name, service.version) as stream,
         bound(loaded) as (sock, management_sock),

@@ -28,7 +28,7 @@ def check(name: str, manifests: str | None = None, form: str = "table") -> ExitC
     try:
         service = target.load(name)
         findings += _findings(service, manifests)
-        service.check()
+        findings += [{"said": line} for line in _graph_findings(service)]
     except ServiceDefinitionError as error:
         findings.append({"said": str(error)})
     return _tell(findings, form, name, manifests)
@@ -36,7 +36,7 @@ def check(name: str, manifests: str | None = None, form: str = "table") -> ExitC
 
 def _findings(service: Service, manifests: str | None) -> list[dict[str, str | int]]:
     if manifests is None:
-        return [{"said": line} for line in _settings_findings(service.settings_class)]
+        return [{"said": line} for line in _settings_findings(service)]
     from lmservice.manifests import check as compared  # noqa: PLC0415 - YAML comes with an extra
 
     unknown = [{"said": line} for line in _unknown(service.settings_class)]
@@ -59,7 +59,8 @@ def _tell(findings: list[dict[str, str | int]], form: str, name: str, manifests:
     return ExitCode.CLEAN
 
 
-def _settings_findings(settings: type[Settings]) -> list[str]:
+def _settings_findings(service: Service) -> list[str]:
+    settings = service.settings_class
     unknown = _unknown(settings)
     try:
         loaded = settings.load()
@@ -67,7 +68,24 @@ def _settings_findings(settings: type[Settings]) -> list[str]:
         return error.problems + unknown
     known = "is a secret, and at the default that everybody can read in the code: set it, or LM_ALLOW_DEFAULT_SECRETS"
     secrets = (f"{name}: {known}" for name in default_secrets(loaded))
-    return [*unknown, *secrets, *_overwriting(loaded)]
+    return [*unknown, *secrets, *_overwriting(loaded), *_unreadable(service, loaded)]
+
+
+def _unreadable(service: Service, settings: Settings) -> list[str]:
+    """Return what is declared as a function of the settings and cannot be read from these."""
+    try:
+        service.check(settings)
+    except ServiceDefinitionError as error:
+        return [line for line in str(error).splitlines() if line not in _graph_findings(service)]
+    return []
+
+
+def _graph_findings(service: Service) -> list[str]:
+    try:
+        service.check()
+    except ServiceDefinitionError as error:
+        return str(error).splitlines()
+    return []
 
 
 def _overwriting(settings: Settings) -> list[str]:

@@ -1,6 +1,7 @@
 """`Client`: httpx with a deadline, retries within a budget, a circuit breaker per host, metrics and trace headers."""
 
 import sys
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
@@ -18,6 +19,7 @@ from lmservice.client.pool import own_limit
 from lmservice.client.proxies import environment_transport
 from lmservice.client.streaming import Streams
 from lmservice.errors import ClientDefinitionError, UsageError
+from lmservice.settings.declared import shown, value_of
 from lmservice.telemetry.metrics import current_registry
 
 if TYPE_CHECKING:
@@ -78,7 +80,8 @@ class Client:
     of answers are not kept, as they would go out with the calls that are made for somebody else.
 
     Args:
-        base_url: what the calls' URLs are relative to: `https://api.example/v1`.
+        base_url: what the calls' URLs are relative to: `https://api.example/v1`. For a service's own client it may be
+            a function of the settings.
         name: the value of the label `client`; default the host. Clients of one name and registry count together.
         policy: how long, how often.
         transport: httpx's, for tests; default its own.
@@ -95,7 +98,7 @@ class Client:
 
     def __init__(
         self,
-        base_url: str | httpx.URL,
+        base_url: str | httpx.URL | Callable[[Any], object],
         *,
         name: str | None = None,
         policy: ClientPolicy = ClientPolicy(),  # noqa: B008 - frozen
@@ -109,19 +112,38 @@ class Client:
             raise ClientDefinitionError(f"{wrong}: it must be a whole number, at least 1")
         if not isinstance(policy, ClientPolicy):
             raise ClientDefinitionError(f"policy= of a client is {policy!r}: it must be a lmservice.ClientPolicy")
-        self._base_url = _checked(base_url)
-        self._host_name = self._base_url.netloc.decode("ascii")
+        self._declared, self._given_name = base_url, name
+        self._base_url = httpx.URL() if callable(base_url) else _checked(base_url)
         self._policy = policy
         self._transport = transport
-        self._name = name or self._host_name
         self._registry = registry
         self._streams = Streams()
         self._max_connections, self._keep_cookies = max_connections, keep_cookies
         self._options: CallOptions | None = None
         self._hosts: Hosts
 
+    @property
+    def _host_name(self) -> str:
+        return self._base_url.netloc.decode("ascii") or "the settings"
+
+    @property
+    def _name(self) -> str:
+        return self._given_name or self._host_name
+
     def __repr__(self) -> str:
         return f"<Client {self._name!r} of {self._host_name}>"
+
+    def configure(self, settings: object) -> None:
+        """Read the base URL from the settings of the service, where it is a function of them.
+
+        Raises:
+            ServiceDefinitionError: the function raised.
+            ClientDefinitionError: it gives no absolute http URL.
+        """
+        if callable(self._declared):
+            label = f"base_url of client {self._given_name!r}" if self._given_name else "base_url of a client"
+            value = value_of(self._declared, settings, label)
+            self._base_url = _of_settings(value, f"{label}, a function of the settings, gives {shown(value)}")
 
     def report(self) -> list[dict[str, Any]]:
         """Return what is known of each host called: its breaker's state, how attempts went; from any thread."""
@@ -130,6 +152,8 @@ class Client:
     async def __aenter__(self) -> Self:
         if self._options is not None:
             raise UsageError(f"{self!r} is open already")
+        if not self._base_url.host:
+            raise UsageError("base_url of a client is a function of the settings: declare it by service.client(...)")
         policy, registry = self._policy, self._registry
         transport = environment_transport() if self._transport is None else self._transport
         http = httpx.AsyncClient(base_url=self._base_url, transport=transport, timeout=_NEVER)
@@ -229,6 +253,16 @@ class Client:
         sending: dict[str, Any] = {name: value for name, value in options.items() if name in _SENDING}
         request = common.http.build_request(method, url, timeout=timeout, **made)
         return Call(common, request, self._hosts.of(request.url), {"stream": stream, **sending})
+
+
+def _of_settings(value: object, label: str) -> httpx.URL:
+    try:
+        url = httpx.URL(value if isinstance(value, httpx.URL) else str(value))
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ClientDefinitionError(f"{label}: it must be absolute, as https://api.example/v1")
+    return url
 
 
 def _checked(base_url: str | httpx.URL) -> httpx.URL:

@@ -209,5 +209,5 @@ def _check(monitor: CheckMonitor) -> dict[str, Any]:
 def _job(schedule: Any) -> dict[str, Any]:
     report = schedule.report()
     began = rfc3339(schedule.began) if schedule.began is not None else None
-    job = {"name": schedule.job.name, "every": schedule.job.every}
+    job = {"name": schedule.job.name, "every": schedule.every}
     return {**job, **report, "failure": schedule.failure, "began": began}

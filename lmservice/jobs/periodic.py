@@ -20,9 +20,11 @@ from typing import Any, Literal, NamedTuple
 from starlette.datastructures import State
 
 from lmservice import names
-from lmservice.errors import one_line
+from lmservice.errors import ServiceDefinitionError, one_line
+from lmservice.jobs.arguments import must_be_positive
 from lmservice.jobs.callables import Registered
 from lmservice.lifecycle import CutOff, Lifecycle
+from lmservice.settings.declared import value_of
 from lmservice.telemetry import context
 from lmservice.telemetry.metrics import Durations, Metrics, Samples
 from lmservice.timestamps import rfc3339
@@ -39,22 +41,38 @@ class PeriodicJob(NamedTuple):
     """A periodic job as it was registered.
 
     Attributes:
-        every: from the begin of one run to the begin of the next, in seconds.
+        every: from the begin of one run to the begin of the next, in seconds, or a function of the settings.
     """
 
     registered: Registered
-    every: float
+    every: float | Callable[[Any], float]
 
     @property
     def name(self) -> str:
         """Return its name in the probes and in `lmservice_periodic_job_runs_total{job}`."""
         return self.registered.name
 
+    def seconds(self, settings: object) -> float:
+        """Return `every`, as it is for these settings.
+
+        Raises:
+            ServiceDefinitionError: the function of the settings raised, or gives no number of seconds above 0.
+        """
+        label = f"periodic job {self.name!r}"
+        every: float | None = value_of(self.every, settings, f"every= of {label}")
+        if every is None:
+            raise ServiceDefinitionError(
+                f"every= of {label} is None for these settings: it must be a number of seconds"
+            )
+        must_be_positive(label, every=every)
+        return every
+
 
 class Schedule:
     """When one periodic job runs, and how its runs have gone.
 
     Attributes:
+        every: from the begin of one run to the begin of the next, in seconds.
         runs: how many runs have ended, by their outcome.
         skipped: how many periods a run took that was longer than one.
         last_success: when a run last succeeded, in seconds since the epoch.
@@ -64,9 +82,9 @@ class Schedule:
     """
 
     def __init__(
-        self, job: PeriodicJob, lifecycle: Lifecycle, durations: Durations, clock: Callable[[], float]
+        self, job: PeriodicJob, every: float, lifecycle: Lifecycle, durations: Durations, clock: Callable[[], float]
     ) -> None:
-        self.job = job
+        self.job, self.every = job, every
         self.runs: Counter[Outcome] = Counter({"success": 0, "failure": 0, "cancelled": 0})
         self.skipped = 0
         self.last_success: float | None = None
@@ -110,7 +128,7 @@ class Schedule:
 
     async def run_forever(self, state: State) -> None:
         """Run the job when its time has come, until the service drains."""
-        begin = self._clock() + self.job.every * random.random()
+        begin = self._clock() + self.every * random.random()
         while not self._lifecycle.draining:
             await asyncio.sleep(begin - self._clock())
             run = asyncio.create_task(self._run(state), name=f"periodic job {self.job.name}")
@@ -119,7 +137,7 @@ class Schedule:
 
     def _after(self, begin: float) -> float:
         """Return when the next run begins; one that took less than `every` puts it off by no more than the jitter."""
-        every, now = self.job.every, self._clock()
+        every, now = self.every, self._clock()
         passed = max(0, int((now - begin) // every))  # an alarm may ring a little early
         self.skipped += passed
         return max(now, begin + every * (passed + random.uniform(1 - JITTER, 1 + JITTER)))
@@ -172,6 +190,7 @@ class Timetable:
         jobs: as they were registered, their names all different.
         lifecycle: no run begins once it drains.
         metrics: get the families of all periodic jobs, in the place of those of an instance before.
+        settings: the service's, of which `every` may be a function.
         clock: seconds that only grow; default `time.monotonic`.
     """
 
@@ -180,12 +199,14 @@ class Timetable:
         jobs: Sequence[PeriodicJob],
         lifecycle: Lifecycle,
         metrics: Metrics,
+        settings: object,
         clock: Callable[[], float] | None = None,
     ) -> None:
         durations = metrics.durations(
             names.PERIODIC_JOB_DURATION, "How long the runs of periodic jobs took, in seconds.", ("job",)
         )
-        self.schedules = [Schedule(job, lifecycle, durations, clock or time.monotonic) for job in jobs]
+        clock = clock or time.monotonic
+        self.schedules = [Schedule(job, job.seconds(settings), lifecycle, durations, clock) for job in jobs]
         self._add_families(metrics)
 
     def _add_families(self, metrics: Metrics) -> None:
@@ -221,7 +242,7 @@ class Timetable:
             names.PERIODIC_JOB_INTERVAL,
             "How often a periodic job is to run, in seconds.",
             ("job",),
-            lambda: [((each.job.name,), float(each.job.every)) for each in self.schedules],
+            lambda: [((each.job.name,), float(each.every)) for each in self.schedules],
             multiprocess_mode="max",
         )
 

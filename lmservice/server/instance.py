@@ -108,7 +108,9 @@ class Instance:
         self.startup: Startup | None = None
         self._clients = contextlib.AsyncExitStack()
         self.monitors = [CheckMonitor(check) for check in self.service.checks]
-        self._timetable = Timetable(self.service.periodic_jobs, self.lifecycle, self.metrics)
+        for client in self.service.clients:
+            client.configure(self.settings)
+        self._timetable = Timetable(self.service.periodic_jobs, self.lifecycle, self.metrics, self.settings)
         self._background = Background(self.monitors, self._timetable, self._layer)
 
     # What may be known of it, from any thread.

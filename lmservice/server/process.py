@@ -91,6 +91,7 @@ def settings_of(service: Service) -> Settings:
         problems.append(str(error))
     if problems:
         raise UsageError("\n".join(problems))
+    service.check(settings)
     return settings
 
 

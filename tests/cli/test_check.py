@@ -31,6 +31,18 @@ def test_a_service_that_is_well_is_0(check: Callable[..., Ended]) -> None:
     assert (ended.code, ended.errors) == (0, "")
 
 
+def test_what_cannot_be_read_from_the_settings_is_a_finding_and_the_graph_s_is_told_once(
+    check: Callable[..., Ended],
+) -> None:
+    unreadable = "service.periodic_job(every=lambda settings: settings.evry, name='refresh')(lambda: 1)\n"
+    ended = check(PROGRAM + unreadable)
+    assert ended.code == 1
+    assert "every= of periodic job 'refresh'" in ended.said
+    assert "no attribute 'evry'" in ended.said
+    assert "Traceback" not in ended.said
+    assert check(PROGRAM + unreadable + CYCLE).said.count("circle") == 1
+
+
 def test_a_service_is_not_started(check: Callable[..., Ended], folder: Path) -> None:
     job = '\n@service.startup_job\ndef job():\n    open("started", "w").close()\n'
     assert check(PROGRAM + job).code == 0

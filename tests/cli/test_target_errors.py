@@ -182,6 +182,12 @@ async def innocent(): ...
 }
 
 
+@pytest.mark.parametrize("function", ["settings.evry", "1 / 0", "None"])
+def test_run_refuses_an_interval_that_cannot_be_read_from_the_settings(run: Call, function: str) -> None:
+    job = f"service.periodic_job(every=lambda settings: {function}, name='refresh')(lambda: 1)\n"
+    assert "every= of periodic job 'refresh'" in run(PROGRAM + job).problem
+
+
 @pytest.mark.parametrize("graph", GRAPHS)
 def test_a_job_graph_that_cannot_run_is_refused_in_one_line_that_names_the_job(run: Call, graph: str) -> None:
     source, said = GRAPHS[graph]

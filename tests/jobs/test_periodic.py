@@ -15,7 +15,7 @@ from clock import VIRTUAL
 from prometheus_client import generate_latest
 from starlette.datastructures import State
 
-from lmservice import Service
+from lmservice import Service, Settings
 from lmservice.errors import ServiceDefinitionError
 from lmservice.jobs.periodic import Schedule, Timetable
 from lmservice.lifecycle import CutOff, Lifecycle, StopCause
@@ -78,7 +78,11 @@ class Jobs:
     def start(self, clock: Callable[[], float] | None = None) -> None:
         self._began = asyncio.get_running_loop().time()
         self.timetable = Timetable(
-            self.service.periodic_jobs, self.lifecycle, self.metrics, clock or asyncio.get_running_loop().time
+            self.service.periodic_jobs,
+            self.lifecycle,
+            self.metrics,
+            Settings(),
+            clock or asyncio.get_running_loop().time,
         )
         self.tasks += [asyncio.create_task(each.run_forever(self.state)) for each in self.timetable.schedules]
 
