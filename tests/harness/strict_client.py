@@ -281,6 +281,7 @@ class Load:
         timeout: how long a response may take, in seconds.
         pause: what a client waits after each response, in seconds.
         keep_alive: whether a connection serves until told to close, or one request only.
+        host: the address that they connect to.
         served: how many were answered below 400.
         refused: how many connections were refused; apart from the failures, as nothing had been sent.
         failures: by kind, or by status ("503"), how many of the rest.
@@ -292,6 +293,7 @@ class Load:
     timeout: float = TIMEOUT
     pause: float = 0.0
     keep_alive: bool = True
+    host: str = HOST
     served: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     moments: dict[str, list[float]] = field(default_factory=dict)
@@ -319,7 +321,7 @@ class Load:
                 await asyncio.sleep(PAUSE)
                 continue
             try:
-                await self._use(await AsyncConnection.open(port))
+                await self._use(await AsyncConnection.open(port, self.host))
             except ExchangeError as error:
                 self._note(error.kind)
                 await asyncio.sleep(PAUSE)

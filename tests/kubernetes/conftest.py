@@ -2,8 +2,9 @@
 
 `.ci/run` brings a cluster up and runs these tests inside its network namespace. On any other cluster:
 `KUBECONFIG`, `LMSERVICE_TEST_IMAGE` (the image of `tests/kubernetes/trial`, without its tag, at the tags 1 to 5), and
-`LMSERVICE_TEST_INGRESS` (port of an ingress on this machine's loopback). The search service's own release has more:
-`LMSERVICE_TEST_SEARCH_IMAGE`, at the same tags, and `LMSERVICE_TEST_HOST`, an address of this machine that pods reach.
+`LMSERVICE_TEST_INGRESS` (port of an ingress on this machine's loopback). `LMSERVICE_TEST_HOST`, the address of this
+machine as a node of the cluster, adds clients of Services; the search service's own release, whose database is on this
+machine, needs it, and `LMSERVICE_TEST_SEARCH_IMAGE`, at the same tags.
 """
 
 import json

@@ -2,16 +2,16 @@
 
 import json
 
-from trial_service import REPLICAS, TrialService
+from trial_service import REPLICAS, TrialService, losses
 
 
 def test_a_canary_that_is_no_worse_becomes_the_stable_version_and_no_request_is_lost(released: TrialService) -> None:
-    with released.under_load() as load:
+    with released.under_every_load() as loads:
         ended = released.release("2")
     assert ended.returncode == 0, ended.stderr
     assert released.is_whole_at("2")
-    assert (load.failures, load.refused) == ({}, 0)
-    assert load.served > 1000
+    assert losses(loads) == {}
+    assert min(load.served for load in loads.values()) > 500
 
 
 def test_a_rollback_brings_back_the_version_before_and_its_settings(released: TrialService) -> None:

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 VERSION = "1.36.3"
-COMMANDS = ("kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet")
+COMMANDS = ("kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet")
 GO_MOD = """\
 module cluster
 

@@ -62,6 +62,7 @@ def write(state: Path, token: str) -> None:
     (state / "cni").mkdir(exist_ok=True)
     (state / "cni" / "pods.conflist").write_text(json.dumps(_cni(state)))
     (state / "kubelet.json").write_text(json.dumps(_kubelet(state)))
+    (state / "proxy.json").write_text(json.dumps(_proxy(state)))
     (state / "traefik.yaml").write_text(json.dumps(_traefik(state, token)))
     _write_kubeconfig(state, token)
 
@@ -127,6 +128,7 @@ def controller_manager(state: Path) -> list[str]:
         f"--kubeconfig={state}/kubeconfig",
         "--leader-elect=false",
         "--bind-address=127.0.0.1",
+        "--horizontal-pod-autoscaler-sync-period=5s",
         key,
     ]
 
@@ -151,6 +153,11 @@ def kubelet(state: Path) -> list[str]:
         f"--node-ip={network.NODE}",
         "--hostname-override=node1",
     ]
+
+
+def proxy(state: Path) -> list[str]:
+    """What leads the addresses of Services to pods, for whoever is in the network namespace."""
+    return [binaries.binary("kube-proxy"), f"--config={state}/proxy.json"]
 
 
 def traefik(state: Path) -> list[str]:
@@ -210,6 +217,22 @@ def _kubelet(state: Path) -> dict[str, object]:
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "podLogsDir": f"{state}/pod-logs",
+    }
+
+
+def _proxy(state: Path) -> dict[str, object]:
+    """With nothing of the machine's own changed: what it keeps of connections is not this cluster's to size."""
+    return {
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "mode": "iptables",
+        "hostnameOverride": "node1",
+        "clusterCIDR": network.PODS,
+        "clientConnection": {"kubeconfig": f"{state}/kubeconfig"},
+        "healthzBindAddress": "127.0.0.1:10256",
+        "metricsBindAddress": "127.0.0.1:10249",
+        "iptables": {"localhostNodePorts": False},
+        "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
     }
 
 

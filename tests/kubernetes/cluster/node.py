@@ -71,6 +71,7 @@ def _start() -> None:
     images.load(images.pause(STATE), STATE)
     _spawn("kubelet", configuration.kubelet(STATE))
     _wait("the node", lambda: "True" in kubectl("get", "node", "node1", "-o", configuration.READY_PATH))
+    _spawn("kube-proxy", configuration.proxy(STATE))
     gateway.install(kubectl, STATE)
     _spawn("traefik", configuration.traefik(STATE))
     kubectl("apply", "-f", str(STATE / "ingress-class.yaml"))

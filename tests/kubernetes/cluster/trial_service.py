@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -178,30 +179,63 @@ class TrialService:
     @contextlib.contextmanager
     def under_load(self, clients: int = 8) -> Iterator[Load]:
         """Strict clients that never retry, through the ingress, as long as the `with` lasts."""
-        load = Load(lambda: self.port, self.request, pause=0.02)
-        self._wait_routed(self.request)
-        thread = threading.Thread(target=lambda: asyncio.run(load.run(clients)))
-        thread.start()
-        try:
+        with _asking([Load(lambda: self.port, self.request, pause=0.02)], clients) as (load,):
             yield load
-        finally:
+
+    @contextlib.contextmanager
+    def under_every_load(self) -> Iterator[dict[str, Load]]:
+        """The same by every way to the pods: the ingress, and the Service's address, by kept connections and new ones.
+
+        The address of a Service leads somewhere on a node of the cluster alone: elsewhere it is left out.
+        """
+        loads = {"ingress": Load(lambda: self.port, self.request, pause=0.05)}
+        if os.environ.get("LMSERVICE_TEST_HOST"):
+            service = next(item for item in self.get("services") if item["metadata"]["name"] == self.name)
+            for name, keep_alive in (("service, kept connections", True), ("service, new connections", False)):
+                address = service["spec"]["clusterIP"]
+                loads[name] = Load(lambda: 80, self.request, pause=0.05, keep_alive=keep_alive, host=address)
+        with _asking([*loads.values()], clients=3):
+            yield loads
+
+
+@contextlib.contextmanager
+def _asking(loads: list[Load], clients: int) -> Iterator[list[Load]]:
+    """Let so many clients of each load ask, once each way to the service is open, as long as the `with` lasts."""
+
+    async def ask() -> None:
+        await asyncio.gather(*(load.run(clients) for load in loads))
+
+    for load in loads:
+        _wait_routed(load)
+    thread = threading.Thread(target=lambda: asyncio.run(ask()))
+    thread.start()
+    try:
+        yield loads
+    finally:
+        for load in loads:
             load.stop()
-            thread.join()
+        thread.join()
 
-    def _wait_routed(self, request: bytes) -> None:
-        """Returns once the ingress knows the service's host."""
 
-        async def asked() -> int:
-            probe = Load(lambda: self.port, request, pause=0.1)
-            clients = asyncio.create_task(probe.run(1))
-            await asyncio.sleep(0.5)
-            probe.stop()
-            await clients
-            return 0 if probe.failures or probe.refused else probe.served
+def _wait_routed(load: Load) -> None:
+    """Return once what is asked for is answered: an ingress, or a node's proxy, knows the service by then."""
 
-        end = time.monotonic() + 30
-        while not asyncio.run(asked()):
-            assert time.monotonic() < end, "the ingress does not route"
+    async def asked() -> int:
+        probe = replace(load, pause=0.1, failures=Counter(), moments={})
+        clients = asyncio.create_task(probe.run(1))
+        await asyncio.sleep(0.5)
+        probe.stop()
+        await clients
+        return 0 if probe.failures or probe.refused else probe.served
+
+    end = time.monotonic() + 30
+    while not asyncio.run(asked()):
+        assert time.monotonic() < end, f"nothing leads to the service at {load.host}:{load.target()}"
+
+
+def losses(loads: dict[str, Load]) -> dict[str, tuple[Counter[str], int]]:
+    """Return what clients of each way have lost, and how many connections were refused; empty where it is nothing."""
+    return {way: (load.failures, load.refused) for way, load in loads.items() if load.failures or load.refused}
 
 
 def said_until(process: subprocess.Popen[str], text: str) -> list[str]:
