@@ -152,9 +152,10 @@ class Output:
 
     def _take_pending(self) -> bytes:
         lines: list[str] = []
+        take = self.pending.popleft
         with contextlib.suppress(IndexError):
             while True:  # one by one: another thread, or the garbage collector on this one, may take them meanwhile
-                lines.append(self.pending.popleft())
+                lines.append(take())
         return "".join(lines).encode()
 
     def _write_queue(self) -> None:

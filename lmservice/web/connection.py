@@ -30,7 +30,6 @@ class HttpConnection(Outgoing):
     Attributes:
         client: the peer's address and port.
         server: this side's.
-        cycle: the request that is being answered.
         pipeline: the requests behind it, in their order.
         ended: whether the client has said that it sends no more.
         leaves_at: when it has been open long enough, in the loop's seconds.
@@ -41,7 +40,7 @@ class HttpConnection(Outgoing):
     """
 
     __slots__ = (
-        "_behind", "_intake", "_read_paused", "_used", "_websocket", "client", "cycle", "ended", "head_since", "heard",
+        "_behind", "_intake", "_read_paused", "_used", "_websocket", "client", "ended", "head_since", "heard",
         "leaves_at", "pipeline", "sent_at", "server", "since",
     )  # fmt: skip
 
@@ -49,7 +48,6 @@ class HttpConnection(Outgoing):
         super().__init__(listener)
         self.client: tuple[str, int] | None = None
         self.server: tuple[str, int] | None = None
-        self.cycle: Cycle | None = None
         self.pipeline: deque[Cycle] = _EMPTY
         self.ended = False
         self.leaves_at = math.inf
@@ -125,6 +123,8 @@ class HttpConnection(Outgoing):
 
     def _begin(self, cycle: Cycle) -> None:
         self.cycle = cycle
+        if self.write_paused:
+            cycle.must_wait = True
         listener = self.listener
         listener.cycles.add(cycle)
         cycle.task = asyncio.Task(cycle.run(), loop=listener.loop, name="request", context=listener.context.copy())

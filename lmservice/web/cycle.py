@@ -68,6 +68,8 @@ class Cycle:
     task: asyncio.Task[None] | None = None
     in_drain = False
     """Whether its response was complete only after a stop had begun."""
+    must_wait = False
+    """Whether `caught_up` has to be awaited before more is sent."""
     headed_at = 0.0
     """When the answer to a HEAD was complete while the app went on, in the loop's seconds."""
 
@@ -175,11 +177,6 @@ class Cycle:
         else:
             raise RuntimeError(f"a response is http.response.start and http.response.body, and not {kind}")
 
-    @property
-    def must_wait(self) -> bool:
-        """Whether `caught_up` has to be awaited before more is sent."""
-        return self.connection.write_paused or self.headed_at > 0.0
-
     async def caught_up(self) -> None:
         """Wait until the client has read enough, or has gone; the app of a HEAD lets others have their turn."""
         if self.connection.write_paused and not self.lost:
@@ -217,6 +214,7 @@ class Cycle:
         self.headers = headers
         if self.to_head:
             self.headed_at = listener.loop.time()
+            self.must_wait = True
             self.finish()
         elif listener.refusing and is_event_stream(headers):
             self.release(hurried=False)
@@ -260,7 +258,7 @@ class Cycle:
         if not self.headed_at:
             raise RuntimeError("a response's body comes between its head and its end")
         if not more:
-            self.headed_at = 0.0
+            self.headed_at, self.must_wait = 0.0, False
 
     def finish(self) -> None:
         """Note that the response is whole."""

@@ -26,11 +26,11 @@ _WRAPPER: Final = "starlette.routing", "request_response.<locals>.app"
 class Endpoint:
     """What a route leads to, as long as its app is the one that starlette made of its function."""
 
-    __slots__ = ("_app", "_call", "_convertors", "_match", "_methods", "_route")
+    __slots__ = ("_app", "_convertors", "_match", "_methods", "_route", "call")
 
     def __init__(self, route: Route) -> None:
         self._route, self._app = route, route.app
-        self._call: Callable[[Request], Awaitable[Response]] = route.endpoint
+        self.call: Callable[[Request], Awaitable[Response]] = route.endpoint
         self._match = route.path_regex.match
         self._methods = route.methods
         plain = all(
@@ -52,7 +52,7 @@ class Endpoint:
             parameters[name] = convertor.convert(parameters[name])
         outer = scope.get("path_params")
         scope["path_params"] = {**outer, **parameters} if outer else parameters
-        scope["endpoint"] = self._call
+        scope["endpoint"] = self.call
         scope["route"] = self._route
         return True
 
@@ -60,12 +60,10 @@ class Endpoint:
         """Answer a request that matches."""
         request = Request(scope, receive, send)
         try:
-            response = await self._call(request)
+            response = await self.call(request)
             await response(scope, receive, send)
-        except Exception as error:
-            if getattr(context.request.get(), "status", 0):  # it is too late for another answer
-                raise
-            await wrap_app_handling_exceptions(raising(error), request)(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - whatever it raises
+            await answer_error(error, request, scope, receive, send)
 
 
 def endpoint_of(route: BaseRoute) -> Endpoint | None:
@@ -77,6 +75,17 @@ def endpoint_of(route: BaseRoute) -> Endpoint | None:
         return None  # it has middleware, or is a class
     cells = [cell.cell_contents for cell in getattr(app, "__closure__", None) or ()]
     return Endpoint(route) if cells == [route.endpoint] else None  # else somebody has put something around it
+
+
+async def answer_error(error: Exception, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer what an endpoint has raised by the handler that starlette finds for it.
+
+    Raises:
+        Exception: it has none, or it is too late for another answer.
+    """
+    if getattr(context.request.get(), "status", 0):
+        raise error
+    await wrap_app_handling_exceptions(raising(error), request)(scope, receive, send)
 
 
 def raising(error: Exception) -> ASGIApp:

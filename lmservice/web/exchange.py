@@ -44,12 +44,14 @@ class Connection(Protocol):
     def gone(self) -> bool:
         """Whether the client has left."""
 
+    fields: dict[bytes, bytes]
+    """The request's header fields by name, the last of each."""
+
     keep_alive: bool
     """Whether it may take another request after this one; to be set before the response begins."""
 
-    @property
-    def must_wait(self) -> bool:
-        """Whether `caught_up` has to be awaited before more is sent."""
+    must_wait: bool
+    """Whether `caught_up` has to be awaited before more is sent."""
 
     async def caught_up(self) -> None:
         """Wait until the client has read enough, or has gone."""
@@ -171,6 +173,7 @@ class Exchange(RequestContext):
             raise RuntimeError(f"a response is http.response.start and http.response.body, and not {kind}")
 
     def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Send the head of the app's answer."""
         self.status = CLIENT_LEFT if status >= _FIRST_ERROR and self.left else status
         try:
             self._send_head(status, headers)

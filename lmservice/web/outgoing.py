@@ -18,6 +18,7 @@ class Outgoing(asyncio.Protocol):
 
     Attributes:
         transport: where it is written to.
+        cycle: the request that is being answered.
         closing: whether it is being closed, or is.
         write_paused: whether the client is slower than what is written.
         held: a head that waits for its body.
@@ -27,13 +28,14 @@ class Outgoing(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_mark", "_unsent", "_writable", "_written", "closing", "held", "left", "listener", "moved_at", "slot",
-        "transport", "write_paused",
+        "_mark", "_unsent", "_writable", "_written", "closing", "cycle", "held", "left", "listener", "moved_at",
+        "slot", "transport", "write_paused",
     )  # fmt: skip
 
     def __init__(self, listener: "Listener") -> None:
         self.listener = listener
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self.cycle: Cycle | None = None
         self.closing = self.write_paused = False
         self.held = b""
         self.slot, self.left, self.moved_at = 0, -1, 0.0
@@ -44,12 +46,16 @@ class Outgoing(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Have whoever writes wait, and look whether the client reads."""
         self.write_paused = True
+        if self.cycle is not None:
+            self.cycle.must_wait = True
         self.left = -1
         self._look_soon()
 
     def resume_writing(self) -> None:
         """Let whoever waits write on."""
         self.write_paused = False
+        if self.cycle is not None:
+            self.cycle.must_wait = False
         if self._writable is not None:
             self._writable.set()
             self._writable = None

@@ -93,7 +93,7 @@ class RequestLayer:
         if connection is None:  # a WebSocket's handshake
             await self._websockets(scope, receive, send)
             return
-        headers = dict(scope["headers"])
+        headers = connection.fields
         exchange = Exchange(self, scope, headers, receive, connection)
         self._forwarding.apply(scope, headers)
         if self._tracer is not None:

@@ -116,7 +116,11 @@ def compose(
         parts += (b"\r\ncontent-length: ", length or b"%d" % response.left)
     if connection or not response.keep_alive:
         parts += (b"\r\nconnection: ", connection if response.keep_alive else b"close")
-    return _joined(parts, headers)
+    parts.append(b"\r\n\r\n")
+    head = b"".join(parts)
+    if len(head) - len(head.translate(None, _CONTROLS)) != len(parts) + 4:  # line ends are the only ones it may have
+        _object(headers)
+    return head
 
 
 def _take_special(
@@ -165,15 +169,6 @@ def _frame(response: Framed, status: int, parts: list[bytes], *, coded: bool) ->
         elif not response.bodiless:
             response.keep_alive = False  # the body ends where the connection does
     response.left = None
-
-
-def _joined(parts: list[bytes], headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return the head as a whole, in which line ends are the only control characters."""
-    parts.append(b"\r\n\r\n")
-    head = b"".join(parts)
-    if len(head) - len(head.translate(None, _CONTROLS)) != len(parts) + 4:
-        _object(headers)
-    return head
 
 
 def _object(headers: Iterable[tuple[bytes, bytes]]) -> None:

@@ -48,10 +48,18 @@ class IndexedRouter:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request or a WebSocket to the route that starlette would choose; everything else to starlette."""
-        router = self._router
         if scope["type"] == "lifespan":
-            await router(scope, receive, send)
+            await self._router(scope, receive, send)
             return
+        chosen = self.choose(scope)
+        if isinstance(chosen, Endpoint):
+            await chosen.answer(scope, receive, send)
+        else:
+            await self.handle(chosen, scope, receive, send)
+
+    def choose(self, scope: Scope) -> Endpoint | BaseRoute | None:
+        """Return what starlette would choose for a request or a WebSocket, or None, and put that into its scope."""
+        router = self._router
         if "router" not in scope:
             scope["router"] = router
         routes, index = router.routes, self._index
@@ -63,19 +71,20 @@ class IndexedRouter:
             route, endpoint = routes[position], self._endpoints[position]
             if endpoint is not None and endpoint.is_of(route) and scope["type"] == "http":
                 if endpoint.matches(path, scope):
-                    await endpoint.answer(scope, receive, send)
-                    return
+                    return endpoint
                 continue
             match, child_scope = route.matches(scope)
             if match is Match.FULL:
                 scope["route"] = route
                 scope.update(child_scope)
-                await self._handle(route, scope, receive, send)
-                return
-        await router(scope, receive, send)
+                return route
+        return None
 
-    async def _handle(self, route: BaseRoute, scope: Scope, receive: Receive, send: Send) -> None:
-        if type(route) is Mount and is_plain(route.app):
+    async def handle(self, route: BaseRoute | None, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a route that was chosen answer; starlette where none was."""
+        if route is None:
+            await self._router(scope, receive, send)
+        elif type(route) is Mount and is_plain(route.app):
             inner = self._mounted.get(id(route))
             if inner is None or inner._router is not route.app:  # noqa: SLF001 - its own class
                 inner = self._mounted[id(route)] = IndexedRouter(route.app, direct=self._direct)

@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
 from lmservice.telemetry import context
-from lmservice.web.endpoint import raising
+from lmservice.web.endpoint import Endpoint, answer_error, raising
 from lmservice.web.problem import MEDIA_TYPE, problem
 from lmservice.web.route_index import IndexedRouter, is_plain
 
@@ -62,14 +62,30 @@ class _ExceptionHandling(ExceptionMiddleware):
         super().__init__(app, handlers)
         self._handlers = handlers
         self._outermost = outermost
+        self._both = self._exception_handlers, self._status_handlers
+        self._router = app if isinstance(app, IndexedRouter) else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        scope["starlette.exception_handlers"] = self._exception_handlers, self._status_handlers  # for the endpoints
+        scope["starlette.exception_handlers"] = self._both  # for the endpoints
+        router = self._router
         try:
-            await self.app(scope, receive, send)
+            if router is None:
+                await self.app(scope, receive, send)
+                return
+            chosen = router.choose(scope)
+            if not isinstance(chosen, Endpoint):
+                await router.handle(chosen, scope, receive, send)
+                return
+            # what `Endpoint.answer` does, without another coroutine around every request
+            request = Request(scope, receive, send)
+            try:
+                response = await chosen.call(request)
+                await response(scope, receive, send)
+            except Exception as error:  # noqa: BLE001 - whatever it raises
+                await answer_error(error, request, scope, receive, send)
         except Exception as error:
             if getattr(context.request.get(), "status", 0):  # it is too late for another answer
                 raise
