@@ -2,7 +2,6 @@
 
 import functools
 import http.server
-import shutil
 import subprocess
 import sys
 import threading
@@ -10,16 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import chromium
 import pytest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: ./dev brings it")
 ROOT = Path(__file__).parents[1]
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here: apt-get install chromium"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # playwright's own pipes
-]
-ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+pytestmark = chromium.MARKS
 PATIENCE = 100_000
 """How long a page may take to show something, in milliseconds: long, as the machine is shared."""
 
@@ -45,12 +40,10 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def page(url: str) -> Iterator[Any]:
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with chromium.launched(playwright) as browser:
         context = browser.new_context(permissions=["clipboard-read", "clipboard-write"], base_url=url)
         context.set_default_timeout(PATIENCE)
         yield context.new_page()
-        browser.close()
 
 
 def copied(page: Any, block: str) -> str:

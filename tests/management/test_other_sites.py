@@ -2,32 +2,19 @@
 
 import contextlib
 import http.server
-import shutil
 import socket
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import chromium
 import pytest
 
 if TYPE_CHECKING:
     from processes import ServiceProcess
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: ./dev brings it")
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here: apt-get install chromium"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # playwright's own pipes
-]
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    # the guard under test, rather than Chromium's own one, which asks people and may be answered
-    "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests",
-]
+pytestmark = chromium.MARKS
 ATTACK = """
 async ([target, policy]) => {
   const wait = (element, place) => new Promise((done) => {
@@ -87,10 +74,10 @@ def elsewhere() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    # the guard under test, rather than Chromium's own one, which asks people and may be answered
+    unguarded = "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests"
+    with chromium.launched(playwright, [unguarded]) as opened:
         yield opened
-        opened.close()
 
 
 def outer_addresses() -> list[str]:
