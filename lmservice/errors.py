@@ -1,5 +1,6 @@
 """Every error that users can see, and the exit code that it ends the process with."""
 
+import re
 from enum import IntEnum
 
 
@@ -16,13 +17,39 @@ class ExitCode(IntEnum):
 
 LONGEST_LINE = 500
 """How many characters of any error people are shown."""
+MASK = "********"
+"""What stands for a secret."""
+_PASSWORD = re.compile(
+    r"(?P<user>[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@:\[\]\"\\<>]*:)"
+    r"(?![0-9]{1,5}[/?#])"  # which is a port
+    r"(?:(?!://)(?:[^\s\"\\]|\\[^nrt]))+@"
+)
+"""The start of a URL that has a password; a backslash escapes, as in JSON."""
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error's kind and message in one line, cut off where it is longer than people read."""
-    kind, message = type(error).__name__, " ".join(str(error).split())
+    """Return an error's kind and message in one line without passwords, cut off where people would read no further."""
+    kind, message = type(error).__name__, without_passwords(" ".join(str(error).split()))
     line = f"{kind}: {message}" if message else kind
     return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1]}…"
+
+
+def innermost(error: BaseException) -> BaseException:
+    """Return the one exception of a group of one, which a task group makes of it."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def without_passwords(text: str) -> str:
+    """Return a text in which no URL shows its password: `postgresql://user:********@host`.
+
+    What follows `scheme://` is a URL with a password (RFC 3986 §3.2.1) where a colon and, later in the same word, an
+    `@` follow; a password that is not encoded as that RFC has it may have `@` and `/` in it, too.
+    """
+    if "@" not in text or "://" not in text:
+        return text
+    return _PASSWORD.sub(rf"\g<user>{MASK}@", text)
 
 
 class LmserviceError(Exception):
@@ -83,3 +110,6 @@ class StartError(LmserviceError):
     """The service did not get ready: a start-up job or the app's lifespan failed, or time ran out."""
 
     exit_code = ExitCode.START_FAILED
+
+    def __init__(self, message: str) -> None:
+        super().__init__(without_passwords(message))

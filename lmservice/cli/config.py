@@ -4,10 +4,9 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lmservice.errors import ExitCode
+from lmservice.errors import MASK, ExitCode
 from lmservice.service import Service
 from lmservice.settings import report
-from lmservice.settings.masking import MASK
 from lmservice.settings.report import DescribedSetting
 
 _HEADINGS = ("variable", "type", "default", "value", "source")

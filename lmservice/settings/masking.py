@@ -14,7 +14,7 @@ from pathlib import PurePath
 from typing import Any
 from urllib.parse import urlsplit
 
-MASK = "********"
+from lmservice.errors import MASK
 
 _SECRET_PARTS = ("password", "passwd", "passphrase", "secret", "credential", "authoriz", "apikey", "accesskey")
 _SECRET_WORDS = frozenset(

@@ -8,8 +8,9 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from lmservice.errors import MASK
 from lmservice.settings.fields import type_name
-from lmservice.settings.masking import MASK, masked
+from lmservice.settings.masking import masked
 from lmservice.settings.nesting import resolve
 from lmservice.settings.stop_budget import BUDGET, contradictions
 from lmservice.settings.variables import field_names, linked_service, misspelt, variable

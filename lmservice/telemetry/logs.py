@@ -3,6 +3,7 @@
 `takeover` brings structlog, the standard library's `logging`, warnings and uncaught exceptions here.
 """
 
+import logging
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -12,7 +13,9 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from lmservice.errors import without_passwords
 from lmservice.telemetry import context
+from lmservice.telemetry.frames import folded
 from lmservice.telemetry.masking import without_secrets
 from lmservice.telemetry.output import Output
 
@@ -23,6 +26,7 @@ GIVEN = "given_"
 """What precedes the name of a value that would hide one of the stream's own fields."""
 
 _RESERVED = frozenset(("timestamp", "level", "logger", "event", "service", "version", "environment", "instance"))
+_ADDRESSES = ("url", "management_url")
 _CONTROLS = rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]"
 _CONSOLE_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
     0x2028: "\\u2028",
@@ -56,7 +60,7 @@ class Stream:
             **context.ids(),
             **values,
         }
-        self.output.write(self._render(line))
+        self.output.write(_masked(self._render(line)))
 
     def write_masked(self, level: str, logger: str, event: str, values: Mapping[str, Any]) -> None:
         """Write one event that somebody else composed.
@@ -68,6 +72,13 @@ class Stream:
             f"{GIVEN}{key}" if key in reserved else key: without_secrets(key, value) for key, value in values.items()
         }
         self.write(level, logger, event, shown)
+
+
+def _masked(line: bytes) -> bytes:
+    """Return a line in which no URL shows its password, wherever in it that stands: in a message, in a traceback."""
+    if b"@" not in line or b"://" not in line:
+        return line
+    return without_passwords(line.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
 def json_line(event: Mapping[str, Any]) -> bytes:
@@ -113,6 +124,12 @@ def printable(value: object) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def level_for_people() -> int:
+    """Return the level of what people want to see as it goes, and programs do not: INFO on a terminal, else DEBUG."""
+    stream = current_stream.get()
+    return logging.DEBUG if stream is None or stream.json else logging.INFO
+
+
 def _console_renderer() -> Callable[[Mapping[str, Any]], bytes]:
     import structlog  # noqa: PLC0415 - see _take_structlog
 
@@ -127,12 +144,14 @@ def _console_renderer() -> Callable[[Mapping[str, Any]], bytes]:
 
 
 def _visible(value: Any, key: str = "") -> Any:
-    """Return `value` without characters that move a terminal's cursor; a traceback keeps its lines."""
+    """Return `value` without characters that move a terminal's cursor; a traceback has lines, those of own code."""
     if isinstance(value, bool | int | float | None):
         return value
     text = printable(value)
     if key in ("exception", "stack"):
-        return "\n".join(line.translate(_CONSOLE_CONTROLS) for line in text.split("\n"))
+        return folded("\n".join(line.translate(_CONSOLE_CONTROLS) for line in text.split("\n")))
+    if key in _ADDRESSES:
+        text = text.replace("//0.0.0.0:", "//localhost:").replace("//[::]:", "//localhost:")
     return text.translate(_CONSOLE_CONTROLS)
 
 

@@ -8,7 +8,8 @@ from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
-from lmservice.settings.masking import MASK, secret_name
+from lmservice.errors import MASK
+from lmservice.settings.masking import secret_name
 
 DEEPEST = 12
 """The number of levels of a value that are shown; it may hold itself."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from lmservice.errors import StartError, one_line
+from lmservice.errors import StartError, innermost, one_line
 from lmservice.web.mounted import warn_of_mounted_lifespans
 
 _log = logging.getLogger("lmservice.lifespan")
@@ -88,7 +88,7 @@ class Lifespan:
             await self._app(scope, self._receive, self._send)
         except BaseException as error:  # noqa: BLE001 - told to whoever waits
             if self._started and not self._ending:
-                self._die(one_line(_innermost(error)), error)
+                self._die(one_line(innermost(error)), error)
             stage = "startup.failed" if self._asked else "unsupported"
             self._from_app.put_nowait({"type": f"lifespan.{stage}", "message": f"{type(error).__name__}: {error}"})
         else:
@@ -119,10 +119,3 @@ class Lifespan:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """Return the one exception of a group of one, which a task group makes of it."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error

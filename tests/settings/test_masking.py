@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pydantic import AnyHttpUrl, BaseModel, PostgresDsn, SecretBytes, SecretStr
 
-from lmservice.settings.masking import MASK, masked, secret_name
+from lmservice.errors import MASK
+from lmservice.settings.masking import masked, secret_name
 
 
 class Colour(Enum):

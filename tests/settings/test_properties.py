@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmservice import Settings
-from lmservice.settings.masking import MASK, masked, plain
+from lmservice.errors import MASK
+from lmservice.settings.masking import masked, plain
 from lmservice.settings.model import origin
 
 SECRETS = st.text(string.ascii_letters + string.digits + "!?$%&/=+-_.:@#", min_size=6).filter(lambda text: text != MASK)

@@ -5,7 +5,7 @@ import pytest
 from pydantic import AliasChoices, Field, SecretStr
 
 from lmservice import Settings
-from lmservice.settings.masking import MASK
+from lmservice.errors import MASK
 from lmservice.settings.report import by_name, describe
 
 

@@ -24,7 +24,7 @@ from starlette.routing import Route
 from strict_client import AsyncConnection, Connection, request_bytes
 
 from lmservice import Service, Settings
-from lmservice.settings.masking import MASK
+from lmservice.errors import MASK
 from lmservice.telemetry.takeover import configured
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.parser import text_string_to_metric_families
 
-from lmservice.settings.masking import MASK
+from lmservice.errors import MASK
 from lmservice.telemetry.exposition import render
 from lmservice.telemetry.labels import LIMIT, OTHER, Label
 from lmservice.telemetry.logs import json_line

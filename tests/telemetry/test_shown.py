@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, RootModel, SecretStr, field_serializer
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from lmservice import Settings
-from lmservice.settings.masking import MASK
+from lmservice.errors import MASK
 from lmservice.telemetry.masking import DEEPEST, without_secrets
 from lmservice.telemetry.takeover import configured
 
