@@ -25,7 +25,7 @@ from lmservice.web.request import RequestLayer
 
 MOST_WAITING = 30
 """The number of requests in flight that are told apart, the oldest first, and of connections."""
-PRIVATE = frozenset(("path", "request_id", "peer", "failure", "problems"))
+PRIVATE = frozenset(("path", "request_id", "peer", "failure", "place", "problems"))
 """The members that come from clients, and errors' messages, which may name anything: for those who may look inside."""
 
 
@@ -91,6 +91,7 @@ class Observation:
             "checks": [_check(monitor) for monitor in self._monitors],
             "traffic": self._traffic_now(counts=counts),
             "event_loop": {"lag": self._lag(), "well": instance.heartbeat.well},
+            "errors": list(self._layer.failures.last)[::-1],
             "slowest": slowest.report() if slowest is not None else [],
             "periodic_jobs": [_job(schedule) for schedule in self._timetable.schedules],
             "clients": self._clients(),

@@ -70,7 +70,12 @@ EVENTS: Mapping[str, Event] = {
     "http.error": Event(
         "error",
         "a handler raised, and the answer was 500",
-        {"method": "the request's", "path": "as it was asked for"},
+        {
+            "method": "the request's",
+            "path": "as it was asked for",
+            "error": "what was raised, in one line",
+            "at": "file and line of the service's own code where that was",
+        },
     ),
     "http.client_left": Event("debug", "an app failed as its client had left, which counts as 499", {}),
     "lmservice.listening": Event(
@@ -121,6 +126,14 @@ EVENTS: Mapping[str, Event] = {
         "warning",
         "mounted apps have a lifespan, which nobody runs",
         {"mounts": "their paths", "hint": "what to do about it"},
+    ),
+    "lmservice.startup_job_begun": Event(
+        "debug", "a start-up job begins; `info` where the log is for people", {"job": _JOB}
+    ),
+    "lmservice.startup_job_done": Event(
+        "debug",
+        "a start-up job is done; `info` where the log is for people",
+        {"job": _JOB, "seconds": "how long it took"},
     ),
     "lmservice.startup_job_retry": Event(
         "warning",

@@ -18,6 +18,7 @@ from lmservice.lifecycle import Lifecycle
 from lmservice.telemetry.labels import OTHER
 from lmservice.web import deadline
 from lmservice.web.cycle import ClientGoneError
+from lmservice.web.failure import Document
 from lmservice.web.ids import RequestContext
 from lmservice.web.problem import MEDIA_TYPE, problem
 
@@ -26,7 +27,7 @@ CLIENT_LEFT: Final = 499
 
 _FIRST_ERROR: Final = 400
 _ID_LENGTH = len(b"x-request-id")
-_PROBLEM_TYPE = (b"content-type", MEDIA_TYPE.encode())
+_PROBLEM_HEADERS = ((b"content-type", MEDIA_TYPE.encode()),)
 
 
 class Connection(Protocol):
@@ -193,17 +194,30 @@ class Exchange(RequestContext):
             connection.keep_alive = False
         connection.start(status, headers, self.request_id.encode())
 
-    async def refuse(self, status: HTTPStatus, detail: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """Answer with a problem, where nothing has been answered yet; the app's own answer comes too late."""
+    async def refuse(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        document: Document | None = None,
+    ) -> None:
+        """Answer with a problem, where nothing has been answered yet; the app's own answer comes too late.
+
+        Args:
+            status: the answer's.
+            detail: what went wrong, for the person at the other end.
+            headers: what it has beside those of its body.
+            document: the answer's body, in the problem's place.
+        """
         if self.status:
             return
         self.refused = True
         self.status = int(status)
-        body = problem(status, detail, self.request_id)
+        of_body, body = document or (_PROBLEM_HEADERS, problem(status, detail, self.request_id))
         length = (b"content-length", str(len(body)).encode())
         if self.connection.must_wait:
             await self.connection.caught_up()
-        self._send_head(self.status, [_PROBLEM_TYPE, length, *headers])
+        self._send_head(self.status, [*of_body, length, *headers])
         self.connection.send_body(body, more=False)
         if not self.finished:
             self._layer.finish(self)

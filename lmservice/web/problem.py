@@ -1,6 +1,6 @@
 """Errors as a client reads them: problem documents (RFC 9457) with the member `request_id`."""
 
-from typing import Final
+from typing import Any, Final
 
 from pydantic_core import to_json
 
@@ -17,7 +17,10 @@ def problem(status: int, detail: str, request_id: str) -> bytes:
         detail: what went wrong, for the person at the other end: no secret and no stack.
         request_id: under which the log knows the request.
     """
+    return to_json(members(status, detail, request_id))
+
+
+def members(status: int, detail: str, request_id: str) -> dict[str, Any]:
+    """Return the members of an error's document, of the same arguments."""
     title = PHRASES.get(status, "Error")
-    return to_json(
-        {"type": "about:blank", "title": title, "status": int(status), "detail": detail, "request_id": request_id}
-    )
+    return {"type": "about:blank", "title": title, "status": int(status), "detail": detail, "request_id": request_id}

@@ -21,7 +21,9 @@ from lmservice.telemetry.logs import Stream
 from lmservice.telemetry.metrics import Metrics, Samples
 from lmservice.web.access_log import AccessLog, Parts
 from lmservice.web.cycle import ClientGoneError
+from lmservice.web.development import advising
 from lmservice.web.exchange import CLIENT_LEFT, Connection, Exchange, means_gone
+from lmservice.web.failure import Failures
 from lmservice.web.forwarded import Forwarding
 from lmservice.web.ids import RequestTracer
 from lmservice.web.left_tasks import LeftTask, left_tasks
@@ -59,7 +61,8 @@ class RequestLayer:
         stream: Stream,
         tracer: RequestTracer | None = None,
     ) -> None:
-        self.app = app
+        self.app = advising(app, settings, templates)
+        self.failures = Failures(templates, explains=settings.environment == "dev")
         self._tracer = tracer
         self.lifecycle = lifecycle
         self.methods = known_methods()
@@ -210,13 +213,12 @@ class RequestLayer:
             exchange.status = exchange.status or CLIENT_LEFT
             _log.debug("http.client_left", exc_info=error)
             return
-        values = {"path": exchange.path, "method": exchange.scope["method"]}
-        _log.error("http.error", exc_info=error, extra=values)
+        self.failures.note(exchange, error)
         if exchange.span is not None:
             exchange.span.fail(error)
         if exchange.status and not exchange.finished:
             exchange.connection.end()  # an answer that is cut short is told so by the connection's end
-        await exchange.refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed to answer")
+        await self.failures.answer(exchange, error)
 
     def finish(self, exchange: Exchange) -> None:
         """Count, time and log a request, whose last byte has been handed on or will never be; to be called once."""

@@ -1,7 +1,6 @@
 """A WebSocket's ids, span and line in the log; it is no request for the limits and the histogram."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -10,12 +9,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lmservice.web.access_log import AccessLog, Parts
 from lmservice.web.exchange import CLIENT_LEFT, means_gone
+from lmservice.web.failure import FAILED, tell
 from lmservice.web.forwarded import Forwarding
 from lmservice.web.ids import RequestContext, RequestTracer
 from lmservice.web.problem import MEDIA_TYPE, problem
 from lmservice.web.routes import RouteTemplates
-
-_log = logging.getLogger("lmservice.request")
 
 
 class WebSocketLayer:
@@ -51,7 +49,7 @@ class WebSocketLayer:
         except BaseException as error:  # noqa: BLE001 - whatever the app let through
             if means_gone(error):
                 return  # the client has left, which is no failure
-            _log.error("http.error", exc_info=error, extra={"path": path, "method": "GET"})
+            tell(scope, path, error)
             if handshake.span is not None:
                 handshake.span.fail(error)
             await handshake.fail()
@@ -113,7 +111,7 @@ class Handshake(RequestContext):
         if self._answered or not self._can_answer:
             await self._send({"type": "websocket.close", "code": 1011})
         else:
-            await self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed to answer")
+            await self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, FAILED)
 
     async def _refuse(self, status: HTTPStatus, detail: str) -> None:
         body = problem(status, detail, self.request_id)

@@ -61,6 +61,7 @@ class WorkerPicture(TypedDict):
         checks: each health check with its last polls.
         traffic: requests, in all and by route; with `counts`, from which quantiles of several workers are made.
         event_loop: its `lag`, in seconds, and whether it is `well`.
+        errors: the last requests that a handler's exception has ended, the newest first.
         slowest: the slowest requests since somebody watches.
         periodic_jobs: each periodic job.
         clients: each host that outbound clients call.
@@ -77,6 +78,7 @@ class WorkerPicture(TypedDict):
     checks: list[dict[str, Any]]
     traffic: dict[str, Any]
     event_loop: dict[str, Any]
+    errors: list[dict[str, Any]]
     slowest: list[dict[str, Any]]
     periodic_jobs: list[dict[str, Any]]
     clients: list[dict[str, Any]]

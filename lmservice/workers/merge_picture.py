@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 from lmservice.console.picture import MOST_WAITING
 from lmservice.console.slowest import KEPT
 from lmservice.console.traffic import MOST_ROUTES, NOTHING, quantile
+from lmservice.web.failure import KEPT as MOST_ERRORS
 from lmservice.workers.merge_progress import CHECKS, summed, worst
 from lmservice.workers.totals import Answer
 
@@ -106,6 +107,11 @@ def periodic_jobs(parts: Sequence[Sequence[Part]]) -> list[Part]:
 
 def _by_name(part: Iterable[Part]) -> dict[str, Part]:
     return {each["name"]: each for each in part}
+
+
+def errors(parts: Sequence[Sequence[Part]]) -> list[Part]:
+    """Return the last errors of all, the newest first."""
+    return sorted((error for part in parts for error in part), key=lambda error: -error["at"])[:MOST_ERRORS]
 
 
 def slowest(parts: Sequence[Sequence[Part]]) -> list[Part]:

@@ -102,6 +102,7 @@ class WorkersObservation:
             "checks": merge_picture.checks([part["checks"] for part in last]),
             "traffic": merge_picture.traffic(traffic),
             "event_loop": {"lag": self._lag(parts), "well": supervisor.well},
+            "errors": merge_picture.errors([part["errors"] for part in last]),
             "slowest": merge_picture.slowest([part["slowest"] for part in last]),
             "periodic_jobs": merge_picture.periodic_jobs([part["periodic_jobs"] for part in last]),
             "clients": merge_picture.clients([part["clients"] for part in last]),
@@ -170,7 +171,7 @@ def _read(worker: Worker, now: float) -> Part:
     part: Part = from_json(worker.picture)
     drain = part["drain"] or {}
     each = (drain.get("connections") or {}).get("each", [])
-    for one in (part["startup"], *part["slowest"], *part["traffic"]["waiting"], *each):
+    for one in (part["startup"], *part["errors"], *part["slowest"], *part["traffic"]["waiting"], *each):
         one["worker"] = worker.number
     part["event_loop"]["lag"] = max(part["event_loop"]["lag"], round(worker.still_for, 4))
     if now - part["at"] > STALE:

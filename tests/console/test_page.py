@@ -2,35 +2,22 @@
 
 import json
 import os
-import shutil
 import signal
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import chromium
 import pytest
 from management.conftest import refused
 from processes import ServiceProcess, free_port
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: ./dev brings it")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: ./dev brings it")
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here: apt-get install chromium"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # playwright's own pipes
-]
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+pytestmark = chromium.MARKS
 PATIENCE = 30_000
 """How long the page may take to show something, in milliseconds: long, as the machine is shared."""
 PROGRAM = """
@@ -49,7 +36,11 @@ async def slow(request):
     await asyncio.sleep(float(request.path_params["seconds"]))
     return JSONResponse({})
 
-service = Service("flights", routes=[Route("/hello", hello), Route("/slow/{seconds}", slow)], settings=Known)
+async def broken(request):
+    raise LookupError("no such airport")
+
+routes = [Route("/hello", hello), Route("/slow/{seconds}", slow), Route("/broken", broken)]
+service = Service("flights", routes=routes, settings=Known)
 
 @service.startup_job
 async def database(state):
@@ -70,10 +61,8 @@ async def refresh(): ...
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with chromium.launched(playwright) as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture
@@ -128,6 +117,16 @@ def test_it_shows_what_a_service_is_at(flights: ServiceProcess, visit: Any) -> N
     assert page.title() == "ready · flights"
     page.click("#read-tasks")
     wait(page, "#tasks", "health check supplier")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_it_lists_the_last_errors_with_the_line_that_raised(start_process: Any, visit: Any, workers: str) -> None:
+    service = start_process(PROGRAM, settings={"LM_WORKERS": workers}).wait_ready()
+    with pytest.raises(urllib.error.HTTPError):
+        get(service, "/broken")
+    page = visit(service)
+    for text in ("/broken", "LookupError: no such airport", "program.py:"):
+        wait(page, "#errors", text)
 
 
 def test_it_shows_several_workers_as_one_and_which_of_them_a_request_is_with(start_process: Any, visit: Any) -> None:

@@ -322,6 +322,19 @@ function sparkline(label, points, now, read) {
   return drawn;
 }
 
+function drawErrors(now) {
+  const { errors } = seen.picture;
+  if (!errors.length) return show("errors", none("No handler has raised."));
+  const rows = errors.slice(0, 8).map((error) => h("tr", {},
+    h("th", { scope: "row" }, h("span", { class: "method" }, error.method), h("span", { class: "mono" }, error.path || error.route), workerOf(error),
+      h("span", { class: "narrow quiet" }, `${age(now - error.at)} ago`)),
+    h("td", {}, error.failure ? h("span", { class: "bad" }, error.failure) : h("span", { class: "quiet" }, "for allowed peers alone"),
+      error.place && h("span", { class: "place mono" }, error.place), seen.allowed && h("span", { class: "id narrow" }, error.request_id)),
+    h("td", { class: "n wide" }, `${age(now - error.at)} ago`),
+    seen.allowed && h("td", { class: "wide" }, h("span", { class: "id" }, error.request_id))));
+  return show("errors", table("errors", "The last errors", [["Request"], ["Error"], ["When", "n wide"], seen.allowed && ["Request id", "wide"]].filter(Boolean), rows));
+}
+
 function drawSlowest(now) {
   const { slowest } = seen.picture;
   if (!slowest.length) return show("slowest", none("None yet: they are collected from the moment that a console is open."));
@@ -408,6 +421,7 @@ function draw() {
   drawVitals(now);
   drawWorkers(now);
   drawRoutes(now);
+  drawErrors(now);
   drawSlowest(now);
   $("waiting-section").hidden = Boolean(seen.picture.drain);
   show("waiting", waitingTable("in flight"));
