@@ -21,6 +21,7 @@ from lmservice.jobs.callables import Kind
 from lmservice.jobs.startup_graph import Job, JobReport, JobRun, JobStatus
 from lmservice.jobs.unreachable import missing_address
 from lmservice.telemetry import context
+from lmservice.telemetry.logs import level_for_people
 
 CANCEL_PATIENCE = 1.0
 """Seconds that jobs which were cancelled are waited for."""
@@ -113,6 +114,7 @@ class Startup:
             await self.runs[name].done.wait()
         run.began = self._clock() - self._began
         run.status = JobStatus.RUNNING
+        _log.log(level_for_people(), "lmservice.startup_job_begun", extra={"job": run.name})
         work = asyncio.create_task(self._outcome(run), name=f"startup job {run.name}")
         try:
             await asyncio.wait([work], timeout=run.job.timeout)
@@ -132,6 +134,8 @@ class Startup:
         self._results[run.name] = value
         self._end(run, JobStatus.DONE)
         run.done.set()
+        values = {"job": run.name, "seconds": round(run.seconds, 3)}
+        _log.log(level_for_people(), "lmservice.startup_job_done", extra=values)
 
     async def _outcome(self, run: JobRun) -> tuple[Any, BaseException | None]:
         """Return a result or an error, whatever its kind: SystemExit would end the loop, and cancel nobody."""

@@ -17,7 +17,7 @@ from lmservice.errors import BindError, ExitCode, UsageError
 from lmservice.management.managed import Managed
 from lmservice.management.thread import ManagementThread
 from lmservice.runtime.heartbeat import Heartbeat
-from lmservice.server import children
+from lmservice.server import children, terminal
 from lmservice.server.binding import bound
 from lmservice.server.instance import Instance
 from lmservice.server.signals import Served, signals
@@ -36,6 +36,11 @@ class ManagedService(Managed, Served, Protocol):
     """What has a management listener as well."""
 
     heartbeat: Heartbeat
+    service: Service
+
+    @property
+    def failure(self) -> str:
+        """Return why the start failed; '' where it has not."""
 
 
 def run(service: Service, settings: Settings) -> ExitCode:
@@ -60,6 +65,8 @@ def serve(
     factory: Callable[[], asyncio.AbstractEventLoop],
 ) -> ExitCode:
     """Live with signals and a management listener, whose sockets are bound."""
+    addresses = _addresses(sock, management_sock)
+    linked = terminal.show_links(instance, **addresses)
     warn_of_misspelt(type(instance.settings))
     warn_of_default_secrets(instance.settings)
     forwarded.announce(instance.settings)
@@ -67,9 +74,11 @@ def serve(
         _log.info("lmservice.own_http", extra={"hint": "LM_HTTP=h11 means lmservice's own HTTP, as auto does"})
     with signals(instance), children.withheld(sock, management_sock):
         management = start_management(instance, management_sock)
-        _log.info("lmservice.listening", extra=_addresses(sock, management_sock))
+        if not linked:
+            _log.info("lmservice.listening", extra=addresses)
         code = run_loop(factory, instance)
     management.close()
+    terminal.show_reason(instance, code)
     leave_without_leftovers(code)
     return code
 

@@ -91,6 +91,11 @@ def url(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def local(url: str) -> str:
+    """Return a listener's address as a browser on this machine asks for it: `localhost` for every address."""
+    return url.replace("//0.0.0.0:", "//localhost:").replace("//[::]:", "//localhost:")
+
+
 def refuse_new(sock: socket.socket) -> bool:
     """Makes a listener refuse new connections while those in its queue can still be accepted.
 
