@@ -111,5 +111,5 @@ class StartError(LmserviceError):
 
     exit_code = ExitCode.START_FAILED
 
-    def __init__(self, message: str) -> None:
-        super().__init__(without_passwords(message))
+    def __str__(self) -> str:
+        return without_passwords(super().__str__())

@@ -38,22 +38,5 @@ COLLECTOR_ERRORS = "lmservice_collector_errors_total"
 
 GRAPHITE_PUSHES = "lmservice_graphite_pushes_total"
 
-MANAGEMENT_PATHS = frozenset(
-    (
-        "/config",
-        "/events",
-        "/info",
-        "/livez",
-        "/loggers",
-        "/metrics",
-        "/profile",
-        "/readyz",
-        "/startupz",
-        "/stop",
-        "/tasks",
-    )
-)
-"""The paths of the management listener, but for `/`, which a service may well lack."""
-
 LOG_EVENTS = "lmservice_log_events_total"
 """Not a service's own: what the log shipper counts, as a process that has ended can no longer be scraped."""

@@ -10,10 +10,26 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lmservice import names
 from lmservice.settings.model import Settings
 from lmservice.web.problem import MEDIA_TYPE, problem
 from lmservice.web.routes import NONE, RouteTemplates
+
+MANAGEMENT_PATHS: Final = frozenset(
+    (
+        "/config",
+        "/events",
+        "/info",
+        "/livez",
+        "/loggers",
+        "/metrics",
+        "/profile",
+        "/readyz",
+        "/startupz",
+        "/stop",
+        "/tasks",
+    )
+)
+"""The paths of the management listener, but for `/`, which a service may well lack."""
 
 _STARLETTES: Final = b"Internal Server Error"
 
@@ -40,7 +56,7 @@ class Development:
     def advice(self, scope: Scope) -> str:
         """Return where an unknown path is to be found; '' where nobody has it."""
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if path not in names.MANAGEMENT_PATHS or self._templates.of(scope) != NONE:
+        if path not in MANAGEMENT_PATHS or self._templates.of(scope) != NONE:
             return ""
         where = f"http://localhost:{self._port}{path}" if self._port else "the log has its address (management_url)"
         return f"{path} is on the management listener: {where}"

@@ -2,6 +2,7 @@
 
 import gzip
 import platform
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as families
 
 import lmservice
+from lmservice.web.development import MANAGEMENT_PATHS
 
 pytestmark = pytest.mark.anyio
 PATHS = ["/livez", "/startupz", "/readyz", "/metrics", "/info", "/config", "/loggers", "/tasks"]
@@ -187,3 +189,10 @@ def test_a_job_that_takes_its_time_can_be_stopped_and_the_answer_is_the_same(
     assert (report["status"], report["requests"]) == ("stopped", {"served": 0, "cancelled": 0})
     assert set(report["phases"]) == {"drain_delay", "drain", "cleanup"}
     assert process.wait() == 0
+
+
+async def test_the_service_knows_the_paths_that_it_leads_away_from(flights: Any) -> None:
+    served = await flights()
+    listed = (await served.management.get("/")).text
+    paths = set(re.findall(r"/[a-z]+", listed)) - {"/{name}"}
+    assert paths == MANAGEMENT_PATHS
