@@ -1,5 +1,8 @@
 """What is published, the wheel and the sdist: what is in them, and that each works where it is installed."""
 
+import base64
+import csv
+import hashlib
 import json
 import signal
 import sysconfig
@@ -11,7 +14,7 @@ from pathlib import Path
 import pytest
 from distributions import BUILDS, ROOT, build, environment_of
 from processes import TIMEOUT, Process
-from rendered import IDS, OPTIONS, configured, files, render, run
+from rendered import BIN, IDS, OPTIONS, configured, files, render, run
 from strict_client import Connection
 from test_package import UNWANTED, python
 from web.test_apps import HELLO
@@ -68,7 +71,44 @@ def test_what_is_installed_makes_the_service_that_the_tree_makes(
     command = [str(installed / "lmservice"), "new", "theirs", "--no-input", "project_name=shop", *answers]
     made = run(command, tmp_path, configured(tmp_path))
     assert made.returncode == 0, made.stdout
+    (carried,) = (tmp_path / "theirs" / "shop" / "wheels").glob("*.whl")
+    carried.unlink()  # which the cookiecutter command does not take along
     assert files(tmp_path / "theirs" / "shop") == files(render(tmp_path, "shop", *answers).folder)
+
+
+def test_the_wheel_that_a_new_service_takes_along_is_the_one_that_was_installed(
+    installed: Path, wheel: Path, tmp_path: Path
+) -> None:
+    carried = taken_along(installed, tmp_path)
+    assert (carried.name, contents(carried)) == (wheel.name, contents(wheel))
+    assert (environment_of(tmp_path / "venv", "--no-deps", str(carried)) / "lmservice").is_file()
+
+
+def test_from_the_tree_a_new_service_takes_along_what_would_be_built(wheel: Path, tmp_path: Path) -> None:
+    carried, built = contents(taken_along(BIN, tmp_path)), contents(wheel)
+    metadata = f"lmservice-{lmservice.__version__}.dist-info/METADATA"  # has README.md as it was at the installation
+    assert carried.pop(metadata).splitlines()[:3] == built.pop(metadata).splitlines()[:3]
+    assert carried == built
+
+
+def taken_along(commands: Path, folder: Path) -> Path:
+    """The wheel in a new service that one of these commands has made."""
+    made = run([str(commands / "lmservice"), "new", "shop", "--no-input"], folder, configured(folder))
+    assert made.returncode == 0, made.stdout
+    (carried,) = (folder / "shop" / "wheels").glob("*.whl")
+    return carried
+
+
+def contents(wheel: Path) -> dict[str, bytes]:
+    """What is in a wheel, but for what tells who built it; each file is as its RECORD says."""
+    archive = zipfile.ZipFile(wheel)
+    inside = {name: archive.read(name) for name in archive.namelist()}
+    (record,) = (name for name in inside if name.endswith("/RECORD"))
+    for name, digest, size in csv.reader(inside[record].decode().splitlines()):
+        if name != record:
+            found = base64.urlsafe_b64encode(hashlib.sha256(inside[name]).digest()).rstrip(b"=").decode()
+            assert (digest, size) == (f"sha256={found}", str(len(inside[name]))), name
+    return {name: content for name, content in inside.items() if not name.endswith(("/RECORD", "/WHEEL"))}
 
 
 def test_the_sdist_has_every_file_of_the_wheel(wheel: Path, sdist: Path) -> None:

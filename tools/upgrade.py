@@ -20,7 +20,9 @@ changed under it are defaults. For each of them this says how to have it as befo
    dashboards of Graphite.
 4. Release to one environment, and stop an instance there: `lmservice verify-drain shop:service --path /` does it on
    your machine.
-5. Let a new scaffold show what the template would bring today: `lmservice new` into another folder, and compare.
+5. `lmservice new --update` in a service's folder renders the template anew with the answers that its `pyproject.toml`
+   keeps, and merges that as git would. A service that keeps none (0.1 kept none): `lmservice new` into another folder,
+   and compare.
 
 ## Changed defaults
 

@@ -94,7 +94,11 @@ def _add_new(commands: "Commands") -> None:
     parser = commands.add_parser("new", help="make a new service, ready to run, test and deploy")
     parser.add_argument("words", nargs="*", metavar="[DIR] [NAME] [NAME=VALUE ...]", help=ANSWERS)
     parser.add_argument("--no-input", action="store_true", help="ask nothing: take the defaults for what is not given")
-    parser.add_argument("--replay", action="store_true", help="take the answers of the last time")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--replay", action="store_true", help="take the answers of the last time")
+    again.add_argument(
+        "--update", action="store_true", help="make the service in this folder anew, keeping what was changed in it"
+    )
     parser.set_defaults(command=_new)
 
 
@@ -201,8 +205,10 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _new(options: argparse.Namespace) -> int:
-    from lmservice.cli import new  # noqa: PLC0415
+    from lmservice.cli import new, update  # noqa: PLC0415
 
+    if options.update:
+        return int(update.update(options.words))
     return int(new.new(options.words, no_input=options.no_input, replay=options.replay))
 
 

@@ -1,7 +1,10 @@
 """`lmservice new` and `new-environment`: what they make, what they refuse, and that they leave nothing half."""
 
+import io
+import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,6 +59,8 @@ def test_it_makes_what_the_cookiecutter_command_makes(new: Callable[..., Ended],
     assert new("--no-input", *answers).code == 0
     (tmp_path / "other").mkdir()
     assert cookiecutter(tmp_path / "other", *answers, replays=tmp_path).returncode == 0
+    (wheel,) = Path("shop/wheels").glob("*.whl")
+    wheel.unlink()  # which this command alone takes along
     assert files(Path("shop")) == files(tmp_path / "other" / "shop")
 
 
@@ -180,11 +185,49 @@ def test_it_asks_on_a_terminal_and_says_so_where_nobody_answers(new: Callable[..
     assert silent.returncode == 2
     assert "nobody answers on standard input" in silent.stderr
     assert "Traceback" not in silent.stdout + silent.stderr
-    answered = subprocess.run(command, input="shop\n\nsales\n\n\n2\ny\n", check=False, **options)
+    answers = "shop\n\nsales\n\n\n2\ny\n"
+    answered = subprocess.run(command, input=answers, check=False, **options)
     assert answered.returncode == 0, answered.stdout + answered.stderr
     assert left() == ["shop"]
     assert "sales-qa" in Path("shop/deploy/overlays/qa/kustomization.yaml").read_text()
     assert Path("shop/shop/supplier.py").exists()
+
+
+def test_an_answer_is_checked_as_it_is_given_and_asked_for_again(
+    new: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("taken").mkdir()
+    typed = ["Shop", "taken", "shop", "", "Sales Team", "sales", "", "", "4", "oracle", "sqlite", "perhaps", "yes"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(typed) + "\n"))
+    made = new()
+    assert made.code == 0
+    reasons = [line.strip() for line in made.errors.splitlines()]
+    names = ["project_name", "taken exists already", "team", "database", "database", "client"]
+    assert [line.startswith(name) for line, name in zip(reasons, names, strict=True)] == [True] * 6
+    assert made.output.count("Its database: 1 none, 2 sqlite, 3 postgresql [1]: ") == 3
+    answers = tomllib.loads(Path("shop/pyproject.toml").read_text())["tool"]["lmservice"]["answers"]
+    assert (answers["team"], answers["database"], answers["client"]) == ("sales", "sqlite", True)
+
+
+def test_what_is_answered_in_advance_is_not_asked(new: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("What it sells\n\n\n\n"))
+    made = new("shop", "database=none", "client=no")
+    assert made.code == 0
+    assert "name" not in made.output.partition("shop is in")[0]
+    assert "What it sells" in Path("shop/README.md").read_text()
+
+
+def test_the_users_own_defaults_of_cookiecutter_are_offered(
+    new: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    configuration = tmp_path / "cookiecutter.yaml"
+    configuration.write_text(
+        json.dumps({**json.loads(configuration.read_text()), "default_context": {"team": "sales"}})
+    )
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n" * 6))
+    made = new("shop")
+    assert "The team that owns it [sales]: " in made.output
+    assert "sales-qa" in Path("shop/deploy/overlays/qa/kustomization.yaml").read_text()
 
 
 def test_without_cookiecutter_it_names_the_extra(tmp_path: Path) -> None:
