@@ -4,10 +4,6 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, cast, overload
 
-from starlette.middleware import Middleware
-from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, ExceptionHandler
-
 from lmservice.errors import ServiceDefinitionError
 from lmservice.jobs.arguments import must_be_name, must_be_positive
 from lmservice.jobs.callables import Registered
@@ -17,7 +13,6 @@ from lmservice.jobs.startup_graph import Job, check_graph
 from lmservice.settings.declared import refuse_unreadable
 from lmservice.settings.model import Settings
 from lmservice.telemetry.metrics import Metrics
-from lmservice.web.starlette import RoutesApp, wrapped
 
 if sys.version_info >= (3, 13):
     from typing import TypeVar
@@ -27,6 +22,9 @@ else:
 if TYPE_CHECKING:
     import httpx
     from pydantic import AnyUrl
+    from starlette.middleware import Middleware
+    from starlette.routing import BaseRoute
+    from starlette.types import ASGIApp, ExceptionHandler
 
     from lmservice.client import Client, ClientPolicy
 
@@ -58,12 +56,12 @@ class Service(Generic[S_co]):
         self,
         name: str,
         *,
-        routes: Sequence[BaseRoute] | None = None,
+        routes: "Sequence[BaseRoute] | None" = None,
         app: Callable[..., Awaitable[None]] | None = None,
         settings: type[S_co] = Settings,  # type: ignore[assignment] # the variable's default
         version: str = "",
-        exception_handlers: Mapping[Any, ExceptionHandler] | None = None,
-        middleware: Sequence[Middleware] = (),
+        exception_handlers: "Mapping[Any, ExceptionHandler] | None" = None,
+        middleware: "Sequence[Middleware]" = (),
     ) -> None:
         if not (name.isascii() and name.translate(_DASHES).isalnum() and len(name) <= LONGEST_NAME):
             raise ServiceDefinitionError(f"the service's name {name!r} must be 1 to 63 letters, digits, '.', '_', '-'")
@@ -79,11 +77,7 @@ class Service(Generic[S_co]):
         self.settings_class: type[S_co] = settings
         if app is not None and not callable(app):
             raise ServiceDefinitionError(f"app= of service {name!r} is {app!r}, which is no ASGI application")
-        _must_be_middleware(name, middleware)
-        if app is not None:
-            self.app = wrapped(app, middleware)
-        else:
-            self.app = RoutesApp(routes or (), exception_handlers or {}, middleware)
+        self.app = _composed(name, routes, app, exception_handlers or {}, middleware)
         self.jobs: list[Job] = []
         self.checks: list[Check] = []
         self.periodic_jobs: list[PeriodicJob] = []
@@ -280,8 +274,21 @@ class Service(Generic[S_co]):
             refuse_unreadable(declared, settings)
 
 
-def _must_be_middleware(service: str, middleware: Sequence[object]) -> None:
-    for entry in middleware:
-        if not isinstance(entry, Middleware):
-            advice = "it must be a list of starlette's Middleware(...)"
-            raise ServiceDefinitionError(f"middleware= of service {service!r} has {entry!r}: {advice}")
+def _composed(
+    service: str,
+    routes: "Sequence[BaseRoute] | None",
+    app: Callable[..., Awaitable[None]] | None,
+    handlers: "Mapping[Any, ExceptionHandler]",
+    entries: Sequence[object],
+) -> "ASGIApp":
+    # Not before there is a service: it is a tenth of what importing this module would cost.
+    from starlette.middleware import Middleware  # noqa: PLC0415
+
+    from lmservice.web.starlette import RoutesApp, wrapped  # noqa: PLC0415
+
+    middleware = [entry for entry in entries if isinstance(entry, Middleware)]
+    if len(middleware) < len(entries):
+        wrong = next(entry for entry in entries if entry not in middleware)
+        advice = "it must be a list of starlette's Middleware(...)"
+        raise ServiceDefinitionError(f"middleware= of service {service!r} has {wrong!r}: {advice}")
+    return RoutesApp(routes or (), handlers, middleware) if app is None else wrapped(app, middleware)

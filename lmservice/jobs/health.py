@@ -9,12 +9,13 @@ import asyncio
 import logging
 import time
 from collections import deque
-from typing import Any, NamedTuple
-
-from starlette.datastructures import State
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmservice.errors import one_line
 from lmservice.jobs.callables import Registered
+
+if TYPE_CHECKING:
+    from starlette.datastructures import State
 
 UNTIL_FIRST = 1.0
 """Seconds, at most, from one poll of a critical check to the next, until it has been up once."""
@@ -99,14 +100,14 @@ class CheckMonitor:
         report = {"status": self.status, "critical": self.check.critical}
         return {**report, "error": self.error} if self.error else report
 
-    async def poll_forever(self, state: State) -> None:
+    async def poll_forever(self, state: "State") -> None:
         """Poll until it is cancelled."""
         while True:
             await self.poll(state)
             first = self.check.critical and not self.been_up
             await asyncio.sleep(min(UNTIL_FIRST, self.check.interval) if first else self.check.interval)
 
-    async def poll(self, state: State) -> None:
+    async def poll(self, state: "State") -> None:
         """Poll once, and heed the result; fail at once while an earlier poll still holds its thread."""
         self._began = time.monotonic()
         if self.check.registered.threads:

@@ -15,9 +15,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
-
-from starlette.datastructures import State
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lmservice import names
 from lmservice.errors import ServiceDefinitionError, one_line
@@ -28,6 +26,9 @@ from lmservice.settings.declared import value_of
 from lmservice.telemetry import context
 from lmservice.telemetry.metrics import Durations, Metrics, Samples
 from lmservice.timestamps import rfc3339
+
+if TYPE_CHECKING:
+    from starlette.datastructures import State
 
 JITTER = 0.1
 """How far the time from one begin to the next may be off `every`, as a share of it."""
@@ -126,7 +127,7 @@ class Schedule:
             "seconds": round(self.seconds, 6) if self.seconds is not None else None,
         }
 
-    async def run_forever(self, state: State) -> None:
+    async def run_forever(self, state: "State") -> None:
         """Run the job when its time has come, until the service drains."""
         begin = self._clock() + self.every * random.random()
         while not self._lifecycle.draining:
@@ -142,7 +143,7 @@ class Schedule:
         self.skipped += passed
         return max(now, begin + every * (passed + random.uniform(1 - JITTER, 1 + JITTER)))
 
-    async def _run(self, state: State) -> None:
+    async def _run(self, state: "State") -> None:
         """Run the job once, in a task of its own."""
         if self._lifecycle.draining:  # asked as late as can be: the stop may have come since the alarm rang
             return
@@ -159,7 +160,7 @@ class Schedule:
         finally:
             self.task = self._run_began = None
 
-    async def _outcome(self, state: State) -> BaseException | None:
+    async def _outcome(self, state: "State") -> BaseException | None:
         """Return what the job raised, whatever its kind: SystemExit would otherwise end the loop."""
         try:
             await self.job.registered.call(state)
