@@ -15,25 +15,31 @@ if TYPE_CHECKING:
     from lmservice.retrying import retry
     from lmservice.service import Service
     from lmservice.settings.model import Settings
+    from lmservice.web.inputs import InvalidRequestError
+    from lmservice.web.operation import operation
 
 __all__ = [
     "CircuitOpen",
     "Client",
     "ClientPolicy",
     "DeadlineExceeded",
+    "InvalidRequestError",
     "LmserviceError",
     "Service",
     "Settings",
     "StartError",
     "__version__",
+    "operation",
     "retry",
 ]
 
 _HOMES = {
     **dict.fromkeys(("CircuitOpen", "Client", "ClientPolicy", "DeadlineExceeded"), "client"),
     **dict.fromkeys(("LmserviceError", "StartError"), "errors"),
+    "InvalidRequestError": "web.inputs",
     "Service": "service",
     "Settings": "settings.model",
+    "operation": "web.operation",
     "retry": "retrying",
 }
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, ExceptionHandler
 
     from lmservice.client import Client, ClientPolicy
+    from lmservice.web import description
 
 LONGEST_NAME = 63
 _DASHES = str.maketrans("._-", "000")
@@ -47,6 +48,8 @@ class Service(Generic[S_co]):
         exception_handlers: with `routes`, starlette's: a status or an exception's class, and what answers it.
         middleware: starlette's, around the app and inside lmservice's own layer, the outermost first. With `routes`,
             `service.app.add_middleware` adds more until the service runs.
+        openapi: with `routes`, whether `/openapi.json` and the page `/docs` describe those that `lmservice.operation`
+            decorates; a text is True, and says what the service is for.
 
     Raises:
         ServiceDefinitionError: both or neither of `routes` and `app`, or something of the wrong kind.
@@ -62,22 +65,33 @@ class Service(Generic[S_co]):
         version: str = "",
         exception_handlers: "Mapping[Any, ExceptionHandler] | None" = None,
         middleware: "Sequence[Middleware]" = (),
+        openapi: bool | str = False,
     ) -> None:
         if not (name.isascii() and name.translate(_DASHES).isalnum() and len(name) <= LONGEST_NAME):
             raise ServiceDefinitionError(f"the service's name {name!r} must be 1 to 63 letters, digits, '.', '_', '-'")
         if (routes is None) == (app is None):
             raise ServiceDefinitionError(f"service {name!r} needs either routes= or app=, and not both")
-        if exception_handlers and routes is None:
-            raise ServiceDefinitionError(f"exception_handlers= of service {name!r} goes with routes=: app= has its own")
+        for of_routes, value in (("exception_handlers", exception_handlers), ("openapi", openapi)):
+            if value and routes is None:
+                raise ServiceDefinitionError(f"{of_routes}= of service {name!r} goes with routes=: app= has its own")
         if Settings not in getattr(settings, "__mro__", ()):
             raise ServiceDefinitionError(f"settings= of service {name!r} must be a subclass of lmservice.Settings")
         self.app: ASGIApp
+        self.description: description.Description | None = None
         self.name = name
         self.version = version
         self.settings_class: type[S_co] = settings
         if app is not None and not callable(app):
             raise ServiceDefinitionError(f"app= of service {name!r} is {app!r}, which is no ASGI application")
-        self.app = _composed(name, routes, app, exception_handlers or {}, middleware)
+        if openapi:
+            from lmservice.web.description import Description  # noqa: PLC0415 - costs every start what few need
+
+            self.description = Description(name, version, openapi if isinstance(openapi, str) else "", routes or ())
+            routes = [*(routes or ()), *self.description.routes]
+        # Not before there is a service: starlette is a tenth of what importing this module would cost.
+        from lmservice.web.composition import composed  # noqa: PLC0415
+
+        self.app = composed(name, routes, app, exception_handlers or {}, middleware)
         self.jobs: list[Job] = []
         self.checks: list[Check] = []
         self.periodic_jobs: list[PeriodicJob] = []
@@ -263,32 +277,17 @@ class Service(Generic[S_co]):
         return made
 
     def check(self, settings: Settings | None = None) -> None:
-        """Make sure that the start-up jobs can be put in order, and that what is declared can be read from `settings`.
+        """Make sure that the start-up jobs can be put in order, and that what is declared can be read and described.
+
+        Args:
+            settings: what functions of the settings are tried with.
 
         Raises:
             ServiceDefinitionError: naming what is wrong.
         """
         check_graph(self.jobs)
+        if self.description is not None:
+            _ = self.description.document  # which is made once
         if settings is not None:
             declared = (*(job.seconds for job in self.periodic_jobs), *(client.configure for client in self.clients))
             refuse_unreadable(declared, settings)
-
-
-def _composed(
-    service: str,
-    routes: "Sequence[BaseRoute] | None",
-    app: Callable[..., Awaitable[None]] | None,
-    handlers: "Mapping[Any, ExceptionHandler]",
-    entries: Sequence[object],
-) -> "ASGIApp":
-    # Not before there is a service: it is a tenth of what importing this module would cost.
-    from starlette.middleware import Middleware  # noqa: PLC0415
-
-    from lmservice.web.starlette import RoutesApp, wrapped  # noqa: PLC0415
-
-    middleware = [entry for entry in entries if isinstance(entry, Middleware)]
-    if len(middleware) < len(entries):
-        wrong = next(entry for entry in entries if entry not in middleware)
-        advice = "it must be a list of starlette's Middleware(...)"
-        raise ServiceDefinitionError(f"middleware= of service {service!r} has {wrong!r}: {advice}")
-    return RoutesApp(routes or (), handlers, middleware) if app is None else wrapped(app, middleware)

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
 from lmservice.telemetry import context
 from lmservice.web.endpoint import Endpoint, answer_error, raising
-from lmservice.web.problem import MEDIA_TYPE, problem
+from lmservice.web.problem import EMPTY, MEDIA_TYPE, problem
 from lmservice.web.route_index import IndexedRouter, is_plain
 
 
@@ -104,5 +104,6 @@ async def _http_problem(_request: Request, error: Exception) -> Response:
         raise error
     if error.status_code in {204, 304}:
         return Response(status_code=error.status_code, headers=error.headers)
-    body = problem(error.status_code, error.detail, context.ids().get("request_id", ""))
+    members = getattr(error, "members", EMPTY)
+    body = problem(error.status_code, error.detail, context.ids().get("request_id", ""), members)
     return Response(body, error.status_code, error.headers, MEDIA_TYPE)

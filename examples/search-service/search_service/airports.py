@@ -11,10 +11,12 @@ from sqlalchemy import select
 from starlette.requests import Request
 from starlette.responses import Response
 
+from lmservice import operation
 from search_service import tables
 from search_service.database import Database
 from search_service.lodging import Place
 from search_service.parameters import CODE, DEFAULT_LIMIT, Limit, NotAllowedError, Parameters
+from search_service.problems import PROBLEMS
 from search_service.words import WordIndex, plain
 
 LONGEST_QUERY = 100
@@ -137,8 +139,9 @@ PARAMETERS = Parameters(AirportSearch)
 PAGE = TypeAdapter(AirportPage)
 
 
+@operation(query=AirportSearch, answer=PAGE, problems=PROBLEMS, example={"q": "san fran"})
 async def search_airports(request: Request) -> Response:
-    """`GET /airports?q=`: airports by code, city or name."""
+    """Find airports by code, city or name."""
     airports: Airports = request.state.airports
     search = PARAMETERS.read(request.query_params, request.state)
     found = AirportPage(airports.find(search.q, search.limit), search.limit)

@@ -9,7 +9,7 @@ from starlette.datastructures import State
 from starlette.routing import Route
 
 from lmservice import Service
-from search_service import airports, flights, hotels, openapi, problems, record, source, tables, trips
+from search_service import problems, record, source, tables
 from search_service.airports import search_airports
 from search_service.answers import DeadlineError
 from search_service.database import Database, UnavailableError
@@ -20,7 +20,6 @@ from search_service.hotels import LocalHotels
 from search_service.kinds import FLIGHTS, HOTELS
 from search_service.lodging import Lodging
 from search_service.market import NoAnswerError
-from search_service.openapi import Operation
 from search_service.problems import InvalidParametersError
 from search_service.settings import SearchSettings
 from search_service.web import assets, page
@@ -44,26 +43,20 @@ ABOUT = (
     " the hotels and all prices are made up by stated rules."
 )
 
-STAY = {"check_in": "2013-07-04", "check_out": "2013-07-07", "guests": "2"}
-FLIGHT = {"origin": "JFK", "destination": "LAX", "date": "2013-07-04", "sort": "price"}
-
-OPERATIONS = [
-    Operation("/flights", search_flights, flights.PARAMETERS, FLIGHTS.answers, FLIGHT),
-    Operation("/hotels", search_hotels, hotels.PARAMETERS, HOTELS.answers, {"city": "SAN", **STAY, "sort": "distance"}),
-    Operation("/trips", search_trips, trips.PARAMETERS, TRIPS, {"origin": "JFK", "destination": "SAN", **STAY}),
-    Operation("/airports", search_airports, airports.PARAMETERS, airports.PAGE, {"q": "san fran"}),
-]
-
 service = Service(
     "search-service",
     routes=[
         Route("/", page.show),
         Route("/static/{digest}/{name}", assets.serve),
-        *openapi.routes(OPERATIONS, "Search", version("search-service"), ABOUT),
+        Route("/flights", search_flights),
+        Route("/hotels", search_hotels),
+        Route("/trips", search_trips),
+        Route("/airports", search_airports),
     ],
     settings=SearchSettings,
     version=version("search-service"),
     exception_handlers=HANDLERS,
+    openapi=ABOUT,
 )
 
 record.start(service)

@@ -7,13 +7,18 @@ from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from lmservice import operation
 from search_service import cursor, flights, hotels, trips
 from search_service.answers import Answer, Answers, Question
 from search_service.kinds import FLIGHTS, HOTELS
 from search_service.markets import Markets, markets_for
 from search_service.offers import FlightPage, HotelPage, TripPage
+from search_service.problems import PROBLEMS
 
 TRIPS = TypeAdapter(TripPage)
+
+STAY = {"check_in": "2013-07-04", "check_out": "2013-07-07", "guests": "2"}
+FLIGHT = {"origin": "JFK", "destination": "LAX", "date": "2013-07-04", "sort": "price"}
 
 
 class Page(Protocol):
@@ -26,8 +31,9 @@ class Page(Protocol):
 P = TypeVar("P", bound=Page)
 
 
+@operation(query=flights.FlightSearch, answer=FLIGHTS.answers, problems=PROBLEMS, example=FLIGHT)
 async def search_flights(request: Request) -> Response:
-    """`GET /flights`: the day's scheduled flights, cancelled ones included, in pages."""
+    """Find the day's scheduled flights, cancelled ones included, in pages."""
     search = flights.PARAMETERS.read(request.query_params, request.state)
 
     def find(markets: Markets) -> Awaitable[FlightPage]:
@@ -36,8 +42,14 @@ async def search_flights(request: Request) -> Response:
     return await _given(request, "flights", cursor.key(search), find, FLIGHTS.answers)
 
 
+@operation(
+    query=hotels.HotelSearch,
+    answer=HOTELS.answers,
+    problems=PROBLEMS,
+    example={"city": "SAN", **STAY, "sort": "distance"},
+)
 async def search_hotels(request: Request) -> Response:
-    """`GET /hotels`: the hotels of a city that have rooms for a stay, in pages."""
+    """Find the hotels of a city that have rooms for a stay, in pages."""
     search = hotels.PARAMETERS.read(request.query_params, request.state)
 
     def find(markets: Markets) -> Awaitable[HotelPage]:
@@ -46,8 +58,14 @@ async def search_hotels(request: Request) -> Response:
     return await _given(request, "hotels", cursor.key(search), find, HOTELS.answers)
 
 
+@operation(
+    query=trips.TripSearch,
+    answer=TRIPS,
+    problems=PROBLEMS,
+    example={"origin": "JFK", "destination": "SAN", **STAY},
+)
 async def search_trips(request: Request) -> Response:
-    """`GET /trips`: a flight and a hotel together, the cheapest first, in pages."""
+    """Find a flight and a hotel together, the cheapest first, in pages."""
     search = trips.PARAMETERS.read(request.query_params, request.state)
 
     def find(markets: Markets) -> Awaitable[TripPage]:

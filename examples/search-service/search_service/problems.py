@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 from pydantic_core import to_json
 from starlette.requests import Request
@@ -61,6 +62,13 @@ class InvalidParameters(Problem):
     """What is wrong with a request, all of it."""
 
     errors: list[ParameterProblem]
+
+
+PROBLEMS: dict[int, str | tuple[str, Any]] = {
+    HTTPStatus.UNPROCESSABLE_ENTITY: ("Parameters that cannot be answered, all of them named", InvalidParameters),
+    HTTPStatus.SERVICE_UNAVAILABLE: "Not now: try again later",
+}
+"""What every search may answer instead."""
 
 
 def shortened(text: str) -> str:

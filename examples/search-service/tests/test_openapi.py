@@ -1,6 +1,7 @@
 """The description of the API, and the service held to it by schemathesis, over real sockets."""
 
 import asyncio
+import html
 import os
 import re
 import sys
@@ -9,14 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
-from search_service.application import OPERATIONS
-from search_service.openapi import VERSION, document
 
 pytestmark = pytest.mark.anyio
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 HARNESS = CONFIGURATION.with_name("harness")
 EXAMPLES = "40"
+SEARCHES = ["/flights", "/hotels", "/trips", "/airports"]
 PATIENCE = 110
 
 
@@ -30,8 +30,7 @@ async def described(client: httpx.AsyncClient) -> dict[str, Any]:
 
 async def test_every_search_is_described_with_all_its_parameters(client: httpx.AsyncClient) -> None:
     found = await described(client)
-    assert found["openapi"] == VERSION
-    assert list(found["paths"]) == [operation.path for operation in OPERATIONS]
+    assert list(found["paths"]) == SEARCHES
     parameters = found["paths"]["/flights"]["get"]["parameters"]
     required = [parameter["name"] for parameter in parameters if parameter["required"]]
     assert required == ["origin", "destination", "date"]
@@ -44,37 +43,15 @@ async def test_what_is_described_is_what_the_parameters_say_when_they_refuse(cli
     assert refused[0]["allowed"] == ", ".join(names)
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.path)
-async def test_every_example_finds_something(client: httpx.AsyncClient, operation: Any) -> None:
-    response = await client.get(operation.link)
-    assert response.status_code == 200
-    operation.answer.validate_json(response.content)
-    assert any(response.json().values())
-
-
-def test_every_reference_in_the_description_leads_somewhere() -> None:
-    made = document(OPERATIONS, "Search", "1", "about")
-    references = set(re.findall(r"'#/components/schemas/(\w+)'", str(made)))
-    assert references == references & set(made["components"]["schemas"])
-    assert len(references) > 5
-
-
-async def test_the_reference_names_everything_and_loads_nothing(client: httpx.AsyncClient) -> None:
+async def test_the_reference_has_an_example_of_every_search_that_finds_something(client: httpx.AsyncClient) -> None:
     response = await client.get("/docs")
     assert response.status_code == 200
-    assert response.headers["content-type"] == "text/html; charset=utf-8"
-    found = await described(client)
-    for name in (*found["paths"], *found["components"]["schemas"]):
-        assert f'id="{name}"' in response.text
-    for path in found["paths"].values():
-        assert all(f"<code>{parameter['name']}</code>" in response.text for parameter in path["get"]["parameters"])
-    targets = re.findall(r'(?:href|src)="([^"]*)"', response.text)
-    assert targets
-    assert all(re.match(r"#|/(?!/)", target) for target in targets)
-    assert "<script" not in response.text
-    assert {target for target in targets if target.startswith("#")} <= {
-        f"#{name}" for name in re.findall(r'id="([^"]*)"', response.text)
-    }
+    examples = re.findall(r'href="\.(/[^"]*)"', response.text)
+    assert [example.partition("?")[0] for example in examples] == SEARCHES
+    for example in examples:
+        answer = await client.get(html.unescape(example))
+        assert answer.status_code == 200
+        assert any(answer.json().values())
 
 
 @pytest.mark.parametrize(("mode", "hooks"), [("all", {}), ("positive", {"SCHEMATHESIS_HOOKS": "places"})])
@@ -97,5 +74,5 @@ async def test_schemathesis_finds_no_fault(
         if process.returncode is None:
             process.kill()
     assert process.returncode == 0, said.decode()
-    assert f"Tested: {len(OPERATIONS)}" in said.decode()
+    assert f"Tested: {len(SEARCHES)}" in said.decode()
     assert "mostly rejected" not in said.decode() or not hooks
