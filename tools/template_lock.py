@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = ROOT / "templates" / "cookiecutter" / "{{cookiecutter.__folder}}"
 DATABASES = {"none": (), "sqlite": ("aiosqlite",), "postgresql": ("asyncpg",)}
 STORE = ("alembic", "sqlalchemy[asyncio]")
-DEVELOPMENT = ("anyio", "httpx", "mypy", "pytest", "pytest-timeout", "pyyaml", "ruff")
+DEVELOPMENT = ("anyio", "httpx", "lmservice[deploy,manifests,new,top]", "mypy", "pytest", "pytest-timeout", "ruff")
 
 Options = tuple[str, bool]
 OPTIONS: tuple[Options, ...] = tuple(itertools.product(DATABASES, (False, True)))

@@ -111,7 +111,8 @@ def _add_new_environment(commands: "Commands") -> None:
 
 def _add_top(commands: "Commands") -> None:
     parser = commands.add_parser("top", help="watch running services in the terminal (needs lmservice[top])")
-    parser.add_argument("urls", metavar="URL", nargs="*", help="management listeners (default: one on this machine)")
+    about = "services on this machine by their names, or management listeners (default: all that run here)"
+    parser.add_argument("instances", metavar="NAME|URL", nargs="*", help=about)
     parser.add_argument("--once", action="store_true", help="print what is going on once, and exit")
     parser.set_defaults(command=_top)
 
@@ -221,7 +222,7 @@ def _new_environment(options: argparse.Namespace) -> int:
 def _top(options: argparse.Namespace) -> int:
     from lmservice.cli.top import command  # noqa: PLC0415
 
-    return int(command.top(options.urls, once=options.once))
+    return int(command.top(options.instances, once=options.once))
 
 
 def _verify_drain(options: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from command import LMSERVICE, PROGRAM, lmservice
-from processes import TIMEOUT, environment, free_port
+from processes import TIMEOUT, ServiceProcess, environment, free_port
 
 pytest.importorskip("rich", reason="rich is not installed: the extra lmservice[top] brings it")
 SERVICE = PROGRAM.replace("routes=[]", "routes=[Route('/hello', hello)]").replace(
@@ -41,6 +41,23 @@ def test_once_prints_what_is_going_on(service: Any, tmp_path: Path) -> None:
 def test_the_default_is_the_service_on_this_machine(service: Any, tmp_path: Path) -> None:
     settings = {"LM_MANAGEMENT_PORT": str(service.management_port)}
     assert lmservice("top", "--once", folder=tmp_path, settings=settings).code == 0
+
+
+def test_services_are_named_as_they_run(tmp_path: Path) -> None:
+    names = (f"shop-{free_port()}", f"stock-{free_port()}")
+    with contextlib.ExitStack() as running:
+        for name in names:
+            (tmp_path / name).mkdir()
+            program = SERVICE.replace('Service("program"', f'Service("{name}"')
+            running.enter_context(ServiceProcess(program, folder=tmp_path / name)).wait_ready()
+        ended = lmservice("top", "--once", *names, folder=tmp_path, settings={"COLUMNS": "120"})
+        assert ended.code == 0, ended.said
+        assert all(name in ended.output for name in names)
+        bare = lmservice("top", "--once", folder=tmp_path, settings={"COLUMNS": "120", "LM_MANAGEMENT_PORT": ""})
+        assert all(name in bare.output for name in names)
+        refused = lmservice("top", "--once", "nonesuch", folder=tmp_path).problem
+    assert "no service called 'nonesuch' runs here" in refused
+    assert all(name in refused for name in names)
 
 
 def test_no_line_is_wider_than_a_narrow_terminal(service: Any, tmp_path: Path) -> None:

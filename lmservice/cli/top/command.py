@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lmservice.cli.top.feed import Feed
+from lmservice.cli.top.running import urls_of
 from lmservice.errors import ExitCode, MissingExtraError
 
 if TYPE_CHECKING:
@@ -24,14 +25,18 @@ PATIENCE = 3.0
 """The time that `--once` waits for the first news of an instance, in seconds."""
 
 
-def top(urls: Sequence[str], *, once: bool) -> ExitCode:
+def top(words: Sequence[str], *, once: bool) -> ExitCode:
     """Watch instances until `q` or Ctrl-C; with `once`, print what they are at, and return 1 where one is missing.
 
+    Args:
+        words: URLs of management listeners, and names of services that run on this machine.
+        once: nothing is watched.
+
     Raises:
-        UsageError: a URL is none.
+        UsageError: a URL is none, or no service of that name runs here.
         MissingExtraError: rich is not installed.
     """
-    feeds = [Feed(url) for url in urls or [f"http://localhost:{os.environ.get('LM_MANAGEMENT_PORT') or 8002}"]]
+    feeds = [Feed(url) for url in urls_of(words)]
     try:
         from rich.console import Console  # noqa: PLC0415 - it comes with an extra
 

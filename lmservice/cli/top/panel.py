@@ -54,8 +54,10 @@ def _overview(feeds: Sequence[Feed], *, narrow: bool) -> Table:
     if not narrow:
         table.add_column("lag", justify="right")
         table.add_column("url", style="dim")
+    several = len({feed.hello["info"]["name"] for feed in feeds if feed.hello}) > 1
     for feed in feeds:
-        name = feed.hello.get("info", {}).get("instance") or feed.url
+        info = feed.hello.get("info")
+        name = (f"{info['name']} {info['instance']}" if several else info["instance"]) if info else feed.url
         row: list[str | Text] = [Text(name), _said(feed)]
         row += _figures(feed.picture["traffic"]["all"]) if feed.picture and not feed.problem else ["", "", "", ""]
         if not narrow:

@@ -17,6 +17,7 @@ TAKEN = {
     *("build", "deploy", "dist", "tests", "wheels"),
     *("aiosqlite", "alembic", "anyio", "asyncpg", "click", "greenlet", "h11", "httpcore", "httptools", "httpx", "idna"),
     *("lmservice", "mako", "mypy", "packaging", "pluggy", "pydantic", "pydantic_core", "pydantic_settings", "pytest"),
+    *("aiohttp", "cookiecutter", "jinja2", "kubernetes", "requests", "rich", "urllib3", "yaml"),
     *("ruff", "sqlalchemy", "starlette", "structlog", "tenacity", "uvicorn", "uvloop"),
 }
 """Packages and folders that a service of this name would hide."""
