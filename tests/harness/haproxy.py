@@ -23,6 +23,7 @@ defaults
     timeout connect 5s
     timeout client {timeout}s
     timeout server {timeout}s
+    timeout check 5s # else as short as the pause between checks: a slow answer on busy cores takes a healthy one away
 
 frontend entrance
     bind 127.0.0.1:{port}
