@@ -26,9 +26,8 @@ JOBS_SECONDS = 1.5
 SETTING = (
     "All run in one clean virtual environment that holds the wheel of this tree and what it depends on, byte-compiled;"
     " their runs alternate. *uvicorn* serves a bare starlette app of one route, *with settings* the same that loads one"
-    " pydantic-settings model; *lmservice* runs the contract's hello service. A process is asked every millisecond until"
-    " it answers 200. Memory is the median of"
-    f" {MEMORY_RUNS} processes, from smaps_rollup."
+    " pydantic-settings model; *lmservice* runs the contract's hello service. A process is asked every millisecond"
+    f" until it answers 200. Memory is the median of {MEMORY_RUNS} processes, from smaps_rollup."
 )
 
 
