@@ -71,16 +71,22 @@ class Report:
         return "\n\n".join([f"## {self.title}", about, *(table.markdown() for table in self.tables), verdict]) + "\n"
 
     def publish(self, output: str) -> int:
-        """Prints the report, rewrites its section of RESULTS.md, and returns the exit code: 1 for a broken promise."""
-        print(json.dumps(asdict(self), indent=2) if output == "json" else self.markdown())
-        _rewrite(self.name, self.markdown())
+        """Prints the report; rewrites its section of RESULTS.md unless it is JSON, which other programs read.
+
+        Returns the exit code: 1 for a broken promise.
+        """
+        if output == "json":
+            print(json.dumps(asdict(self), indent=2))
+        else:
+            print(self.markdown())
+            _rewrite(self.name, self.markdown())
         return 1 if self.broken else 0
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """The command line that benchmarks have in common."""
     made = argparse.ArgumentParser(description=description)
-    made.add_argument("--output", choices=["table", "json"], default="table")
+    made.add_argument("--output", choices=["table", "json"], default="table", help="json leaves RESULTS.md as it is")
     return made
 
 

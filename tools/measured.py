@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "RESULTS.md"
-_SHOWN = ("drain", "workers", "overhead", "start", "scrape", "client", "search")
+_SHOWN = ("drain", "workers", "overhead", "start", "pythons", "scrape", "client", "search")
 _HEAD = """\
 # What was measured
 
