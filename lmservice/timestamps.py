@@ -4,5 +4,5 @@ from datetime import UTC, datetime
 
 
 def rfc3339(seconds: float) -> str:
-    """A moment, in seconds since the epoch, to the millisecond."""
+    """Format a moment, in seconds since the epoch, to the millisecond."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -42,7 +42,7 @@ class RouteTemplates:
 
     @cached_property
     def _top(self) -> frozenset[int]:
-        """The ids of the app's own routes, which stay theirs: those below a mount may be below another as well."""
+        """Return the ids of the app's own routes, which stay theirs: those below a mount may be below another too."""
         return frozenset(id(route) for route in routes_of(self._app) if hasattr(route, "endpoint"))
 
     def _look_up(self, scope: MutableMapping[str, Any]) -> str:
@@ -70,7 +70,7 @@ class RouteTemplates:
 
     @cached_property
     def _left_out(self) -> dict[int, str]:
-        """What is no route in the scope, by its endpoint's id: FastAPI's own pages, and mounted apps without routes."""
+        """Return what is no route in the scope, by its endpoint's id: FastAPI's pages, mounted apps without routes."""
         return {id(endpoint): template for endpoint, template in _endpoints(routes_of(self._app))}
 
     def _mount(self, path: str) -> str:

@@ -81,12 +81,12 @@ def _has_ipv6() -> bool:
 
 
 def allow_sharing(sock: socket.socket) -> None:
-    """Lets the sockets accepted from now on be no obstacle, in TIME_WAIT, to the next run. Before `listen`."""
+    """Let the sockets accepted from now on be no obstacle, in TIME_WAIT, to the next run. Before `listen`."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
 
 def url(sock: socket.socket) -> str:
-    """The address that a socket is bound to: `http://0.0.0.0:8081`."""
+    """Return the address that a socket is bound to: `http://0.0.0.0:8081`."""
     host, port = sock.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -97,7 +97,7 @@ def local(url: str) -> str:
 
 
 def refuse_new(sock: socket.socket) -> bool:
-    """Makes a listener refuse new connections while those in its queue can still be accepted.
+    """Make a listener refuse new connections while those in its queue can still be accepted.
 
     Bound to an interface that does not exist, no SYN matches the listener any more. Where that cannot be had, a filter
     drops every SYN before it is looked at: new clients wait a second, then are refused. Neither needs privileges; false
@@ -117,7 +117,7 @@ def _bind_to_no_interface(sock: socket.socket) -> None:
 
 
 def _drop_new(sock: socket.socket) -> None:
-    """Attaches a classic BPF program that keeps each segment but a SYN without ACK."""
+    """Attach a classic BPF program that keeps each segment but a SYN without ACK."""
     from array import array  # noqa: PLC0415 - for the few systems that come here
 
     program = array("B", b"".join(struct.pack("HBBI", *instruction) for instruction in _DROP_NEW))
@@ -126,7 +126,7 @@ def _drop_new(sock: socket.socket) -> None:
 
 
 def queue_length(sock: socket.socket) -> int:
-    """How many connections wait to be accepted; 0 where the system does not say."""
+    """Return how many connections wait to be accepted; 0 where the system does not say."""
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
         return int(struct.unpack_from("I", info, _TCP_INFO_UNACKED)[0])
@@ -135,7 +135,7 @@ def queue_length(sock: socket.socket) -> int:
 
 
 def unread(sock: socket.socket) -> int:
-    """How many bytes have arrived and have not been read."""
+    """Return how many bytes have arrived and have not been read."""
     try:
         return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), FIONREAD, b"\0" * 4))[0])
     except (OSError, ValueError):  # closed meanwhile
