@@ -13,19 +13,18 @@ from lmservice.errors import ExitCode, StartError
 from lmservice.jobs.health import CheckMonitor
 from lmservice.jobs.periodic import Timetable
 from lmservice.jobs.startup import Startup
-from lmservice.jobs.startup_graph import JobStatus, pending
 from lmservice.lifecycle import Lifecycle, State, StopCause
-from lmservice.runtime import stacks
 from lmservice.runtime.heartbeat import Heartbeat
-from lmservice.runtime.profiling import Profile, ProfileRequest, Profiling
+from lmservice.runtime.profiling import Profiling
 from lmservice.server.background import Background
 from lmservice.server.closing import CleanUp
 from lmservice.server.drain import Drain, Requests
 from lmservice.server.entrance import OwnEntrance, SharedEntrance, SharedListener, new_listener
 from lmservice.server.families import add_families
 from lmservice.server.life_log import LifeLog, broke_down
-from lmservice.server.report import by_route, identity, stop_report
+from lmservice.server.report import by_route, stop_report
 from lmservice.server.start import as_start_error, prepare
+from lmservice.server.view import InstanceView
 from lmservice.service import Service
 from lmservice.settings.model import Settings
 from lmservice.settings.stop_budget import CUT_OFF_SECONDS
@@ -43,12 +42,8 @@ from lmservice.web.routes import RouteTemplates
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from prometheus_client import CollectorRegistry
 
-    from lmservice.console.picture import Observation
-
-
-class Instance:
+class Instance(InstanceView):
     """A service that runs, once, on the event loop of whoever awaits `serve`.
 
     Args:
@@ -61,8 +56,6 @@ class Instance:
         failure: why the start failed; '' where it has not.
         report: how the stop went, once it is over; to be waited for on any thread.
     """
-
-    loop: asyncio.AbstractEventLoop
 
     def __init__(
         self,
@@ -112,78 +105,6 @@ class Instance:
             client.configure(self.settings)
         self._timetable = Timetable(self.service.periodic_jobs, self.lifecycle, self.metrics, self.settings)
         self._background = Background(self.monitors, self._timetable, self._layer)
-
-    # What may be known of it, from any thread.
-
-    @property
-    def well(self) -> bool:
-        """Return whether the event loop turns."""
-        return self.heartbeat.well
-
-    @property
-    def started(self) -> bool:
-        """Return whether the start-up jobs are done."""
-        if self.startup is None:
-            return False
-        return all(run.status is JobStatus.DONE for run in self.startup.runs.values())
-
-    @property
-    def ready(self) -> bool:
-        """Return whether requests should come: to nobody who is not alive."""
-        return self.lifecycle.state is State.READY and self.well and not any(each.takes_down for each in self.monitors)
-
-    @property
-    def awaits_checks(self) -> bool:
-        """Return whether critical checks make it unready of which nothing is known yet."""
-        return any(monitor.awaited for monitor in self.monitors)
-
-    @property
-    def last_opened(self) -> float:
-        """Return when a connection last came, in seconds of the system's monotonic clock."""
-        return self.listener.last_opened if self.listener is not None else 0.0
-
-    @property
-    def in_flight(self) -> int:
-        """Return how many requests are under way."""
-        return len(self._layer.in_flight)
-
-    def info(self) -> dict[str, str]:
-        """Return name, version and so on of what runs."""
-        return identity(self.settings, self.stream)
-
-    def progress(self) -> dict[str, Any]:
-        """Return how far the start-up jobs are, what the checks say, and how the periodic jobs go."""
-        jobs = self.startup.report() if self.startup else pending(self.service.jobs)
-        checks = {monitor.check.name: monitor.report() for monitor in self.monitors}
-        return {"startup_jobs": jobs, "checks": checks, "periodic_jobs": self._timetable.report()}
-
-    def observation(self) -> "Observation":
-        """Return what draws the pictures that a person is shown of it."""
-        from lmservice.console.picture import Observation  # noqa: PLC0415 - costs every start what few look at
-
-        return Observation(self, self._layer, self.monitors, self._timetable)
-
-    async def registry(self) -> "CollectorRegistry":
-        """Return what `/metrics` tells."""
-        return self.metrics.registry
-
-    async def tasks(self) -> dict[str, Any]:
-        """Return the stacks of every thread, and of every task of its loop and of the loop that asks."""
-        return stacks.snapshot(self.loop, asyncio.get_running_loop())
-
-    def log_stacks(self) -> None:
-        """Log where every task and thread is; may be called from a signal handler."""
-        stacks.log(*([self.loop] if self.startup is not None else []))
-
-    async def profile(self, request: ProfileRequest) -> Profile:
-        """Return where the event loop's thread spends its time.
-
-        Raises:
-            ProfileError: it cannot be told.
-        """
-        return await self._profiling.take(self.loop, request)
-
-    # Its life.
 
     async def serve(self) -> ExitCode:
         """Start, serve until it is stopped, drain, clean up; return the code that says how that went."""
