@@ -30,6 +30,9 @@ CLIENT_BREAKER_STATE = "lmservice_client_breaker_state"
 CLIENT_POOL_WAIT = "lmservice_client_pool_wait_seconds"
 RETRIES = "lmservice_retries_total"
 
+MESSAGE_DURATION = "messaging_process_duration_seconds"
+MESSAGES_IN_HAND = "lmservice_messages_in_hand"
+CONSUMER_UP = "lmservice_consumer_up"
 WORKERS = "lmservice_workers"
 WORKER_DEATHS = "lmservice_worker_deaths_total"
 

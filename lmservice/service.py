@@ -10,6 +10,8 @@ from lmservice.jobs.callables import Registered
 from lmservice.jobs.health import Check
 from lmservice.jobs.periodic import PeriodicJob
 from lmservice.jobs.startup_graph import Job, check_graph
+from lmservice.messaging.declaring import Consuming
+from lmservice.messaging.loop import refuse_unknown_jobs
 from lmservice.settings.declared import refuse_unreadable
 from lmservice.settings.model import Settings
 from lmservice.telemetry.metrics import Metrics
@@ -36,13 +38,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 S_co = TypeVar("S_co", bound=Settings, covariant=True, default=Settings)
 
 
-class Service(Generic[S_co]):
+class Service(Consuming, Generic[S_co]):
     """A service: an ASGI app, its settings, its start-up jobs, its health checks and its periodic jobs.
 
     Args:
         name: what it is called in logs and metrics.
         routes: starlette routes, of which an app is made, or
-        app: any ASGI 3 application.
+        app: any ASGI 3 application. With neither no request is taken, and no service port opened.
         settings: the class of its settings.
         version: the version of the code, unless `LM_VERSION` says otherwise.
         exception_handlers: with `routes`, starlette's: a status or an exception's class, and what answers it.
@@ -52,7 +54,7 @@ class Service(Generic[S_co]):
             decorates; a text is True, and says what the service is for.
 
     Raises:
-        ServiceDefinitionError: both or neither of `routes` and `app`, or something of the wrong kind.
+        ServiceDefinitionError: both `routes` and `app`, or something of the wrong kind.
     """
 
     def __init__(
@@ -69,14 +71,15 @@ class Service(Generic[S_co]):
     ) -> None:
         if not (name.isascii() and name.translate(_DASHES).isalnum() and len(name) <= LONGEST_NAME):
             raise ServiceDefinitionError(f"the service's name {name!r} must be 1 to 63 letters, digits, '.', '_', '-'")
-        if (routes is None) == (app is None):
-            raise ServiceDefinitionError(f"service {name!r} needs either routes= or app=, and not both")
+        if routes is not None and app is not None:
+            raise ServiceDefinitionError(f"service {name!r} takes either routes= or app=, not both")
         for of_routes, value in (("exception_handlers", exception_handlers), ("openapi", openapi)):
             if value and routes is None:
                 raise ServiceDefinitionError(f"{of_routes}= of service {name!r} goes with routes=: app= has its own")
         if Settings not in getattr(settings, "__mro__", ()):
             raise ServiceDefinitionError(f"settings= of service {name!r} must be a subclass of lmservice.Settings")
         self.app: ASGIApp
+        self.takes_requests = routes is not None or app is not None
         self.description: description.Description | None = None
         self.name = name
         self.version = version
@@ -96,6 +99,7 @@ class Service(Generic[S_co]):
         self.checks: list[Check] = []
         self.periodic_jobs: list[PeriodicJob] = []
         self.clients: list[Client] = []
+        self.consumers = []
         self.metrics = Metrics()
 
     @overload
@@ -286,6 +290,7 @@ class Service(Generic[S_co]):
             ServiceDefinitionError: naming what is wrong.
         """
         check_graph(self.jobs)
+        refuse_unknown_jobs(self.consumers, {job.name for job in self.jobs})
         if self.description is not None:
             _ = self.description.document  # which is made once
         if settings is not None:

@@ -27,18 +27,18 @@ class Running:
     """A service that runs on the test's own event loop.
 
     Attributes:
-        url: the service's base URL, without a slash at the end.
+        url: the service's base URL, without a slash at the end; '' where it takes no requests.
         management_url: the management listener's.
     """
 
-    def __init__(self, instance: Instance, sock: socket.socket, management_sock: socket.socket) -> None:
-        self.url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    def __init__(self, instance: Instance, sock: socket.socket | None, management_sock: socket.socket) -> None:
+        self.url = f"http://127.0.0.1:{sock.getsockname()[1]}" if sock is not None else ""
         self.management_url = f"http://127.0.0.1:{management_sock.getsockname()[1]}"
         self._instance = instance
         self._serving = asyncio.create_task(instance.serve(), name="lmservice")
 
     async def wait_ready(self) -> None:
-        """Return once requests are accepted.
+        """Return once the service is ready.
 
         Raises:
             StartError: the service did not get ready.
@@ -72,7 +72,7 @@ async def running(service: Service, **settings: Any) -> AsyncIterator[Running]:
     service.check(loaded)
     with (
         takeover.configured(loaded, service.name, service.version) as stream,
-        bound(loaded) as (sock, management_sock),
+        bound(loaded, takes_requests=service.takes_requests) as (sock, management_sock),
         children.withheld(sock, management_sock, signals=False),
     ):
         instance = Instance(service, loaded, sock, stream)

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from lmservice.cli.outcome import exit_code
 from lmservice.cli.project import service_of
-from lmservice.errors import ExitCode
+from lmservice.errors import ExitCode, UsageError
 from lmservice.version import __version__
 
 
@@ -230,7 +230,10 @@ def _verify_drain(options: argparse.Namespace) -> int:
     from lmservice.cli.verify_drain import command  # noqa: PLC0415
 
     name = service_of(options.target)
-    settings = target.load(name).settings_class.load()
+    service = target.load(name)
+    if not service.takes_requests:
+        raise UsageError(f"service {service.name!r} takes no requests that could be lost")
+    settings = service.settings_class.load()
     asked = command.TrialOptions(name, options.path, options.clients, options.seconds, options.signal)
     return int(command.verify(asked, settings))
 

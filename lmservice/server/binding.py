@@ -1,4 +1,4 @@
-"""Both sockets, the service's and the management listener's, bound first thing."""
+"""The sockets, the service's and the management listener's, bound first thing."""
 
 import contextlib
 import socket
@@ -10,13 +10,20 @@ from lmservice.web import sockets
 
 
 @contextlib.contextmanager
-def bound(settings: Settings) -> Iterator[tuple[socket.socket, socket.socket]]:
+def bound(settings: Settings, *, takes_requests: bool) -> Iterator[tuple[socket.socket | None, socket.socket]]:
     """Bind the service's socket and the management listener's, which are closed at the end.
+
+    The first is None where the service takes no requests.
 
     Raises:
         BindError: naming the address that cannot be had, and the setting to change.
     """
     with contextlib.ExitStack() as undo:
+        if not takes_requests:
+            alone = sockets.bind(settings.management_host, settings.management_port, name="LM_MANAGEMENT_")
+            undo.callback(alone.close)
+            yield None, alone
+            return
         pair: list[socket.socket] = []
         for name, host, port in (
             ("LM_", settings.host, settings.port),

@@ -85,15 +85,16 @@ _forks = _Forks()  # as signals and descriptors are the process's
 
 
 @contextlib.contextmanager
-def withheld(*descriptors: Descriptor, signals: bool = True) -> Iterator[None]:
+def withheld(*descriptors: Descriptor | None, signals: bool = True) -> Iterator[None]:
     """Withhold these descriptors, and the handlers of `signals`, from children that are forked meanwhile.
 
     Args:
-        descriptors: listening sockets and the like.
+        descriptors: listening sockets and the like; None is one that there is not.
         signals: whether the process's handlers are the service's: in a test they are not.
     """
-    _forks.withhold(descriptors, signals=signals)
+    held = tuple(descriptor for descriptor in descriptors if descriptor is not None)
+    _forks.withhold(held, signals=signals)
     try:
         yield
     finally:
-        _forks.give_back(descriptors, signals=signals)
+        _forks.give_back(held, signals=signals)

@@ -67,27 +67,35 @@ class Drain:
         yield began
         self.seconds[phase] += loop.time() - began
 
-    async def run(self, entrance: Entrance, drainables: Sequence[Drainable]) -> None:
-        """Keep the way in open for the delay, close it, and wait for what is under way."""
+    async def run(self, entrance: Entrance, drainables: Sequence[Drainable], at_once: Sequence[Drainable] = ()) -> None:
+        """Keep the way in open for the delay, close it, and wait for what is under way.
+
+        Args:
+            entrance: the way in.
+            drainables: what may have work under way, whose time begins when the way in is closed.
+            at_once: the same, whose time begins with the delay.
+        """
         if self._settings.environment == "dev":
             self._lifecycle.hurry()
         loop = asyncio.get_running_loop()
         with self.timed("drain_delay") as began:
+            early = asyncio.create_task(self._wait(began, None, at_once), name="drain from the first moment")
             while not entrance.may_close(loop.time() - began):  # noqa: ASYNC110 - what it looks at sets no event
                 await asyncio.sleep(TICK)
         with self.timed("drain") as began:
             await entrance.close()
             await self._wait(began, entrance, drainables)
             await entrance.end()
+            await early
 
-    async def _wait(self, began: float, entrance: Entrance, drainables: Sequence[Drainable]) -> None:
+    async def _wait(self, began: float, entrance: Entrance | None, drainables: Sequence[Drainable]) -> None:
         loop = asyncio.get_running_loop()
         while any(each.holding() for each in drainables):
             passed = loop.time() - began
             if passed >= self._limit or self._lifecycle.forced:
                 await self._cut_off(drainables)
                 return
-            if self._lifecycle.hurried or passed >= self._settings.idle_grace:
+            if entrance is not None and (self._lifecycle.hurried or passed >= self._settings.idle_grace):
                 entrance.close_idle()
             await asyncio.sleep(TICK)
 
@@ -98,7 +106,7 @@ class Drain:
         cut = await asyncio.gather(*(each.cut_off(patience, limit) for each in drainables))
         tasks, left = sum(each.tasks for each in cut), sum(each.left for each in cut)
         self.problems += [problem for each in cut for problem in each.problems]
-        self.unclean = bool(tasks or self.problems)
+        self.unclean = self.unclean or bool(tasks or self.problems)
         if tasks:
             values = {"limit": self._settings.drain_timeout, "tasks": tasks, "left": left}
             _log.error("lmservice.cut_off", extra=values)

@@ -131,6 +131,23 @@ class SharedEntrance(OwnEntrance):
         self._shared.refused = True
 
 
+class NoEntrance:
+    """The way into a service that takes no requests: closed from the first moment (`Entrance`)."""
+
+    def may_close(self, passed: float) -> bool:  # noqa: ARG002 - nobody comes
+        """Return that no delay is needed."""
+        return True
+
+    async def close(self) -> None:
+        """Close nothing."""
+
+    def close_idle(self) -> None:
+        """Close nothing."""
+
+    async def end(self) -> None:
+        """Cut nothing."""
+
+
 def delay_is_over(settings: Settings, lifecycle: Lifecycle, passed: float, quiet: float) -> bool:
     """Return whether a listener that drains may refuse new connections.
 

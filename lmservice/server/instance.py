@@ -13,13 +13,15 @@ from lmservice.errors import ExitCode, StartError
 from lmservice.jobs.health import CheckMonitor
 from lmservice.jobs.periodic import Timetable
 from lmservice.jobs.startup import Startup
-from lmservice.lifecycle import Lifecycle, State, StopCause
+from lmservice.lifecycle import Drainable, Lifecycle, State, StopCause
+from lmservice.messaging.consumers import Consumers
 from lmservice.runtime.heartbeat import Heartbeat
 from lmservice.runtime.profiling import Profiling
 from lmservice.server.background import Background
 from lmservice.server.closing import CleanUp
-from lmservice.server.drain import Drain, Requests
-from lmservice.server.entrance import OwnEntrance, SharedEntrance, SharedListener, new_listener
+from lmservice.server.consumer_check import ConsumerMonitor
+from lmservice.server.drain import Drain, Entrance, Requests
+from lmservice.server.entrance import NoEntrance, OwnEntrance, SharedEntrance, SharedListener, new_listener
 from lmservice.server.families import add_families
 from lmservice.server.life_log import LifeLog, broke_down
 from lmservice.server.report import by_route, stop_report
@@ -47,7 +49,7 @@ class Instance(InstanceView):
     """A service that runs, once, on the event loop of whoever awaits `serve`.
 
     Args:
-        sock: the service listener's socket, bound.
+        sock: the service listener's socket, bound; None where the service takes no requests.
         stream: where the access lines go.
         shared: for one of several workers, what it knows of the listener that they share.
 
@@ -61,7 +63,7 @@ class Instance(InstanceView):
         self,
         service: Service,
         settings: Settings,
-        sock: socket.socket,
+        sock: socket.socket | None,
         stream: Stream,
         shared: SharedListener | None = None,
     ) -> None:
@@ -79,7 +81,8 @@ class Instance(InstanceView):
         self.drain = Drain(self.settings, self.lifecycle, self.settings.drain_timeout)
         self.heartbeat = Heartbeat(self.settings.liveness_stall)
         self.report: concurrent.futures.Future[Mapping[str, Any]] = concurrent.futures.Future()
-        self.exit_code, self.failure, self.leaving = ExitCode.CLEAN, "", False
+        self.exit_code, self.failure = ExitCode.CLEAN, ""
+        self.leaving = self._has_begun = False
 
     def _compose_telemetry(self) -> None:
         self.metrics = self.service.metrics
@@ -100,11 +103,14 @@ class Instance(InstanceView):
         self._lifespan = Lifespan(app, self._state, self._stop_broken)
         self.startup: Startup | None = None
         self._clients = contextlib.AsyncExitStack()
-        self.monitors = [CheckMonitor(check) for check in self.service.checks]
+        self.monitors: list[CheckMonitor] = [CheckMonitor(check) for check in self.service.checks]
         for client in self.service.clients:
             client.configure(self.settings)
         self._timetable = Timetable(self.service.periodic_jobs, self.lifecycle, self.metrics, self.settings)
-        self._background = Background(self.monitors, self._timetable, self._layer)
+        self._consumers = Consumers(self.service.consumers, self.lifecycle, self.metrics)
+        critical = not self.service.takes_requests
+        self.monitors += [ConsumerMonitor(run, critical=critical) for run in self._consumers.runs]
+        self._background = Background(self.monitors, self._timetable, self._consumers, self._layer)
 
     async def serve(self) -> ExitCode:
         """Start, serve until it is stopped, drain, clean up; return the code that says how that went."""
@@ -129,8 +135,8 @@ class Instance(InstanceView):
         if failure is None and not self.lifecycle.draining:
             await self.lifecycle.wait_draining()
         began = self.loop.time()
-        if failure is None and self.listener is not None:
-            await self._drain(self.listener)
+        if self._has_begun:
+            await self._drain()
         self.leaving = True
         problems = await self._clean_up(startup)
         self._finish(self.loop.time() - began, [*([str(failure)] if failure else []), *problems])
@@ -156,28 +162,38 @@ class Instance(InstanceView):
     async def _get_ready(self, startup: Startup) -> None:
         limit = self.settings.startup_timeout
         await prepare(startup, self._lifespan, clients=self.service.clients, opened=self._clients, limit=limit)
-        self.listener = new_listener(self.settings, self._layer, self._sock, self._state, self._shared)
-        await self.listener.start()
+        self._has_begun = True
+        if self._sock is not None:
+            self.listener = new_listener(self.settings, self._layer, self._sock, self._state, self._shared)
+            await self.listener.start()
         self._background.begin(self.listener, RequestState(self._state))
         self.lifecycle.advance(State.READY)
         if self._graphite is not None:
             self._graphite.start()
-        self._log.ready(sockets.url(self._sock), self.lifecycle.uptime, startup)
+        url = sockets.url(self._sock) if self._sock is not None else None
+        self._log.ready(url, self.lifecycle.uptime, startup)
 
     def _stop_broken(self, failure: str) -> None:
         """Stop, as something has ended that requests need; a stop that is under way is not clean any longer."""
         self.exit_code = ExitCode.UNCLEAN
         self.lifecycle.stop(StopCause("failure", failure=failure))
 
-    async def _drain(self, listener: Listener) -> None:
+    async def _drain(self) -> None:
         self._log.draining(self.lifecycle.cause or StopCause("failure"), self.in_flight)
-        listener.draining = True
-        entrance = OwnEntrance(listener, self.settings, self.lifecycle)
-        if self._shared is not None:
-            entrance = SharedEntrance(listener, self.settings, self.lifecycle, self._shared)
-        await self.drain.run(entrance, [Requests(listener, self._layer, self.lifecycle), self._timetable])
+        drainables: list[Drainable] = [self._timetable]
+        if (listener := self.listener) is not None:
+            listener.draining = True
+            drainables.append(Requests(listener, self._layer, self.lifecycle))
+        await self.drain.run(self._entrance(listener), drainables, at_once=[self._consumers])
         if self.drain.unclean:
             self.exit_code = ExitCode.UNCLEAN
+
+    def _entrance(self, listener: Listener | None) -> Entrance:
+        if listener is None:
+            return NoEntrance()
+        if self._shared is not None:
+            return SharedEntrance(listener, self.settings, self.lifecycle, self._shared)
+        return OwnEntrance(listener, self.settings, self.lifecycle)
 
     async def _clean_up(self, startup: Startup) -> list[str]:
         """Run the clean-up; return what was not clean in the whole stop, a line each."""
@@ -213,6 +229,7 @@ class Instance(InstanceView):
             tasks=len(left),
             exit_code=self.exit_code,
             problems=problems,
+            messages=self._consumers.in_stop() if self._consumers.runs else None,
         )
         whole = by_route(report, self._layer.answered_in_drain, self._layer.cut_by_route)
         self._log.stopped(whole)

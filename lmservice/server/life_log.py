@@ -33,10 +33,11 @@ class LifeLog:
         trace = {} if cause is None or isinstance(cause, LmserviceError) else {"exception": _trace(cause)}
         self._step("start_failed", {"error": str(error), **trace}, logging.ERROR)
 
-    def ready(self, url: str, seconds: float, startup: Startup) -> None:
-        """Log where requests may come to, and what the start took."""
+    def ready(self, url: str | None, seconds: float, startup: Startup) -> None:
+        """Log where requests may come to, if any are taken, and what the start took."""
         jobs = {name: round(run.seconds, 3) for name, run in startup.runs.items()}
-        values = {"url": url, "seconds": round(seconds, 3), "startup_jobs": jobs}
+        where = {"url": url} if url is not None else {}
+        values = {**where, "seconds": round(seconds, 3), "startup_jobs": jobs}
         self._step("ready", {**values, "critical_path": startup.critical_path()})
 
     def draining(self, cause: StopCause, in_flight: int) -> None:

@@ -51,7 +51,7 @@ def run(service: Service, settings: Settings) -> ExitCode:
     """
     with (
         takeover.configured(settings, service.name, service.version) as stream,
-        bound(settings) as (sock, management_sock),
+        bound(settings, takes_requests=service.takes_requests) as (sock, management_sock),
     ):
         code = serve(Instance(service, settings, sock, stream), sock, management_sock, loop_factory(settings))
     takeover.leave_output()
@@ -60,7 +60,7 @@ def run(service: Service, settings: Settings) -> ExitCode:
 
 def serve(
     instance: ManagedService,
-    sock: socket.socket,
+    sock: socket.socket | None,
     management_sock: socket.socket,
     factory: Callable[[], asyncio.AbstractEventLoop],
 ) -> ExitCode:
@@ -119,8 +119,9 @@ def start_management(instance: ManagedService, sock: socket.socket) -> Managemen
     return management
 
 
-def _addresses(sock: socket.socket, management_sock: socket.socket) -> dict[str, str]:
-    return {"url": sockets.url(sock), "management_url": sockets.url(management_sock)}
+def _addresses(sock: socket.socket | None, management_sock: socket.socket) -> dict[str, str]:
+    service = {"url": sockets.url(sock)} if sock is not None else {}
+    return {**service, "management_url": sockets.url(management_sock)}
 
 
 def warn_of_misspelt(settings: type[Settings]) -> None:

@@ -6,6 +6,7 @@ from typing import NotRequired, TypedDict
 
 from lmservice.errors import ExitCode
 from lmservice.lifecycle import Phase
+from lmservice.messaging.consumers import MessageCounts
 from lmservice.settings.model import Settings
 from lmservice.telemetry.logs import Stream, printable
 from lmservice.version import __version__
@@ -31,6 +32,7 @@ class StopReport(TypedDict):
         seconds: how long it took.
         phases: how long `drain_delay`, `drain` and `cleanup` took, in seconds.
         requests: how many ended meanwhile.
+        messages: how many of the consumers' ended meanwhile; missing where there are no consumers.
         tasks: how many tasks were cut off that handlers had created and left.
         exit_code: the process's.
         problems: what was not clean, a line each; missing where everything was.
@@ -42,6 +44,7 @@ class StopReport(TypedDict):
     seconds: float
     phases: dict[str, float]
     requests: RequestCounts
+    messages: NotRequired[MessageCounts]
     tasks: int
     exit_code: int
     problems: NotRequired[list[str]]
@@ -59,6 +62,7 @@ def stop_report(
     tasks: int,
     exit_code: ExitCode,
     problems: Sequence[str],
+    messages: MessageCounts | None = None,
 ) -> StopReport:
     """Return a stop's report, with its times rounded to milliseconds."""
     report: StopReport = {
@@ -69,6 +73,8 @@ def stop_report(
         "tasks": tasks,
         "exit_code": int(exit_code),
     }
+    if messages is not None:
+        report["messages"] = messages
     if problems:
         report["problems"] = list(problems)
     return report

@@ -27,20 +27,21 @@ class Shown(Protocol):
         """Return why the start failed; '' where it has not."""
 
 
-def show_links(running: Shown, url: str, management_url: str) -> bool:
+def show_links(running: Shown, management_url: str, url: str | None = None) -> bool:
     """Write where a browser finds the service, its documents and its console; return whether that is done.
 
     It is in `dev`, where the log is for people.
 
     Args:
         running: the service.
-        url: its listener's.
         management_url: the management listener's.
+        url: its own listener's; None where it takes no requests.
     """
     if running.stream.json or running.settings.environment != "dev":
         return False
-    links = {running.service.name: sockets.local(url), "console": sockets.local(management_url)}
-    if (documents := next(_documents(running.service), None)) is not None:
+    links = {running.service.name: sockets.local(url)} if url is not None else {}
+    links["console"] = sockets.local(management_url)
+    if url is not None and (documents := next(_documents(running.service), None)) is not None:
         links["documents"] = f"{sockets.local(url)}{running.settings.root_path}{documents}"
     width = max(map(len, links))
     lines = "".join(f"  {name:{width}}  {link}\n" for name, link in links.items())

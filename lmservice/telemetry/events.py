@@ -51,6 +51,7 @@ SOMETIMES: Mapping[str, str] = {
 
 _JOB = "the job's name"
 _ERROR = "what went wrong"
+_CONSUMER = "the consumer's name"
 _CLIENT = {"client": "the client's name", "host": "whom it calls"}
 
 EVENTS: Mapping[str, Event] = {
@@ -80,8 +81,8 @@ EVENTS: Mapping[str, Event] = {
     "http.client_left": Event("debug", "an app failed as its client had left, which counts as 499", {}),
     "lmservice.listening": Event(
         "info",
-        "both ports are bound; start-up jobs begin",
-        {"url": "the service listener's", "management_url": "the management listener's"},
+        "the ports are bound; start-up jobs begin",
+        {"url": "the service listener's, where requests are taken", "management_url": "the management listener's"},
     ),
     "lmservice.proxies_by_uvicorn": Event(
         "info",
@@ -105,9 +106,9 @@ EVENTS: Mapping[str, Event] = {
     ),
     "lmservice.ready": Event(
         "info",
-        "requests are accepted",
+        "the service is up, and its requests are accepted",
         {
-            "url": "the service listener's",
+            "url": "the service listener's, where requests are taken",
             "seconds": "how long the start took",
             "startup_jobs": "each job's time by its name, in seconds",
             "critical_path": "the chain of jobs that the start waited for",
@@ -197,6 +198,7 @@ EVENTS: Mapping[str, Event] = {
             "seconds": "how long the stop took",
             "phases": "`drain_delay`, `drain` and `cleanup`, in seconds",
             "requests": "`served` and `cancelled` since the stop began",
+            "messages": "of a service with consumers: `handled`, `given_back` and `cut_off` since the stop began",
             "served_by_route": "the same by route",
             "cancelled_by_route": "the same by route",
             "tasks": "how many tasks were cut off that handlers had created and left",
@@ -259,6 +261,20 @@ EVENTS: Mapping[str, Event] = {
     ),
     "lmservice.periodic_job_cut_off": Event(
         "error", "the stop cut off a run of a periodic job", {"job": _JOB, "error": "by what limit"}
+    ),
+    "lmservice.consumer_down": Event(
+        "error",
+        "a consumer broke down, and is begun anew after a growing wait",
+        {"consumer": _CONSUMER, "error": _ERROR},
+    ),
+    "lmservice.consumer_up": Event("info", "a consumer that was down has reached its broker", {"consumer": _CONSUMER}),
+    "lmservice.message_failed": Event(
+        "error", "the work on a message raised, in a consumer loop", {"consumer": _CONSUMER}
+    ),
+    "lmservice.consumer_cut_off": Event(
+        "error",
+        "the stop cut off a consumer, or messages that it had in hand",
+        {"consumer": _CONSUMER, "error": "what"},
     ),
     "lmservice.retry": Event(
         "warning",

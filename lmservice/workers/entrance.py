@@ -32,13 +32,13 @@ class Crowd(Protocol):
 class WorkersEntrance:
     """The listening socket, which the supervisor holds open and all workers accept from (`Entrance`)."""
 
-    def __init__(self, supervisor: Crowd, sock: socket.socket) -> None:
+    def __init__(self, supervisor: Crowd, sock: socket.socket | None) -> None:
         self._supervisor, self._sock = supervisor, sock
 
     def may_close(self, passed: float) -> bool:
         """Return whether the delay is over for all, `passed` seconds after the drain began."""
         statuses = [worker.status for worker in self._supervisor.workers if worker.status]
-        if not statuses:
+        if not statuses or self._sock is None:
             return True
         quiet = min(status["at"] for status in statuses) - max(status["last_opened"] for status in statuses)
         return delay_is_over(self._supervisor.settings, self._supervisor.lifecycle, passed, quiet)
@@ -46,6 +46,8 @@ class WorkersEntrance:
     async def close(self) -> None:
         """Refuse new connections for all at once; where the system cannot, the last worker does, behind the others."""
         workers = self._supervisor.workers
+        if self._sock is None:
+            return
         if not sockets.refuse_new(self._sock):
             first = workers[:-1]
             tell(first, "part", handover=Handover.REFUSE)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from lmservice.messaging.consumers import MessageCounts
 from lmservice.workers.worker import Worker
 
 _MIB = 1 << 20
@@ -25,6 +26,18 @@ class LastWords:
     def tasks(self) -> int:
         """Return how many tasks were cut off that handlers had created and left."""
         return sum(report["tasks"] for report in self._reports)
+
+    @property
+    def messages(self) -> MessageCounts | None:
+        """Return how many messages all of them handled, gave back and cut off; None without consumers."""
+        counts = [report["messages"] for report in self._reports if "messages" in report]
+        if not counts:
+            return None
+        return {
+            "handled": sum(count["handled"] for count in counts),
+            "given_back": sum(count["given_back"] for count in counts),
+            "cut_off": sum(count["cut_off"] for count in counts),
+        }
 
     def problems(self) -> Iterator[str]:
         """Yield what was not clean, a line each, and who had not drained."""

@@ -20,6 +20,8 @@ from lmservice.workers.supervisor_link import SupervisorLink
 
 ORDERS = STOPPING
 """The signals that are the supervisor's to heed: it tells the workers."""
+NO_LISTENER = 0
+"""In the place of the listener's descriptor: the service takes no requests."""
 
 
 class InheritedDescriptors(NamedTuple):
@@ -27,7 +29,7 @@ class InheritedDescriptors(NamedTuple):
 
     Attributes:
         worker: its number, from 1.
-        listener: the service listener's socket, which it counts.
+        listener: the service listener's socket, which it accepts from, or `NO_LISTENER`.
         channel: its end of the socket pair.
         counts: the file that has the workers' numbers of connections, and is locked while lines are written.
     """
@@ -36,6 +38,11 @@ class InheritedDescriptors(NamedTuple):
     listener: int
     channel: int
     counts: int
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """Return those that are open."""
+        return tuple(descriptor for descriptor in self[1:] if descriptor != NO_LISTENER)
 
     @property
     def words(self) -> list[str]:
@@ -55,12 +62,12 @@ def heed_no_signals() -> None:
 
 def run(service: Service, given: InheritedDescriptors) -> ExitCode:
     """Run a service to its end, as one of several."""
-    for descriptor in given[1:]:
+    for descriptor in given.descriptors:
         os.set_inheritable(descriptor, False)  # noqa: FBT003 - as the standard library has it
     raise_own_score()
     settings = settings_of(service)
     takeover.share_output(given.counts)
-    sock = socket.socket(fileno=given.listener)
+    sock = socket.socket(fileno=given.listener) if given.listener != NO_LISTENER else None
     shared = SharedListener(given.worker, partial(ConnectionCounts(given.counts).ahead, given.worker))
     with takeover.configured(settings, service.name, service.version, worker=str(given.worker)) as stream:
         instance = Instance(service, settings, sock, stream, shared)

@@ -28,7 +28,7 @@ def run(service: Service, settings: Settings, target: str) -> ExitCode:
     """
     with (
         takeover.configured(settings, service.name, service.version) as stream,
-        bound(settings) as (sock, management_sock),
+        bound(settings, takes_requests=service.takes_requests) as (sock, management_sock),
     ):
         counts = ConnectionCounts.create(settings.workers)
         takeover.share_output(counts.descriptor)

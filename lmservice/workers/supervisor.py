@@ -56,7 +56,7 @@ class Supervisor:
     """The workers of a service as one, which is what the management listener asks.
 
     Args:
-        sock: the service listener's socket, bound.
+        sock: the service listener's socket, bound; None where the service takes no requests.
         start: starts the worker of a number, whose snapshots go to `counted`.
 
     Attributes:
@@ -66,7 +66,12 @@ class Supervisor:
     loop: asyncio.AbstractEventLoop
 
     def __init__(
-        self, service: Service, settings: Settings, stream: Stream, sock: socket.socket, start: Callable[..., Worker]
+        self,
+        service: Service,
+        settings: Settings,
+        stream: Stream,
+        sock: socket.socket | None,
+        start: Callable[..., Worker],
     ) -> None:
         self.service, self.settings, self.stream = service, settings, stream
         self._sock, self._start_worker = sock, start
@@ -242,7 +247,8 @@ class Supervisor:
             return
         if self._graphite is not None:
             self._graphite.start()
-        values = {"url": sockets.url(self._sock), "seconds": round(self.lifecycle.uptime, 3)}
+        url = {"url": sockets.url(self._sock)} if self._sock is not None else {}
+        values = {**url, "seconds": round(self.lifecycle.uptime, 3)}
         _log.info("lmservice.ready", extra={**values, "workers": {each.number: each.pid for each in self.workers}})
 
     def _all_ready(self) -> bool:
@@ -294,6 +300,7 @@ class Supervisor:
             tasks=words.tasks,
             exit_code=self.exit_code,
             problems=problems,
+            messages=words.messages,
         )
         _log.info("lmservice.stopped", extra=dict(by_route(report, served, cancelled)))
         with contextlib.suppress(concurrent.futures.InvalidStateError):

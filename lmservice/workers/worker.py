@@ -18,7 +18,7 @@ from lmservice.server.entrance import Handover
 from lmservice.workers.channel import Channel, Message
 from lmservice.workers.connection_counts import ConnectionCounts
 from lmservice.workers.exchange import End
-from lmservice.workers.main import ORDERS, InheritedDescriptors
+from lmservice.workers.main import NO_LISTENER, ORDERS, InheritedDescriptors
 from lmservice.workers.memory import MemoryKills
 from lmservice.workers.supervisor_link import INTERVAL
 
@@ -46,7 +46,7 @@ class Worker:
     Args:
         target: the service, `MODULE:SERVICE`.
         number: from 1.
-        listener: the socket that it counts with the others.
+        listener: the socket that it accepts from with the others; None where the service takes no requests.
         counts: the workers' numbers of connections.
         kills: the kernel's count of processes that it has killed for memory.
         counted: takes each snapshot of what it has counted.
@@ -64,7 +64,7 @@ class Worker:
         target: str,
         number: int,
         *,
-        listener: socket.socket,
+        listener: socket.socket | None,
         counts: ConnectionCounts,
         kills: MemoryKills,
         counted: Callable[[int, bytes], None],
@@ -84,7 +84,8 @@ class Worker:
         self._channel: Channel | None = None
         self._sock, theirs = socket.socketpair()
         with theirs:
-            given = InheritedDescriptors(number, listener.fileno(), theirs.fileno(), counts.descriptor)
+            accepting = listener.fileno() if listener is not None else NO_LISTENER
+            given = InheritedDescriptors(number, accepting, theirs.fileno(), counts.descriptor)
             self._process = _started(target, given)
 
     @property
@@ -207,7 +208,7 @@ def _started(target: str, given: InheritedDescriptors) -> "subprocess.Popen[byte
     command = [sys.executable, "-P", "-m", "lmservice", "worker", target, *given.words]
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ORDERS)
     try:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=given[1:])  # noqa: S603 - our own command
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=given.descriptors)  # noqa: S603 - our own command
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -1,0 +1,1 @@
+"""Consumers: the half of a service that no request reaches."""
