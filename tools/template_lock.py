@@ -19,16 +19,19 @@ ROOT = Path(__file__).parents[1]
 PROJECT = ROOT / "templates" / "cookiecutter" / "{{cookiecutter.__folder}}"
 DATABASES = {"none": (), "sqlite": ("aiosqlite",), "postgresql": ("asyncpg",)}
 STORE = ("alembic", "sqlalchemy[asyncio]")
+FRAMEWORKS = {"starlette": (), "fastapi": ("fastapi",)}
+NAMED = {"database": tuple(DATABASES), "framework": tuple(FRAMEWORKS)}
 DEVELOPMENT = ("anyio", "httpx", "lmservice[deploy,manifests,new,top]", "mypy", "pytest", "pytest-timeout", "ruff")
 
-Options = tuple[str, bool]
-OPTIONS: tuple[Options, ...] = tuple(itertools.product(DATABASES, (False, True)))
+Options = tuple[str, bool, str]
+OPTIONS: tuple[Options, ...] = tuple(itertools.product(DATABASES, (False, True), FRAMEWORKS))
 
 
-def asked_for(database: str, *, client: bool) -> list[Requirement]:
+def asked_for(database: str, framework: str, *, client: bool) -> list[Requirement]:
     """What a service with these options asks for itself."""
     store = STORE if database != "none" else ()
-    return [Requirement(f"lmservice{'[client]' if client else ''}"), *map(Requirement, (*DATABASES[database], *store))]
+    own = (*DATABASES[database], *store, *FRAMEWORKS[framework])
+    return [Requirement(f"lmservice{'[client]' if client else ''}"), *map(Requirement, own)]
 
 
 def closure(wanted: Iterable[Requirement]) -> set[str]:
@@ -75,14 +78,14 @@ def condition(options: Iterable[Options]) -> str:
     chosen = set(options)
     if chosen == set(OPTIONS):
         return ""
-    databases = [name for name in DATABASES if {(name, False), (name, True)} <= chosen]
-    clients = [client for client in (False, True) if {(name, client) for name in DATABASES} <= chosen]
-    terms = [f'cookiecutter.database == "{name}"' for name in databases]
-    terms += ["cookiecutter.client" if client else "not cookiecutter.client" for client in clients]
-    covered = {(d, c) for d, c in OPTIONS if d in databases or c in clients}
-    if covered != chosen:
+    words: dict[str | bool, str] = {
+        value: f'cookiecutter.{name} == "{value}"' for name, values in NAMED.items() for value in values
+    }
+    words |= {True: "cookiecutter.client", False: "not cookiecutter.client"}
+    terms = {value: text for value, text in words.items() if {row for row in OPTIONS if value in row} <= chosen}
+    if {row for row in OPTIONS if terms.keys() & set(row)} != chosen:
         raise ValueError(f"no words for {sorted(chosen)}")
-    return " or ".join(terms)
+    return " or ".join(terms.values())
 
 
 def render(where: dict[str, set[Options]], lock: dict[str, str]) -> str:
@@ -100,12 +103,13 @@ def locks() -> dict[str, str]:
     lock = blocks((ROOT / "requirements.lock").read_text())
     service: dict[str, set[Options]] = {}
     development: dict[str, set[Options]] = {}
-    for database, client in OPTIONS:
-        run = closure(asked_for(database, client=client))
+    for options in OPTIONS:
+        database, client, framework = options
+        run = closure(asked_for(database, framework, client=client))
         rest = closure(map(Requirement, DEVELOPMENT)) - run
         for names, where in ((run, service), (rest, development)):
             for name in names & set(lock):
-                where.setdefault(name, set()).add((database, client))
+                where.setdefault(name, set()).add(options)
     return {"requirements.lock": render(service, lock), "requirements-dev.lock": render(development, lock)}
 
 

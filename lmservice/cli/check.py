@@ -5,6 +5,7 @@ import re
 import sys
 
 from lmservice.cli import target
+from lmservice.cli.state_types import state_findings
 from lmservice.errors import ExitCode, ServiceDefinitionError, SettingsError
 from lmservice.service import Service
 from lmservice.settings.default_secrets import default_secrets
@@ -28,7 +29,7 @@ def check(name: str, manifests: str | None = None, form: str = "table") -> ExitC
     try:
         service = target.load(name)
         findings += _findings(service, manifests)
-        findings += [{"said": line} for line in _graph_findings(service)]
+        findings += [{"said": line} for line in (*_graph_findings(service), *state_findings(service))]
     except ServiceDefinitionError as error:
         findings.append({"said": str(error)})
     return _tell(findings, form, name, manifests)

@@ -106,6 +106,7 @@ def test_there_may_be_nothing_to_replay(new: Callable[..., Ended]) -> None:
         ("cluster_domain=-bad-.intra", "no domain"),
         ("database=oracle", "none, sqlite or postgresql"),
         ("client=perhaps", "yes or no"),
+        ("framework=flask", "starlette or fastapi"),
         ("service_port=80", "from 1024 to 65535"),
         ("management_port=http", "from 1024 to 65535"),
         ("repository=git clone", "no address"),
@@ -185,7 +186,7 @@ def test_it_asks_on_a_terminal_and_says_so_where_nobody_answers(new: Callable[..
     assert silent.returncode == 2
     assert "nobody answers on standard input" in silent.stderr
     assert "Traceback" not in silent.stdout + silent.stderr
-    answers = "shop\n\nsales\n\n\n2\ny\n"
+    answers = "shop\n\nsales\n\n\n2\ny\n\n"
     answered = subprocess.run(command, input=answers, check=False, **options)
     assert answered.returncode == 0, answered.stdout + answered.stderr
     assert left() == ["shop"]
@@ -197,7 +198,7 @@ def test_an_answer_is_checked_as_it_is_given_and_asked_for_again(
     new: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("taken").mkdir()
-    typed = ["Shop", "taken", "shop", "", "Sales Team", "sales", "", "", "4", "oracle", "sqlite", "perhaps", "yes"]
+    typed = ["Shop", "taken", "shop", "", "Sales Team", "sales", "", "", "4", "oracle", "sqlite", "perhaps", "yes", "2"]
     monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(typed) + "\n"))
     made = new()
     assert made.code == 0
@@ -207,10 +208,11 @@ def test_an_answer_is_checked_as_it_is_given_and_asked_for_again(
     assert made.output.count("Its database: 1 none, 2 sqlite, 3 postgresql [1]: ") == 3
     answers = tomllib.loads(Path("shop/pyproject.toml").read_text())["tool"]["lmservice"]["answers"]
     assert (answers["team"], answers["database"], answers["client"]) == ("sales", "sqlite", True)
+    assert answers["framework"] == "fastapi"
 
 
 def test_what_is_answered_in_advance_is_not_asked(new: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("What it sells\n\n\n\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("What it sells\n\n\n\n\n"))
     made = new("shop", "database=none", "client=no")
     assert made.code == 0
     assert "name" not in made.output.partition("shop is in")[0]
@@ -224,7 +226,7 @@ def test_the_users_own_defaults_of_cookiecutter_are_offered(
     configuration.write_text(
         json.dumps({**json.loads(configuration.read_text()), "default_context": {"team": "sales"}})
     )
-    monkeypatch.setattr("sys.stdin", io.StringIO("\n" * 6))
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n" * 7))
     made = new("shop")
     assert "The team that owns it [sales]: " in made.output
     assert "sales-qa" in Path("shop/deploy/overlays/qa/kustomization.yaml").read_text()

@@ -17,6 +17,11 @@ BIN = Path(sys.executable).parent
 DATABASES = ("none", "sqlite", "postgresql")
 OPTIONS = tuple(itertools.product(DATABASES, ("no", "yes")))
 IDS = [f"{database}-{'client' if client == 'yes' else 'alone'}" for database, client in OPTIONS]
+FRAMEWORKS = ("starlette", "fastapi")
+WRITTEN = tuple(itertools.product(DATABASES, ("no", "yes"), FRAMEWORKS))
+WRITTEN_IDS = [
+    f"{database}-{'client' if client == 'yes' else 'alone'}-{framework}" for database, client, framework in WRITTEN
+]
 ENVIRONMENTS = ("dev", "qa", "preview", "production")
 
 

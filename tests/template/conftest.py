@@ -9,17 +9,16 @@ from servers import postgres
 
 
 @pytest.fixture(scope="session")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Rendered]:
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Rendered]:
     """A service of these options, which no test may change."""
-    made: dict[tuple[str, str], Rendered] = {}
+    made: dict[tuple[str, str, str], Rendered] = {}
 
-    def get(database: str, client: str) -> Rendered:
-        if (database, client) not in made:
+    def get(database: str, client: str, framework: str = "starlette") -> Rendered:
+        if (database, client, framework) not in made:
             folder = tmp_path_factory.mktemp("rendered")
-            made[database, client] = render(
-                folder, f"shop-{database}-{client}", f"database={database}", f"client={client}"
-            )
-        return made[database, client]
+            answers = (f"database={database}", f"client={client}", f"framework={framework}")
+            made[database, client, framework] = render(folder, f"shop-{database}-{client}", *answers)
+        return made[database, client, framework]
 
     return get
 

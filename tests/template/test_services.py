@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from processes import TIMEOUT, ServiceProcess
-from rendered import IDS, OPTIONS, Rendered, run
+from rendered import FRAMEWORKS, WRITTEN, WRITTEN_IDS, Rendered, run
 
-EACH = pytest.mark.parametrize(("database", "client"), OPTIONS, ids=IDS)
+EACH = pytest.mark.parametrize(("database", "client", "framework"), WRITTEN, ids=WRITTEN_IDS)
 TYPED = ["deploy"] if find_spec("lmservice.deploy") else []
 
 
@@ -23,8 +23,10 @@ def typing_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @EACH
-def test_it_passes_ruff_and_mypy_as_made(rendered: Any, database: str, client: str, typing_cache: Path) -> None:
-    service: Rendered = rendered(database, client)
+def test_it_passes_ruff_and_mypy_as_made(
+    rendered: Any, database: str, client: str, framework: str, typing_cache: Path
+) -> None:
+    service: Rendered = rendered(database, client, framework)
     for words in (("check", "--no-cache", "."), ("format", "--no-cache", "--check", ".")):
         linted = service.tool("ruff", *words)
         assert linted.returncode == 0, linted.stdout
@@ -34,9 +36,9 @@ def test_it_passes_ruff_and_mypy_as_made(rendered: Any, database: str, client: s
 
 @EACH
 def test_it_passes_its_own_tests_as_made(
-    rendered: Any, database: str, client: str, request: pytest.FixtureRequest
+    rendered: Any, database: str, client: str, framework: str, request: pytest.FixtureRequest
 ) -> None:
-    service: Rendered = rendered(database, client)
+    service: Rendered = rendered(database, client, framework)
     url = request.getfixturevalue("postgresql_url") if database == "postgresql" else ""
     ran = service.tool("pytest", "-q", "-p", "no:cacheprovider", TEST_DATABASE_URL=url)
     assert ran.returncode == 0, ran.stdout
@@ -44,18 +46,19 @@ def test_it_passes_its_own_tests_as_made(
     assert " passed" in ran.stdout
 
 
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("database", ["none", "sqlite", "postgresql"])
-def test_lmservice_finds_nothing_to_mend_in_it(rendered: Any, database: str) -> None:
-    service: Rendered = rendered(database, "yes")
+def test_lmservice_finds_nothing_to_mend_in_it(rendered: Any, database: str, framework: str) -> None:
+    service: Rendered = rendered(database, "yes", framework)
     checked = service.tool("lmservice", "check", f"{service.package}:service")
     assert checked.returncode == 0, checked.stdout
 
 
 @EACH
 def test_it_starts_serves_and_drains(
-    rendered: Any, database: str, client: str, request: pytest.FixtureRequest, tmp_path: Path
+    rendered: Any, database: str, client: str, framework: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    service: Rendered = rendered(database, client)
+    service: Rendered = rendered(database, client, framework)
     settings = service.variables | {"LM_ENVIRONMENT": "qa", "LM_DRAIN_DELAY": "0.2", "LM_DRAIN_QUIET": "0.1"}
     if database == "postgresql":
         settings["LM_DATABASE_URL"] = request.getfixturevalue("postgresql_url")
@@ -71,7 +74,8 @@ def test_it_starts_serves_and_drains(
 
 def get(url: str, body: bytes | None = None) -> dict[str, Any]:
     """A JSON answer."""
-    with urllib.request.urlopen(url, body, TIMEOUT) as response:
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
         answer: dict[str, Any] = json.load(response)
         return answer
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from rendered import IDS, OPTIONS, ROOT, TEMPLATE, Rendered, files, render
+from rendered import ROOT, TEMPLATE, WRITTEN, WRITTEN_IDS, Rendered, files, render
 
 from lmservice.version import __version__
 from tools.template_lock import blocks
@@ -19,7 +19,16 @@ PROJECT = TEMPLATE / "{{cookiecutter.__folder}}"
 
 def test_what_it_asks_is_what_the_contract_names() -> None:
     asked = [name for name in answers() if not name.startswith("_")]
-    assert asked == ["project_name", "description", "team", "registry", "cluster_domain", "database", "client"]
+    assert asked == [
+        "project_name",
+        "description",
+        "team",
+        "registry",
+        "cluster_domain",
+        "database",
+        "client",
+        "framework",
+    ]
     assert set(answers()["__prompts__"]) == set(asked)
     assert answers()["cluster_domain"] == "mykubecluster.intra"
 
@@ -52,14 +61,17 @@ def test_of_a_package_that_is_locked_in_several_versions_none_is_lost() -> None:
     assert blocks(f"other==1\n{first}{second}") == {"other": "other==1\n", "some": first + second}
 
 
-@pytest.mark.parametrize(("database", "client"), OPTIONS, ids=IDS)
-def test_a_lock_holds_what_the_options_need_and_names_no_index(rendered: Any, database: str, client: str) -> None:
-    service: Rendered = rendered(database, client)
+@pytest.mark.parametrize(("database", "client", "framework"), WRITTEN, ids=WRITTEN_IDS)
+def test_a_lock_holds_what_the_options_need_and_names_no_index(
+    rendered: Any, database: str, client: str, framework: str
+) -> None:
+    service: Rendered = rendered(database, client, framework)
     locks = [(service.folder / name).read_text() for name in ("requirements.lock", "requirements-dev.lock")]
     run, development = (set(re.findall(r"^([a-z0-9-]+)==", lock, re.MULTILINE)) for lock in locks)
     assert not run & development
     assert ("asyncpg" in run, "aiosqlite" in run) == (database == "postgresql", database == "sqlite")
     assert ("alembic" in run) == (database != "none")
+    assert ("fastapi" in run) == (framework == "fastapi")
     assert ("httpx" in run, "httpx" in development) == (client == "yes", client == "no")
     assert {"starlette", "uvicorn"} <= run
     assert {"pytest", "ruff", "mypy"} <= development
@@ -74,9 +86,11 @@ def test_the_same_answers_make_the_same_files(tmp_path: Path) -> None:
     assert made[0] == made[1]
 
 
-@pytest.mark.parametrize(("database", "client"), OPTIONS, ids=IDS)
-def test_nothing_of_the_template_is_left_in_a_service(rendered: Any, database: str, client: str) -> None:
-    service: Rendered = rendered(database, client)
+@pytest.mark.parametrize(("database", "client", "framework"), WRITTEN, ids=WRITTEN_IDS)
+def test_nothing_of_the_template_is_left_in_a_service(
+    rendered: Any, database: str, client: str, framework: str
+) -> None:
+    service: Rendered = rendered(database, client, framework)
     for path in service.folder.rglob("*"):
         assert "cookiecutter" not in path.name
         if path.is_file() and path.suffix != ".gz":

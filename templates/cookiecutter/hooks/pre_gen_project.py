@@ -17,7 +17,7 @@ TAKEN = {
     *("build", "deploy", "dist", "tests", "wheels"),
     *("aiosqlite", "alembic", "anyio", "asyncpg", "click", "greenlet", "h11", "httpcore", "httptools", "httpx", "idna"),
     *("lmservice", "mako", "mypy", "packaging", "pluggy", "pydantic", "pydantic_core", "pydantic_settings", "pytest"),
-    *("aiohttp", "cookiecutter", "jinja2", "kubernetes", "requests", "rich", "urllib3", "yaml"),
+    *("aiohttp", "cookiecutter", "fastapi", "jinja2", "kubernetes", "requests", "rich", "urllib3", "yaml"),
     *("ruff", "sqlalchemy", "starlette", "structlog", "tenacity", "uvicorn", "uvloop"),
 }
 """Packages and folders that a service of this name would hide."""
@@ -89,6 +89,10 @@ def _client(value: str) -> str:
     return "" if str(value).lower() in YES | NO else f"{value!r} must be yes or no"
 
 
+def _framework(value: str) -> str:
+    return "" if value in {"starlette", "fastapi"} else f"{value!r} must be starlette or fastapi"
+
+
 def _port(value: str) -> str:
     if not (value.isascii() and value.isdigit() and LEAST_PORT <= int(value) <= MOST_PORT):
         return f"{value!r} must be a port from {LEAST_PORT} to {MOST_PORT}: the service is nobody privileged"
@@ -105,6 +109,7 @@ RULES = {
     "cluster_domain": _domain,
     "database": _database,
     "client": _client,
+    "framework": _framework,
     "__repository": _repository,
     "__service_port": _port,
     "__management_port": _port,
