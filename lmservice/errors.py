@@ -9,6 +9,7 @@ class ExitCode(IntEnum):
 
     CLEAN = 0
     FINDINGS = 1
+    COMMAND_FAILED = 1
     USAGE = 2
     START_FAILED = 3
     UNCLEAN = 70

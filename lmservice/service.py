@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Generic, cast, overload
 from lmservice.errors import ServiceDefinitionError
 from lmservice.jobs.arguments import must_be_name, must_be_positive
 from lmservice.jobs.callables import Registered
+from lmservice.jobs.commands import Commanding
 from lmservice.jobs.health import Check
 from lmservice.jobs.periodic import PeriodicJob
-from lmservice.jobs.startup_graph import Job, check_graph
+from lmservice.jobs.startup_graph import Job, check_graph, refuse_unknown_jobs
 from lmservice.messaging.declaring import Consuming
-from lmservice.messaging.loop import refuse_unknown_jobs
 from lmservice.settings.declared import refuse_unreadable
 from lmservice.settings.model import Settings
 from lmservice.telemetry.metrics import Metrics
@@ -38,7 +38,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 S_co = TypeVar("S_co", bound=Settings, covariant=True, default=Settings)
 
 
-class Service(Consuming, Generic[S_co]):
+class Service(Consuming, Commanding, Generic[S_co]):
     """A service: an ASGI app, its settings, its start-up jobs, its health checks and its periodic jobs.
 
     Args:
@@ -99,7 +99,7 @@ class Service(Consuming, Generic[S_co]):
         self.checks: list[Check] = []
         self.periodic_jobs: list[PeriodicJob] = []
         self.clients: list[Client] = []
-        self.consumers = []
+        self.consumers, self.commands = [], []
         self.metrics = Metrics()
 
     @overload
@@ -290,7 +290,8 @@ class Service(Consuming, Generic[S_co]):
             ServiceDefinitionError: naming what is wrong.
         """
         check_graph(self.jobs)
-        refuse_unknown_jobs(self.consumers, {job.name for job in self.jobs})
+        refuse_unknown_jobs("consumer", self.consumers, self.jobs)
+        refuse_unknown_jobs("command", self.commands, self.jobs)
         if self.description is not None:
             _ = self.description.document  # which is made once
         if settings is not None:

@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     root.set_defaults(command=lambda _options: _help(root))
     commands = root.add_subparsers(metavar="COMMAND")
     _add_run(commands)
+    _add_job(commands)
     _add_stop(commands)
     _add_config(commands)
     _add_check(commands)
@@ -58,6 +59,13 @@ def _add_run(commands: "Commands") -> None:
     _add_target(parser)
     parser.add_argument("--reload", action="store_true", help="start anew whenever a source file changes")
     parser.set_defaults(command=_run)
+
+
+def _add_job(commands: "Commands") -> None:
+    parser = commands.add_parser("job", help="run one command of a service, and exit")
+    about = "where the service is, as for run; the command's name; and what it is given"
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="MODULE:SERVICE NAME [WORDS ...]", help=about)
+    parser.set_defaults(command=_job)
 
 
 def _add_stop(commands: "Commands") -> None:
@@ -185,6 +193,12 @@ def _worker(options: argparse.Namespace) -> int:
     from lmservice.cli import run  # noqa: PLC0415
 
     return int(run.worker(options.target, options.descriptors))
+
+
+def _job(options: argparse.Namespace) -> int:
+    from lmservice.cli import job  # noqa: PLC0415
+
+    return int(job.job(options.words))
 
 
 def _stop(options: argparse.Namespace) -> int:

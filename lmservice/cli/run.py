@@ -25,10 +25,7 @@ def run(name: str, *, one_process: bool = False) -> ExitCode:
     Raises:
         LmserviceError: it cannot start; the exit code is the error's.
     """
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(number, lambda *_: os._exit(ExitCode.CLEAN))  # nothing has begun yet
-    signal.signal(signal.SIGUSR1, lambda *_: None)  # there is nothing to tell yet
+    heed_early_signals(ExitCode.CLEAN)
     reaper.stand_in_as_first()
     from lmservice.cli import target  # noqa: PLC0415
     from lmservice.server import process  # noqa: PLC0415
@@ -44,6 +41,14 @@ def run(name: str, *, one_process: bool = False) -> ExitCode:
     from lmservice.workers import process as processes  # noqa: PLC0415
 
     return processes.run(service, settings, name)
+
+
+def heed_early_signals(code: ExitCode) -> None:
+    """Have a signal that stops a service end the process with `code`, as nothing has begun yet."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, lambda *_: os._exit(code))
+    signal.signal(signal.SIGUSR1, lambda *_: None)  # there is nothing to tell yet
 
 
 def worker(name: str, descriptors: Sequence[int]) -> ExitCode:

@@ -1,9 +1,9 @@
 """The graph of a service's start-up jobs: what each is, after which others it comes, and how it goes."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, Protocol, TypedDict
 
 from lmservice.errors import ServiceDefinitionError
 from lmservice.jobs.callables import Registered
@@ -39,6 +39,18 @@ class Job(NamedTuple):
     def name(self) -> str:
         """Return the name under which its result is found in `request.state`."""
         return self.registered.name
+
+
+class Needing(Protocol):
+    """What needs start-up jobs: a consumer, a command."""
+
+    @property
+    def name(self) -> str:
+        """Return its name."""
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """Return the names of the jobs."""
 
 
 class JobReport(TypedDict):
@@ -116,3 +128,18 @@ def check_graph(jobs: Sequence[Job]) -> None:
         raise ServiceDefinitionError(
             f"start-up jobs wait for each other in a circle: {circle}: cut one 'after'"
         ) from None
+
+
+def refuse_unknown_jobs(kind: str, declared: Iterable[Needing], jobs: Sequence[Job]) -> None:
+    """Make sure that the start-up jobs are there which others of a `kind` need.
+
+    Raises:
+        ServiceDefinitionError: `after` of one of them names none.
+    """
+    names = {job.name for job in jobs}
+    for needing in declared:
+        for missing in sorted(set(needing.after) - names):
+            known = ", ".join(sorted(names)) or "none"
+            raise ServiceDefinitionError(
+                f"{kind} {needing.name!r} comes after {missing!r}, which is no start-up job: there are {known}"
+            )

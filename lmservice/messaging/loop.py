@@ -5,7 +5,7 @@ import contextlib
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from lmservice.errors import ServiceDefinitionError, one_line
@@ -167,17 +167,3 @@ class ConsumerRun:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait):
                 await self._stopping.wait()
-
-
-def refuse_unknown_jobs(consumers: Iterable[ConsumerLoop], jobs: Collection[str]) -> None:
-    """Make sure that the start-up jobs which consumers need are there.
-
-    Raises:
-        ServiceDefinitionError: `after` of a consumer names none.
-    """
-    for consumer in consumers:
-        for missing in sorted(set(consumer.after) - set(jobs)):
-            known = ", ".join(sorted(jobs)) or "none"
-            raise ServiceDefinitionError(
-                f"consumer {consumer.name!r} comes after {missing!r}, which is no start-up job: there are {known}"
-            )

@@ -166,12 +166,15 @@ class Instance(InstanceView):
         if self._sock is not None:
             self.listener = new_listener(self.settings, self._layer, self._sock, self._state, self._shared)
             await self.listener.start()
-        self._background.begin(self.listener, RequestState(self._state))
+        self._begin_background()
         self.lifecycle.advance(State.READY)
         if self._graphite is not None:
             self._graphite.start()
         url = sockets.url(self._sock) if self._sock is not None else None
         self._log.ready(url, self.lifecycle.uptime, startup)
+
+    def _begin_background(self) -> None:
+        self._background.begin(self.listener, RequestState(self._state))
 
     def _stop_broken(self, failure: str) -> None:
         """Stop, as something has ended that requests need; a stop that is under way is not clean any longer."""
@@ -180,13 +183,16 @@ class Instance(InstanceView):
 
     async def _drain(self) -> None:
         self._log.draining(self.lifecycle.cause or StopCause("failure"), self.in_flight)
-        drainables: list[Drainable] = [self._timetable]
-        if (listener := self.listener) is not None:
-            listener.draining = True
-            drainables.append(Requests(listener, self._layer, self.lifecycle))
-        await self.drain.run(self._entrance(listener), drainables, at_once=[self._consumers])
+        if self.listener is not None:
+            self.listener.draining = True
+        await self.drain.run(self._entrance(self.listener), self._drainables(), at_once=[self._consumers])
         if self.drain.unclean:
             self.exit_code = ExitCode.UNCLEAN
+
+    def _drainables(self) -> list[Drainable]:
+        if self.listener is None:
+            return [self._timetable]
+        return [Requests(self.listener, self._layer, self.lifecycle), self._timetable]
 
     def _entrance(self, listener: Listener | None) -> Entrance:
         if listener is None:

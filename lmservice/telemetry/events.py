@@ -51,6 +51,7 @@ SOMETIMES: Mapping[str, str] = {
 
 _JOB = "the job's name"
 _ERROR = "what went wrong"
+_COMMAND = "the command's name"
 _CONSUMER = "the consumer's name"
 _CLIENT = {"client": "the client's name", "host": "whom it calls"}
 
@@ -275,6 +276,17 @@ EVENTS: Mapping[str, Event] = {
         "error",
         "the stop cut off a consumer, or messages that it had in hand",
         {"consumer": _CONSUMER, "error": "what"},
+    ),
+    "lmservice.command_done": Event(
+        "info", "a command of `lmservice job` has ended well", {"command": _COMMAND, "seconds": "how long it took"}
+    ),
+    "lmservice.command_failed": Event(
+        "error",
+        "a command raised; the exit code is 1",
+        {"command": _COMMAND, "seconds": "how long it took", "error": _ERROR},
+    ),
+    "lmservice.command_cut_off": Event(
+        "error", "a stop cut off a command", {"command": _COMMAND, "error": "by what limit"}
     ),
     "lmservice.retry": Event(
         "warning",
