@@ -229,47 +229,51 @@ class Timetable:
             names.PERIODIC_JOB_RUNNING,
             "1 for a periodic job that runs now, else 0.",
             ("job",),
-            lambda: [((each.job.name,), float(each.running)) for each in self.schedules],
+            lambda: [((schedule.job.name,), float(schedule.running)) for schedule in self.schedules],
             multiprocess_mode="max",
         )
         metrics.on_scrape(
             names.PERIODIC_JOB_RUNNING_SECONDS,
             "How long the run of a periodic job that is under way has lasted, in seconds; 0 where none is.",
             ("job",),
-            lambda: [((each.job.name,), each.running_for) for each in self.schedules],
+            lambda: [((schedule.job.name,), schedule.running_for) for schedule in self.schedules],
             multiprocess_mode="max",
         )
         metrics.on_scrape(
             names.PERIODIC_JOB_INTERVAL,
             "How often a periodic job is to run, in seconds.",
             ("job",),
-            lambda: [((each.job.name,), float(each.every)) for each in self.schedules],
+            lambda: [((schedule.job.name,), float(schedule.every)) for schedule in self.schedules],
             multiprocess_mode="max",
         )
 
     def _outcomes(self) -> Samples:
-        counts = ((each.job.name, each.runs) for each in self.schedules)
+        counts = ((schedule.job.name, schedule.runs) for schedule in self.schedules)
         return [((name, outcome), float(count)) for name, runs in counts for outcome, count in runs.items()]
 
     def _last_successes(self) -> Samples:
-        return [((each.job.name,), each.last_success) for each in self.schedules if each.last_success is not None]
+        return [
+            ((schedule.job.name,), schedule.last_success)
+            for schedule in self.schedules
+            if schedule.last_success is not None
+        ]
 
     def report(self) -> dict[str, dict[str, Any]]:
         """Return how each job goes; may be called from any thread."""
-        return {each.job.name: each.report() for each in self.schedules}
+        return {schedule.job.name: schedule.report() for schedule in self.schedules}
 
     def holding(self) -> bool:
         """Return whether a run of any job is under way (`Drainable`)."""
-        return any(each.running for each in self.schedules)
+        return any(schedule.running for schedule in self.schedules)
 
     async def cut_off(self, patience: float, limit: str) -> CutOff:
         """Cancel the runs under way, give them `patience` seconds to end, and tell what was cut off by `limit`."""
         tasks = set()
-        for each in self.schedules:
-            if each.task is not None:
-                each.cut = True
-                each.task.cancel()
-                tasks.add(each.task)
+        for schedule in self.schedules:
+            if schedule.task is not None:
+                schedule.cut = True
+                schedule.task.cancel()
+                tasks.add(schedule.task)
         if not tasks:
             return CutOff()
         await asyncio.wait(tasks, timeout=patience)
@@ -277,10 +281,10 @@ class Timetable:
 
     def _problems(self, limit: str) -> Iterator[str]:
         """Yield what was cut off, a line each, which goes into the log as well."""
-        for each in self.schedules:
-            if each.cut:
-                held = "its thread" if each.job.registered.threads else "it" if each.running else ""
+        for schedule in self.schedules:
+            if schedule.cut:
+                held = "its thread" if schedule.job.registered.threads else "it" if schedule.running else ""
                 left = f"; {held} did not end and is left behind" if held else ""
-                problem = f"periodic job {each.job.name!r} was cut off by {limit}{left}"
-                _log.error("lmservice.periodic_job_cut_off", extra={"job": each.job.name, "error": problem})
+                problem = f"periodic job {schedule.job.name!r} was cut off by {limit}{left}"
+                _log.error("lmservice.periodic_job_cut_off", extra={"job": schedule.job.name, "error": problem})
                 yield problem
