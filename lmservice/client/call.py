@@ -218,8 +218,8 @@ class Call:
         """
         if isinstance(error, DeadlineExceeded):
             policy = self._options.policy
-            given = self._deadline - began
-            return True if given > min(policy.timeout, policy.deadline) - CLOCK else None
+            left = self._deadline - began
+            return True if left > min(policy.timeout, policy.deadline) - CLOCK else None
         return True if isinstance(error, httpx.TransportError) and not isinstance(error, _OURS) else None
 
     def _wait_after(self, response: httpx.Response) -> float | None:
@@ -256,34 +256,34 @@ class Call:
         return known
 
     def _log_retry(self, why: str, wait: float) -> None:
-        said = {**self.about, "attempt": self._number, "reason": why, "wait": round(wait, 3)}
-        _log.info("lmservice.client_retry", extra=said)
+        values = {**self.about, "attempt": self._number, "reason": why, "wait": round(wait, 3)}
+        _log.info("lmservice.client_retry", extra=values)
 
     def _deadline_exceeded(self) -> DeadlineExceeded:
-        said = f"{self._method} {self._host.name}: no answer within {self._limit()}; attempt {self._number}"
-        return DeadlineExceeded(said, request=self._request)
+        message = f"{self._method} {self._host.name}: no answer within {self._limit()}; attempt {self._number}"
+        return DeadlineExceeded(message, request=self._request)
 
     def _limit(self) -> str:
-        own, given = self._options.policy.deadline, self._deadline - self._began
-        if given > own - CLOCK:
+        own, limit = self._options.policy.deadline, self._deadline - self._began
+        if limit > own - CLOCK:
             return f"ClientPolicy.deadline, {own:g} s"
-        left = f"{max(0.0, given):.3g} s"
+        left = f"{max(0.0, limit):.3g} s"
         return f"the {left} that the request under way had left (ClientPolicy.deadline is {own:g} s)"
 
     def _no_connection(self) -> DeadlineExceeded:
         limit = f"{self._options.max_connections} (max_connections= of the client)"
-        said = f"{self._method} {self._host.name}: no connection of {limit} became free within {self._limit()}"
-        return DeadlineExceeded(f"{said}; attempt {self._number}", request=self._request)
+        message = f"{self._method} {self._host.name}: no connection of {limit} became free within {self._limit()}"
+        return DeadlineExceeded(f"{message}; attempt {self._number}", request=self._request)
 
     def _circuit_open(self, now: float) -> CircuitOpen:
         breaker, policy = self._host.breaker, self._options.policy
         left = max(0.0, breaker.reopens_in(now))
         half_open = breaker.state is BreakerState.HALF_OPEN
         when = "half-open: one attempt probes it" if half_open else f"open for {left:.3g} s more"
-        said = f"{self._method} {self._host.name}: not called, as its circuit breaker is {when}"
+        message = f"{self._method} {self._host.name}: not called, as its circuit breaker is {when}"
         failed = f"ClientPolicy.breaker_failure_ratio, {policy.breaker_failure_ratio:g}, or more of its calls failed"
         waits = f"ClientPolicy.breaker_open is {policy.breaker_open:g} s"
-        return CircuitOpen(f"{said}; {failed}; {waits}", request=self._request)
+        return CircuitOpen(f"{message}; {failed}; {waits}", request=self._request)
 
 
 def _kind(error: Exception) -> str:

@@ -86,8 +86,8 @@ class Host:
         if state is BreakerState.OPEN:
             self.places.dismiss()  # who waits for a connection is told at once as well
         level = logging.WARNING if state is BreakerState.OPEN else logging.INFO
-        said = {"client": self.client, "host": self.name, "state": state.value}
-        _log.log(level, "lmservice.client_breaker", extra=said)
+        values = {"client": self.client, "host": self.name, "state": state.value}
+        _log.log(level, "lmservice.client_breaker", extra=values)
 
     def _show(self, now: BreakerState) -> None:
         for state, gauge in self._states.items():

@@ -85,9 +85,9 @@ def _collected(policy: ClientPolicy, name: str, kind: type) -> frozenset[Any]:
     value = getattr(policy, name)
     if isinstance(value, str | bytes) or not isinstance(value, Collection):
         raise _wrong(name, value, "it must be a set")
-    for each in value:
-        if not isinstance(each, kind) or isinstance(each, bool):
-            raise _wrong(name, each, f"each must be of type {kind.__name__}")
+    for item in value:
+        if not isinstance(item, kind) or isinstance(item, bool):
+            raise _wrong(name, item, f"each must be of type {kind.__name__}")
     return frozenset(value)
 
 

@@ -25,11 +25,11 @@ def environment_transport() -> httpx.AsyncBaseTransport:
     Raises:
         ClientDefinitionError: a proxy's variable is no address of one; names the variable.
     """
-    found = getproxies()
+    variables = getproxies()
     context = httpx.create_ssl_context()
     direct = with_own_pool(httpx.AsyncHTTPTransport(verify=context))
-    proxies = {scheme: _through(scheme, found[scheme], context) for scheme in _SCHEMES if found.get(scheme)}
-    return Routed(direct, proxies, NoProxy.read(found.get("no", ""))) if proxies else direct
+    proxies = {scheme: _through(scheme, variables[scheme], context) for scheme in _SCHEMES if variables.get(scheme)}
+    return Routed(direct, proxies, NoProxy.read(variables.get("no", ""))) if proxies else direct
 
 
 _SCHEMES = ("http", "https", "all")
@@ -115,8 +115,8 @@ class NoProxy:
             try:
                 entries.append(_entry(text.lower()))
             except ValueError as error:
-                said = {"variable": "NO_PROXY", "entry": text, "error": str(error)}
-                _log.warning("lmservice.client_no_proxy", extra=said)
+                values = {"variable": "NO_PROXY", "entry": text, "error": str(error)}
+                _log.warning("lmservice.client_no_proxy", extra=values)
         return cls(entries, everybody="*" in texts)
 
     def has(self, scheme: str, host: str, port: int | None) -> bool:

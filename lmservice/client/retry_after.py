@@ -15,13 +15,13 @@ def retry_after(response: httpx.Response, clock: Callable[[], float] = time.time
         response: the answer.
         clock: seconds since the epoch.
     """
-    given = response.headers.get("retry-after")
-    if given is None:
+    header = response.headers.get("retry-after")
+    if header is None:
         return None
-    if given.isascii() and given.isdigit():
-        return float(given)
+    if header.isascii() and header.isdigit():
+        return float(header)
     try:
-        date = parsedate_to_datetime(given)
+        date = parsedate_to_datetime(header)
     except (ValueError, OverflowError):
         return None
     date = date if date.tzinfo is not None else date.replace(tzinfo=UTC)  # "-0000": in UTC, from nowhere in particular

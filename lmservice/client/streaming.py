@@ -27,8 +27,8 @@ class Streams:
 
     def tell_open_ones(self) -> None:
         """Tell of those that are still open: the client is closed before whoever reads them is done."""
-        for each in list(self._open):
-            each.tell("the client was closed while the answer was open")
+        for streaming in list(self._open):
+            streaming.tell("the client was closed while the answer was open")
 
 
 class Streaming(AbstractAsyncContextManager[httpx.Response]):
