@@ -90,7 +90,9 @@ class Retry:
         generates = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
         if generates or not _is_callable(function):
             raise RetryDefinitionError(f"retry decorates functions and coroutine functions, which {function!r} is not")
-        module, name = (getattr(function, each, type(function).__name__) for each in ("__module__", "__qualname__"))
+        module, name = (
+            getattr(function, attribute, type(function).__name__) for attribute in ("__module__", "__qualname__")
+        )
         decorate = self._coroutine if _is_coroutine_function(function) else self._plain
         return cast("F", decorate(function, self._on_retry(f"{module}.{name}")))
 
@@ -136,8 +138,8 @@ class Retry:
         def on_retry(error: Exception, attempt: int, wait: float) -> None:
             registry = current_registry() if self._registry is None else self._registry
             shared_collector(registry, NAME, _Retries).count(name)
-            said = "".join(traceback.format_exception_only(error)).strip()
-            values = {"retry": name, "attempt": attempt, "wait": round(wait, 3), "error": said}
+            text = "".join(traceback.format_exception_only(error)).strip()
+            values = {"retry": name, "attempt": attempt, "wait": round(wait, 3), "error": text}
             _log.warning("lmservice.retry", extra=values)
 
         return on_retry
@@ -246,7 +248,7 @@ class _Retries:
 
 def _predicate(on: Any) -> Predicate:
     classes = on if isinstance(on, tuple) else (on,)
-    if classes and all(isinstance(each, type) and issubclass(each, Exception) for each in classes):
+    if classes and all(isinstance(kind, type) and issubclass(kind, Exception) for kind in classes):
         return lambda error: isinstance(error, classes)
     if callable(on) and not isinstance(on, type):
         return cast("Predicate", on)
