@@ -67,8 +67,8 @@ async def running(service: Service, **settings: Any) -> AsyncIterator[Running]:
         UsageError: the settings or the job graph cannot be used.
         StartError: the service did not get ready.
     """
-    given = {"host": "127.0.0.1", "port": 0, "management_host": "127.0.0.1", "management_port": 0, **settings}
-    loaded = service.settings_class.load(**given)
+    values = {"host": "127.0.0.1", "port": 0, "management_host": "127.0.0.1", "management_port": 0, **settings}
+    loaded = service.settings_class.load(**values)
     service.check(loaded)
     with (
         takeover.configured(loaded, service.name, service.version) as stream,

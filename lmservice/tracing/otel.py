@@ -47,14 +47,14 @@ class OtelTracer:
     """
 
     def __init__(self, fields: Mapping[str, str]) -> None:
-        found = trace.get_tracer_provider()
-        self._own = None if _set_by_another(found) else _Provider(resource=_resource(fields), shutdown_on_exit=False)
+        provider = trace.get_tracer_provider()
+        self._own = None if _set_by_another(provider) else _Provider(resource=_resource(fields), shutdown_on_exit=False)
         if self._own is not None:
             self._own.add_span_processor(BatchSpanProcessor(exporter()))
-        if isinstance(found, trace.ProxyTracerProvider) and self._own is not None:
+        if isinstance(provider, trace.ProxyTracerProvider) and self._own is not None:
             trace.set_tracer_provider(self._own)  # so that the spans of other instrumentation go the same way
         self._methods = known_methods()
-        self._tracer = (self._own or found).get_tracer("lmservice", __version__)
+        self._tracer = (self._own or provider).get_tracer("lmservice", __version__)
 
     def begin(self, request: RequestContext) -> None:
         """Begin the span of a request or handshake, whose ids become the span's; current until its task ends."""
@@ -235,5 +235,5 @@ class _Below:
 
 
 def _ids(span: Span) -> tuple[str, str, str]:
-    found = span.get_span_context()
-    return trace.format_trace_id(found.trace_id), trace.format_span_id(found.span_id), f"{found.trace_flags:02x}"
+    context = span.get_span_context()
+    return trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id), f"{context.trace_flags:02x}"
