@@ -136,7 +136,7 @@ def document(operations: Sequence[Described], title: str, version: str, about: s
     paths: dict[str, Document] = {}
     for one in operations:
         paths.setdefault(one.path, {})[one.method] = _operation(one, schemas, shared)
-    components = {**_OWN, **shared}
+    components = {**shared, **{name: schema for name, schema in _OWN.items() if name not in shared}}
     info = {"title": title, "version": version or "0", **({"description": about} if about else {})}
     return {
         "openapi": VERSION,
@@ -247,8 +247,7 @@ def _responses(one: Described, schemas: Mapping[tuple[str, str], Document]) -> D
         if status in _RETRIED:
             seconds = {"description": "in seconds", "required": True, "schema": {"type": "integer"}}
             responses[str(int(status))]["headers"] = {"Retry-After": seconds}
-    responses["default"] = _problem("ProblemDocument", "Any other problem")
-    return responses
+    return dict(sorted(responses.items())) | {"default": _problem("ProblemDocument", "Any other problem")}
 
 
 def _problem(schema: str, text: str) -> Document:

@@ -87,8 +87,9 @@ def _operation(method: str, path: str, operation: Document, link: str) -> Iterat
     if link:
         yield f'<p>For example <a href="{escape("." + link)}"><code>{escape(link)}</code></a></p>'
     if operation["parameters"]:
-        heads = ("name", "in", "type", "", "default")
-        yield from _table("Parameters", heads, map(_parameter, operation["parameters"]))
+        rows = [_parameter(parameter) for parameter in operation["parameters"]]
+        heads = ("name", "in", "type", "", "default")[: 5 if any(row[4] for row in rows) else 4]
+        yield from _table("Parameters", heads, (row[: len(heads)] for row in rows))
     if "requestBody" in operation:
         yield f"<h3>Body</h3>{_bodies(operation['requestBody'])}"
     yield from _table(
