@@ -9,8 +9,9 @@ from lmservice.jobs.arguments import must_be_name, must_be_positive
 from lmservice.jobs.callables import Registered
 from lmservice.jobs.commands import Commanding
 from lmservice.jobs.health import Check
-from lmservice.jobs.periodic import PeriodicJob
+from lmservice.jobs.periodic_job import PeriodicJob
 from lmservice.jobs.startup_graph import Job, check_graph, refuse_unknown_jobs
+from lmservice.jobs.turns import Lock
 from lmservice.messaging.declaring import Consuming
 from lmservice.settings.declared import refuse_unreadable
 from lmservice.settings.model import Settings
@@ -206,8 +207,12 @@ class Service(Consuming, Commanding, Generic[S_co]):
     @overload  # two that differ in nothing else: a type checker asks for `every`, a person is told below
     def periodic_job(self, *, every: float | Callable[[S_co], float]) -> Callable[[F], F]: ...
     @overload
-    def periodic_job(self, *, every: float | Callable[[S_co], float], name: str | None) -> Callable[[F], F]: ...
-    def periodic_job(self, function: object = None, *, every: object = None, name: str | None = None) -> Any:
+    def periodic_job(
+        self, *, every: float | Callable[[S_co], float], name: str | None = None, once: Lock | None = None
+    ) -> Callable[[F], F]: ...
+    def periodic_job(
+        self, function: object = None, *, every: object = None, name: str | None = None, once: Lock | None = None
+    ) -> Any:
         """Register a periodic job: a coroutine function or a plain one, run again and again; a decorator.
 
         It begins once the service is ready, and first runs at a random moment within `every`, so that many instances
@@ -220,6 +225,7 @@ class Service(Consuming, Commanding, Generic[S_co]):
             every: from the begin of one run to the begin of the next, in seconds; or a function of the settings that
                 gives it, called at the start: `every=lambda settings: settings.refresh_every`.
             name: its name in the probes and metrics; default the function's name.
+            once: one of `lmservice.locks`: of all instances, one runs each turn.
 
         Raises:
             ServiceDefinitionError: the function is of no kind that can be a job, or `every` is missing or no number.
@@ -234,7 +240,9 @@ class Service(Consuming, Commanding, Generic[S_co]):
                 must_be_positive(f"periodic job {registered.name!r}", every=every)
             if any(other.name == registered.name for other in self.periodic_jobs):
                 raise ServiceDefinitionError(f"two periodic jobs are named {registered.name!r}: give one another name=")
-            self.periodic_jobs.append(PeriodicJob(registered, cast("float | Callable[[Any], float]", every)))
+            self.periodic_jobs.append(
+                PeriodicJob(registered, cast("float | Callable[[Any], float]", every), once, self.name)
+            )
             return job
 
         return register
@@ -295,5 +303,6 @@ class Service(Consuming, Commanding, Generic[S_co]):
         if self.description is not None:
             _ = self.description.document  # which is made once
         if settings is not None:
-            declared = (*(job.seconds for job in self.periodic_jobs), *(client.configure for client in self.clients))
+            periodic = (job.turn_taker for job in self.periodic_jobs)
+            declared = (*periodic, *(client.configure for client in self.clients))
             refuse_unreadable(declared, settings)

@@ -15,14 +15,13 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from lmservice import names
-from lmservice.errors import ServiceDefinitionError, one_line
-from lmservice.jobs.arguments import must_be_positive
-from lmservice.jobs.callables import Registered
+from lmservice.errors import one_line
+from lmservice.jobs.periodic_job import PeriodicJob
+from lmservice.jobs.turns import TurnTaker
 from lmservice.lifecycle import CutOff, Lifecycle
-from lmservice.settings.declared import value_of
 from lmservice.telemetry import context
 from lmservice.telemetry.metrics import Durations, Metrics, Samples
 from lmservice.timestamps import rfc3339
@@ -36,37 +35,6 @@ JITTER = 0.1
 Outcome = Literal["success", "failure", "cancelled"]
 
 _log = logging.getLogger("lmservice.periodic")
-
-
-class PeriodicJob(NamedTuple):
-    """A periodic job as it was registered.
-
-    Attributes:
-        every: from the begin of one run to the begin of the next, in seconds, or a function of the settings.
-    """
-
-    registered: Registered
-    every: float | Callable[[Any], float]
-
-    @property
-    def name(self) -> str:
-        """Return its name in the probes and in `lmservice_periodic_job_runs_total{job}`."""
-        return self.registered.name
-
-    def seconds(self, settings: object) -> float:
-        """Return `every`, as it is for these settings.
-
-        Raises:
-            ServiceDefinitionError: the function of the settings raised, or gives no number of seconds above 0.
-        """
-        label = f"periodic job {self.name!r}"
-        every: float | None = value_of(self.every, settings, f"every= of {label}")
-        if every is None:
-            raise ServiceDefinitionError(
-                f"every= of {label} is None for these settings: it must be a number of seconds"
-            )
-        must_be_positive(label, every=every)
-        return every
 
 
 class Schedule:
@@ -83,7 +51,13 @@ class Schedule:
     """
 
     def __init__(
-        self, job: PeriodicJob, every: float, lifecycle: Lifecycle, durations: Durations, clock: Callable[[], float]
+        self,
+        job: PeriodicJob,
+        every: float,
+        lifecycle: Lifecycle,
+        durations: Durations,
+        clock: Callable[[], float],
+        turn_taker: TurnTaker | None = None,
     ) -> None:
         self.job, self.every = job, every
         self.runs: Counter[Outcome] = Counter({"success": 0, "failure": 0, "cancelled": 0})
@@ -102,6 +76,7 @@ class Schedule:
         self._lifecycle = lifecycle
         self._observe = durations.child(job.name).observe
         self._clock = clock
+        self._turn_taker = turn_taker
 
     @property
     def running(self) -> bool:
@@ -129,12 +104,24 @@ class Schedule:
 
     async def run_forever(self, state: "State") -> None:
         """Run the job when its time has come, until the service drains."""
+        if self._turn_taker is not None:
+            await self._run_turns(state, self._turn_taker)
+            return
         begin = self._clock() + self.every * random.random()
         while not self._lifecycle.draining:
             await asyncio.sleep(begin - self._clock())
-            run = asyncio.create_task(self._run(state), name=f"periodic job {self.job.name}")
-            await asyncio.wait([run])
+            await self._run_apart(state)
             begin = self._after(begin)
+
+    async def _run_turns(self, state: "State", turn_taker: TurnTaker) -> None:
+        """Run the job in each turn that is this instance's."""
+        while not self._lifecycle.draining:
+            if await turn_taker.next():
+                await self._run_apart(state)
+
+    async def _run_apart(self, state: "State") -> None:
+        run = asyncio.create_task(self._run(state), name=f"periodic job {self.job.name}")
+        await asyncio.wait([run])
 
     def _after(self, begin: float) -> float:
         """Return when the next run begins; one that took less than `every` puts it off by no more than the jitter."""
@@ -207,7 +194,9 @@ class Timetable:
             names.PERIODIC_JOB_DURATION, "How long the runs of periodic jobs took, in seconds.", ("job",)
         )
         clock = clock or time.monotonic
-        self.schedules = [Schedule(job, job.seconds(settings), lifecycle, durations, clock) for job in jobs]
+        self.schedules = [
+            Schedule(job, job.seconds(settings), lifecycle, durations, clock, job.turn_taker(settings)) for job in jobs
+        ]
         self._add_families(metrics)
 
     def _add_families(self, metrics: Metrics) -> None:

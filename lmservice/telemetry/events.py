@@ -288,6 +288,11 @@ EVENTS: Mapping[str, Event] = {
     "lmservice.command_cut_off": Event(
         "error", "a stop cut off a command", {"command": _COMMAND, "error": "by what limit"}
     ),
+    "lmservice.periodic_job_lock_failed": Event(
+        "error",
+        "nobody knows whose a turn of a periodic job is, so it is not run here",
+        {"job": "the service's name and the job's", "turn": "its number", "error": _ERROR},
+    ),
     "lmservice.retry": Event(
         "warning",
         "`retry` waits before another attempt",
