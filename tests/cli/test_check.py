@@ -43,6 +43,17 @@ def test_what_cannot_be_read_from_the_settings_is_a_finding_and_the_graph_s_is_t
     assert check(PROGRAM + unreadable + CYCLE).said.count("circle") == 1
 
 
+def test_a_type_of_the_state_that_the_jobs_do_not_fill_is_a_finding(check: Callable[..., Ended]) -> None:
+    program = (
+        "from typing import TypedDict\nclass ShopState(TypedDict):\n    databse: object\n"
+        "@service.startup_job\ndef database(): return 1\n"
+        "@service.startup_job\ndef schema(state: ShopState): ...\n"
+    )
+    ended = check(PROGRAM + program)
+    assert ended.code == 1
+    assert "ShopState has 'databse', which no start-up job gives; did you mean 'database'?" in ended.said
+
+
 def test_a_service_is_not_started(check: Callable[..., Ended], folder: Path) -> None:
     job = '\n@service.startup_job\ndef job():\n    open("started", "w").close()\n'
     assert check(PROGRAM + job).code == 0
