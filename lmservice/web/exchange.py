@@ -173,6 +173,18 @@ class Exchange(RequestContext):
         else:
             raise RuntimeError(f"a response is http.response.start and http.response.body, and not {kind}")
 
+    def answer_whole(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Pass on an answer all of which is known; return whether it could be done without waiting."""
+        connection = self.connection
+        if connection.must_wait:
+            return False
+        if not self.refused:
+            self._start(status, headers)
+            connection.send_body(body, more=False)
+            if not self.finished:
+                self._layer.finish(self)
+        return True
+
     def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Send the head of the app's answer."""
         self.status = CLIENT_LEFT if status >= _FIRST_ERROR and self.left else status

@@ -30,6 +30,7 @@ from lmservice.web.left_tasks import LeftTask, left_tasks
 from lmservice.web.overdue import Overdue
 from lmservice.web.parsing import Refusal
 from lmservice.web.routes import RouteTemplates
+from lmservice.web.starlette import RoutesApp
 from lmservice.web.websocket import WebSocketLayer
 
 RETRY_AFTER: Final = b"1"
@@ -61,7 +62,7 @@ class RequestLayer:
         stream: Stream,
         tracer: RequestTracer | None = None,
     ) -> None:
-        self.app = advising(app, settings, templates)
+        self.app = advising(app.enter if isinstance(app, RoutesApp) else app, settings, templates)
         self.failures = Failures(templates, explains=settings.environment == "dev")
         self._tracer = tracer
         self.lifecycle = lifecycle

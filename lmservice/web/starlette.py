@@ -4,8 +4,8 @@ The request layer does most of their work for all apps. What handles exceptions 
 once something has been raised.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -19,8 +19,11 @@ from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
 from lmservice.telemetry import context
 from lmservice.web.endpoint import Endpoint, answer_error, raising
+from lmservice.web.exchange import Exchange
 from lmservice.web.problem import EMPTY, MEDIA_TYPE, problem
 from lmservice.web.route_index import IndexedRouter, is_plain
+
+_CALL: Final = Response.__call__
 
 
 class RoutesApp(Starlette):
@@ -32,6 +35,14 @@ class RoutesApp(Starlette):
         super().__init__(
             routes=routes, middleware=middleware, exception_handlers={HTTPException: _http_problem, **handlers}
         )
+
+    def enter(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Do what a call does, without a coroutine of its own."""
+        scope["app"] = self
+        stack = self.middleware_stack
+        if stack is None:
+            stack = self.middleware_stack = self.build_middleware_stack()
+        return stack(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
         """Compose what a request goes through, with middleware in the place where starlette has it."""
@@ -83,7 +94,10 @@ class _ExceptionHandling(ExceptionMiddleware):
             request = Request(scope, receive, send)
             try:
                 response = await chosen.call(request)
-                await response(scope, receive, send)
+                if not _sent_whole(response, send):
+                    await response(scope, receive, send)
+                elif response.background is not None:
+                    await response.background()
             except Exception as error:  # noqa: BLE001 - whatever it raises
                 await answer_error(error, request, scope, receive, send)
         except Exception as error:
@@ -96,6 +110,18 @@ class _ExceptionHandling(ExceptionMiddleware):
         if self._outermost is not None:
             app = ServerErrorMiddleware(app, handler=self._outermost)
         await app(scope, receive, send)
+
+
+def _sent_whole(response: Response, send: Send) -> bool:
+    """Send a response of starlette's plain kind all at once, where nobody wants to see its messages.
+
+    Returns:
+        Whether it has been sent, but for its background task; if not, it is to send itself.
+    """
+    exchange = getattr(send, "__self__", None)
+    if type(exchange) is not Exchange or type(response).__call__ is not _CALL:
+        return False
+    return exchange.answer_whole(response.status_code, response.raw_headers, bytes(response.body))
 
 
 async def _http_problem(_request: Request, error: Exception) -> Response:
