@@ -6,7 +6,6 @@ nothing but that it will send no more: it gets its answers first.
 """
 
 import asyncio
-import contextlib
 import math
 from collections import deque
 from typing import TYPE_CHECKING, Final, Literal, cast
@@ -170,8 +169,7 @@ class HttpConnection(Outgoing):
         if intake is not None and intake.rest:
             if not cycle.more_body:
                 return
-            intake.feed_rest()
-            self._behind = bool(intake.rest or self.ended or self._websocket)
+            self._feed_rest(intake)
             if self._behind or self.pipeline:
                 return
         self.resume_reading()
@@ -201,8 +199,7 @@ class HttpConnection(Outgoing):
         """Take up what has waited unparsed; a client that sends no more is left."""
         intake = self._intake
         if intake is not None and intake.rest:
-            intake.feed_rest()
-            self._behind = bool(intake.rest or self.ended or self._websocket)
+            self._feed_rest(intake)
             if self.cycle is not None:
                 return
         if self._websocket:
@@ -216,6 +213,10 @@ class HttpConnection(Outgoing):
         else:
             self.since = self.listener.loop.time()
             self.resume_reading()
+
+    def _feed_rest(self, intake: Intake) -> None:
+        intake.feed_rest()
+        self._behind = bool(intake.rest or self.ended or self._websocket)
 
     # How it ends.
 
@@ -232,11 +233,7 @@ class HttpConnection(Outgoing):
         if self.ended or self.transport.is_closing():
             self.transport.close()
             return
-        with contextlib.suppress(RuntimeError, OSError):
-            self.transport.resume_reading()
-        with contextlib.suppress(RuntimeError, OSError, NotImplementedError):
-            self.transport.write_eof()
-        self.heard = self.listener.loop.time()
+        patience.begin_end(self, self.listener.loop.time())
         self.listener.wheel.add(self, self.heard)
 
     def shrink(self) -> None:

@@ -1,6 +1,8 @@
 """How long a connection is waited for: its head, the rest of a body, its next request, its reading, its end."""
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from lmservice.web import sockets
 
@@ -15,6 +17,20 @@ ANSWER_LOOK: Final = 5.0
 """How long an answer may take until its connection is looked at again, in seconds."""
 WRITE_LOOKS: Final = 4
 """How often a client that does not read is looked at before its time is over."""
+
+
+class Ending(Protocol):
+    """A connection whose close lingers.
+
+    Attributes:
+        transport: what it is written to.
+        heard: when something last came that was swallowed, in the loop's seconds.
+        sent_at: when all was sent of what was written before the close; 0 where it has not been yet.
+    """
+
+    transport: asyncio.Transport
+    heard: float
+    sent_at: float
 
 
 class Limits(NamedTuple):
@@ -49,7 +65,7 @@ def look(connection: "HttpConnection", now: float) -> float | None:
         connection.listener.on_rejected("write_timeout")
         connection.transport.abort()
         return None
-    due = _look_at_end(connection, unsent, now) if connection.closing else _look_at_wait(connection, now)
+    due = look_at_end(connection, now) if connection.closing else _look_at_wait(connection, now)
     write_timeout = connection.listener.limits.write_timeout
     if due is None or not unsent or not write_timeout:
         return due
@@ -91,13 +107,22 @@ def _look_at_wait(connection: "HttpConnection", now: float) -> float | None:
     return None
 
 
-def _look_at_end(connection: "HttpConnection", unsent: int, now: float) -> float | None:
-    """Wait for the flush as long as the client reads, then for silence."""
-    if unsent:
-        connection.sent_at = 0.0
-    elif not connection.sent_at:
-        connection.sent_at = connection.heard = now
-    elif now - connection.heard >= LINGER_SILENCE or now - connection.sent_at >= LINGER_LONGEST:
-        connection.transport.close()
+def begin_end(ending: Ending, now: float) -> None:
+    """Tell the client the end, and go on reading, as what has come unread would turn the close into a reset."""
+    with contextlib.suppress(RuntimeError, OSError):
+        ending.transport.resume_reading()
+    with contextlib.suppress(RuntimeError, OSError, NotImplementedError):
+        ending.transport.write_eof()
+    ending.heard = now
+
+
+def look_at_end(ending: Ending, now: float) -> float | None:
+    """Wait for the flush as long as the client reads, then for silence; return when to look next, or close."""
+    if ending.transport.get_write_buffer_size() > 0:
+        ending.sent_at = 0.0
+    elif not ending.sent_at:
+        ending.sent_at = ending.heard = now
+    elif now - ending.heard >= LINGER_SILENCE or now - ending.sent_at >= LINGER_LONGEST:
+        ending.transport.close()
         return None
     return now + LINGER_SILENCE / 4

@@ -4,10 +4,9 @@ RFC 9112 §9.6: input that nobody has read turns a close into a reset, which eat
 """
 
 import asyncio
-import contextlib
 from typing import Any
 
-from lmservice.web.patience import LINGER_LONGEST, LINGER_SILENCE
+from lmservice.web import patience
 
 
 class LingeringTransport:
@@ -45,35 +44,24 @@ class _Lingering(asyncio.Protocol):
     """The last stage of a connection."""
 
     def __init__(self, transport: asyncio.Transport, before: asyncio.Protocol) -> None:
-        self._transport, self._before = transport, before
+        self.transport, self._before = transport, before
+        self.heard = self.sent_at = 0.0
         self._loop = asyncio.get_running_loop()
-        self._sent_at: float | None = None
-        self._heard = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
         """Take the place of the protocol before."""
-        self._transport.set_protocol(self)
-        with contextlib.suppress(RuntimeError, OSError):
-            self._transport.resume_reading()
-        with contextlib.suppress(RuntimeError, OSError, NotImplementedError):
-            self._transport.write_eof()
-        self._heard = self._loop.time()
+        self.transport.set_protocol(self)
+        patience.begin_end(self, self._loop.time())
         self._look()
 
     def _look(self) -> None:
-        now = self._loop.time()
-        if self._transport.get_write_buffer_size() > 0:
-            self._sent_at = None
-        elif self._sent_at is None:
-            self._sent_at = self._heard = now
-        elif now - self._heard >= LINGER_SILENCE or now - self._sent_at >= LINGER_LONGEST:
-            self._transport.close()
-            return
-        self._timer = self._loop.call_later(LINGER_SILENCE / 4, self._look)
+        due = patience.look_at_end(self, self._loop.time())
+        if due is not None:
+            self._timer = self._loop.call_at(due, self._look)
 
     def data_received(self, data: bytes) -> None:  # noqa: ARG002 - swallowed
-        self._heard = self._loop.time()
+        self.heard = self._loop.time()
 
     def pause_writing(self) -> None:
         self._before.pause_writing()
