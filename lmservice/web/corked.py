@@ -1,7 +1,10 @@
 """What is held back until the turn of the event loop is over, so that a head leaves together with its body."""
 
 import asyncio
+import logging
 from typing import Protocol
+
+_log = logging.getLogger("lmservice.connection")
 
 
 class Held(Protocol):
@@ -26,5 +29,8 @@ class Corked:
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.flush()
+        for held in waiting:
+            try:
+                held.flush()
+            except Exception:  # noqa: BLE001 - the others are not to wait for ever because of it
+                _log.exception("an answer could not be sent")

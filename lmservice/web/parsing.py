@@ -77,10 +77,13 @@ def method_of(name: bytes) -> str:
     """Return a method as text.
 
     Raises:
-        Refused: it is CONNECT, whatever its target: the parser takes what follows for another protocol's.
+        Refused: it is CONNECT, whatever its target: the parser takes what follows for another protocol's; or SOURCE,
+            which is Icecast's, whose protocol the parser reads as well.
     """
     if name == b"CONNECT":
         raise Refused(HTTPStatus.NOT_IMPLEMENTED, "CONNECT is for proxies, and this is none")
+    if name == b"SOURCE":
+        raise Refused(HTTPStatus.NOT_IMPLEMENTED, "SOURCE is of Icecast's protocol, and HTTP is spoken here")
     return name.decode("ascii")
 
 

@@ -100,7 +100,7 @@ def compose(
         if begin is not None:
             parts += (begin, value)
         elif name == b"content-length":
-            response.left, length = int(value), value
+            response.left, length = length_of(value), value
         elif special is None:
             special = [(name, value)]
         else:
@@ -137,7 +137,7 @@ def _take_special(
         elif name == b"transfer-encoding":
             coding = value
         elif name == b"content-length":
-            response.left = int(value)
+            response.left = length_of(value)
         elif name == b"x-request-id":
             if not request_id:
                 parts += (b"\r\nx-request-id: ", value)
@@ -146,6 +146,17 @@ def _take_special(
         else:
             parts += (_learn(given), value)
     return connection, coding
+
+
+def length_of(value: bytes) -> int:
+    """Return what a `Content-Length` says: digits alone (RFC 9110 §8.6), where Python reads `1_0` and `+10` as well.
+
+    Raises:
+        RuntimeError: it says something else.
+    """
+    if not value.isdigit():
+        raise RuntimeError(f"a response's Content-Length is a number of bytes, and not {value!r}")
+    return int(value)
 
 
 def _learn(name: bytes) -> bytes:

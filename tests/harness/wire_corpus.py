@@ -156,6 +156,7 @@ REFUSED = [
     Case("a tab in a target", b"GET /a\tb HTTP/1.1\r\nHost: a\r\n\r\n" + GET, (400,)),
     Case("a target of Latin-1", b"GET /\xe4 HTTP/1.1\r\nHost: a\r\n\r\n" + GET, (400,)),
     Case("CONNECT", b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n" + GET, (501,)),
+    Case("Icecast's method", b"SOURCE / ICE/1.0\r\nHost: a\r\n\r\n" + GET, (501,)),
     Case("a method nobody knows", b"BREW / HTTP/1.1\r\nHost: a\r\n\r\n" + GET, (501,)),
     Case("a method in small letters", b"get / HTTP/1.1\r\nHost: a\r\n\r\n" + GET, (501,)),
     Case("HTTP/2.0 in words", b"GET / HTTP/2.0\r\nHost: a\r\n\r\n" + GET, (505,)),

@@ -104,6 +104,13 @@ def test_a_name_that_is_none_is_not_sent(name: bytes) -> None:
         compose(Response(), 200, [(name, b"value")], BEGINNING)
 
 
+@pytest.mark.parametrize("value", [b"1_0", b"+10", b" 10", b"-1", b"ten", b"", "\u0661".encode()])
+@pytest.mark.parametrize("name", [b"content-length", b"Content-Length"])
+def test_a_content_length_is_digits(name: bytes, value: bytes) -> None:
+    with pytest.raises(RuntimeError, match="Content-Length is a number of bytes"):
+        compose(Response(), 200, [(name, value)], BEGINNING)
+
+
 def test_the_first_lines_are_good_for_a_second() -> None:
     beginnings = Beginnings()
     beginnings.turn(784111777.9)
