@@ -45,7 +45,10 @@ class Process:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._popen.kill()
+        pids = self._all() if self._popen.poll() is None else []
+        for pid in pids:  # a server's own processes, as granian's, would outlive it
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._popen.wait()
 
     def first_answer(self, path: str = PATH, step: float = STEP) -> float:
