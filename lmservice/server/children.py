@@ -3,8 +3,9 @@
 A child that is forked without executing another program (`multiprocessing`, `os.fork`) inherits everything, and knows
 nothing of it. With the service's signal handlers `Process.terminate()` would do nothing, and `multiprocessing.Pool`
 wait for good; with its listening sockets the ports would stay taken, and clients wait in a queue that nobody accepts
-from. So such a child gets the default dispositions, and in each socket's descriptor something harmless: a freed number
-would be that of the next file it opens, which what still knows the number would then close or write to.
+from; with its clients' connections those would stay open behind their end. So such a child gets the default
+dispositions, and in each socket's descriptor something harmless: a freed number would be that of the next file it
+opens, which what still knows the number would then close or write to.
 """
 
 import contextlib
@@ -12,9 +13,11 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Protocol
 
 from lmservice.server.signals import STOPPING
+from lmservice.web.listener import accepted
 
 _HEEDED = (*STOPPING, signal.SIGUSR1)
 
@@ -61,7 +64,7 @@ class _Forks:
         for number in _HEEDED if self._heeding else ():
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-        for descriptor in (each for descriptors in self._withheld for each in descriptors):
+        for descriptor in chain(*self._withheld, accepted()):
             _put_harmless(descriptor.fileno())
         self._withheld.clear()
         self._heeding = 0

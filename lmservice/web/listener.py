@@ -6,8 +6,9 @@ import random
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
+from weakref import WeakSet
 
 from lmservice.web import sockets
 from lmservice.web.acceptor import Acceptor
@@ -36,6 +37,8 @@ AGE_SPREAD: Final = 0.1
 """By which share a connection's age is drawn shorter or longer."""
 MOST_HOSTS: Final = 1000
 """So many values of the field `Host` are remembered as well formed."""
+
+_listening: Final[WeakSet["Listener"]] = WeakSet()
 
 
 class Listener:
@@ -109,6 +112,7 @@ class Listener:
         self.beginnings.turn(time.time())
         sockets.allow_sharing(self.sock)
         self._acceptor.start()
+        _listening.add(self)
 
     # What its connections tell it.
 
@@ -142,10 +146,11 @@ class Listener:
     @property
     def open(self) -> int:
         """How many connections are open, WebSockets included."""
-        return len(self.connections) + len(self._open_websockets) + len(self._acceptor.opening)
+        return len(self.connections) + len(self.open_websockets) + len(self._acceptor.opening)
 
     @property
-    def _open_websockets(self) -> list[Any]:
+    def open_websockets(self) -> list[Any]:
+        """The connections that have become WebSockets."""
         return self.websockets.connections if self.websockets is not None else []
 
     @property
@@ -162,7 +167,7 @@ class Listener:
     def report(self) -> dict[str, Any]:
         """Return how many connections are open, and what each that speaks HTTP is at; to be called from any thread."""
         each = [{"peer": connection.peer, "at": connection.at} for connection in list(self.connections)]
-        return {"open": self.open, "websockets": len(self._open_websockets), "each": each}
+        return {"open": self.open, "websockets": len(self.open_websockets), "each": each}
 
     # What is done with it.
 
@@ -232,6 +237,15 @@ class Listener:
         if self.websockets is not None:
             self.websockets.abort()
         await asyncio.sleep(0)
+
+
+def accepted() -> Iterator[socket.socket]:
+    """Yield the socket of each connection of this process's listeners, as they are not to reach forked children."""
+    for listener in list(_listening):
+        for connection in [*listener.connections, *listener.open_websockets]:
+            sock = connection.transport.get_extra_info("socket")
+            if sock is not None:
+                yield sock
 
 
 def _all_arrived(connection: HttpConnection) -> bool:

@@ -136,13 +136,32 @@ def test_a_child_has_default_dispositions_and_no_listening_socket_and_its_files_
     assert not listening & set(found["kinds"].values())
 
 
+def test_a_child_holds_no_clients_connection(service: ServiceProcess) -> None:
+    with (
+        socket.create_connection(("127.0.0.1", service.port), timeout=10),
+        socket.create_connection(("127.0.0.1", service.management_port), timeout=10),
+        Connection(service.port) as asking,
+    ):
+        time.sleep(0.2)  # until they are accepted
+        held = json.loads(asking.request("/look").body)["kinds"]
+        connected = _sockets(service, "01")
+        assert len(connected) >= 3
+        assert not connected & set(held.values())
+        assert asking.request("/own").status == 200
+
+
 def _listening(service: ServiceProcess) -> set[str]:
+    return _sockets(service, "0A")
+
+
+def _sockets(service: ServiceProcess, state: str) -> set[str]:
+    """Return the names of the service's sockets in one of the kernel's states: `01` is connected, `0A` listens."""
     inodes = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             fields = line.split()
             port = int(fields[1].rpartition(":")[2], 16)
-            if fields[3] == "0A" and port in (service.port, service.management_port):
+            if fields[3] == state and port in (service.port, service.management_port):
                 inodes.add(f"socket:[{fields[9]}]")
     return inodes
 
