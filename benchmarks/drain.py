@@ -20,13 +20,14 @@ sys.path.append(str(ROOT / "tests" / "harness"))
 from strict_client import Load, request_bytes
 
 CLIENTS = 125
+MANY_CLIENTS = 1000
 BEFORE = 1.0
 AFTER = 1.0
 SLEEP = 3.0
 EXIT_LIMIT = 45.0
 LATENCIES = (0.0, 0.005)
 SETTING = (
-    f"{CLIENTS} strict keep-alive clients, which try nothing twice, keep sending while the instance that they use"
+    "Strict keep-alive clients, which try nothing twice, keep sending while the instance that they use"
     " stops. New connections go to it until it is removed from the endpoints, then to a second instance; a connection"
     " that is open stays until a response says close, as behind kube-proxy. A failure is a connection refused or reset,"
     " an answer cut short or not 200, or a timeout; its client goes on 10 ms later. uvicorn serves a bare starlette"
@@ -81,6 +82,7 @@ class Case:
     removed: float = 1.0
     drain_delay: str = ""
     workers: int = 1
+    clients: int = CLIENTS
 
     @contextmanager
     def instance(self, log: Path, latency: float) -> Iterator[Instance]:
@@ -108,7 +110,7 @@ class Case:
             endpoints = [old.process.port]
             load = Load(lambda: endpoints[0], request_bytes(PATH))
             async with asyncio.TaskGroup() as group:
-                group.create_task(load.run(CLIENTS))
+                group.create_task(load.run(self.clients))
                 await asyncio.sleep(BEFORE)
                 before = load.served
                 group.create_task(self._remove(endpoints, new.process.port))
@@ -131,6 +133,7 @@ class Case:
         failures = load.failures + Counter({"refused": load.refused})
         return {
             "stop": self.name,
+            "clients": self.clients,
             "handler, ms": round(latency * 1000),
             "endpoints removed after, s": self.removed,
             "failures": failures.total(),
@@ -148,6 +151,9 @@ CASES = (
     Case("lmservice, /stop then SIGTERM", "lmservice", hook_then_sigterm),
     Case("uvicorn, sleep 3 then SIGTERM", "uvicorn", sleep_then_sigterm, removed=4.0),
     Case("lmservice, SIGTERM, drain delay 3", "lmservice", sigterm, removed=4.0, drain_delay="3"),
+    Case("uvicorn, sleep 3 then SIGTERM", "uvicorn", sleep_then_sigterm, clients=MANY_CLIENTS),
+    Case("lmservice, SIGTERM", "lmservice", sigterm, clients=MANY_CLIENTS),
+    Case("lmservice, /stop then SIGTERM", "lmservice", hook_then_sigterm, clients=MANY_CLIENTS),
 )
 
 
@@ -160,7 +166,8 @@ def broken(rows: Sequence[Row]) -> list[str]:
     """A line for each stop of ours that lost a request or did not end cleanly."""
     ours = [row for row in rows if str(row["stop"]).startswith("lmservice")]
     return [
-        f"{row['stop']}, {row['handler, ms']} ms: {row['failures']} failures, exit {row['exit']}"
+        f"{row['stop']}, {row['clients']} clients, {row['handler, ms']} ms:"
+        f" {row['failures']} failures, exit {row['exit']}"
         for row in ours
         if row["failures"] or row["exit"]
     ]

@@ -20,14 +20,16 @@ WARM_UP = 1
 SECONDS = 1
 ROUNDS = 9
 REQUESTS_A_SECOND = 20_000
+LMSERVICES = {"LM_MANAGEMENT_PORT": "0", "LM_ENVIRONMENT": "qa"}
+"""As it runs on a cluster: in `dev` it explains errors besides."""
 SETTING = (
     "One JSON endpoint with two path parameters. Every server is one process on the first core, its log goes to a file;"
     f" wrk keeps {CONNECTIONS} connections busy from the second core for {SECONDS} s a round, the servers in turn,"
     f" {ROUNDS} rounds after a warm-up of {WARM_UP} s. CPU is the server's own user and system time, by the kernel's"
     " account, over the requests that wrk counted; the figures are medians of the rounds, and *times bare* is the"
     " median of what each round shows, as a machine that others share is not equally quick in all of them. *lmservice*"
-    " runs as it comes:"
-    " ids, trace, metrics with exemplars, limits, drain, one access line a request. The other stacks have metrics,"
+    " runs as it comes, in the environment `qa`: ids, trace, metrics with exemplars, limits, drain, one access line a"
+    " request. The other stacks have metrics,"
     " request ids (not Litestar) and one structlog access line (Litestar two events), and no limits and no drain; what"
     " is called bare has none of it. The second table asks for the last of 100 routes, which starlette tries in order."
 )
@@ -52,7 +54,7 @@ class Stack:
             "lmservice": ["lmservice", "run", self.target],
         }[self.server]
         command = ["taskset", "-c", "0", current().command(words[0]), *words[1:]]
-        variables = {"LM_PORT": str(port), "LM_MANAGEMENT_PORT": "0"} if self.server == "lmservice" else {}
+        variables = {"LM_PORT": str(port), **LMSERVICES} if self.server == "lmservice" else {}
         with Process(command, port, cwd=PROGRAMS, env=environment(**variables), log=log) as process:
             process.first_answer(PATH)
             yield process
