@@ -41,7 +41,8 @@ def _findings(service: Service, manifests: str | None) -> list[dict[str, str | i
     from lmservice.manifests import check as compared  # noqa: PLC0415 - YAML comes with an extra
 
     unknown = [{"said": line} for line in _unknown(service.settings_class)]
-    found = compared(manifests, name=service.name, settings=service.settings_class)
+    settings, takes_requests = service.settings_class, service.takes_requests
+    found = compared(manifests, name=service.name, settings=settings, takes_requests=takes_requests)
     return [*unknown, *({"said": str(each), **each.report()} for each in found)]
 
 

@@ -6,6 +6,7 @@ the service's settings, and compares. Nothing here asks a cluster.
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from lmservice.manifests import (
     documents,
@@ -37,7 +38,12 @@ _RULES = (
 
 
 def check(
-    source: str, *, name: str, settings: type[Settings] = Settings, image: Mapping[str, str] | None = None
+    source: str,
+    *,
+    name: str,
+    settings: type[Settings] = Settings,
+    image: Mapping[str, str] | None = None,
+    takes_requests: bool = True,
 ) -> list[Finding]:
     """Compare rendered manifests with a service; return what disagrees, by file and line.
 
@@ -46,6 +52,7 @@ def check(
         name: the service's, as its `Service` has it.
         settings: the class of its settings.
         image: variables that the container's image sets; default the `LM_` variables of this process's environment.
+        takes_requests: whether the service has `routes` or an `app`, and so a port.
 
     Raises:
         UsageError: there is nothing to read, or what there is has to be rendered first, and cannot be here.
@@ -60,8 +67,19 @@ def check(
     if image is None:
         image = {key: value for key, value in os.environ.items() if key.upper().startswith(PREFIX)}
     if objects:
-        findings += _judged(objects, list(workloads.find(name, objects, settings, image)), whole=not unreadable)
+        findings += _judged(
+            objects,
+            _mine(workloads.find(name, objects, settings, image), takes_requests=takes_requests),
+            whole=not unreadable,
+        )
     return sorted(dict.fromkeys(findings), key=lambda finding: (finding.file, finding.line))
+
+
+def _mine(candidates: Iterator[Workload | Finding], *, takes_requests: bool) -> list[Workload | Finding]:
+    return [
+        replace(candidate, takes_requests=takes_requests) if isinstance(candidate, Workload) else candidate
+        for candidate in candidates
+    ]
 
 
 def _judged(objects: Sequence[Object], mine: Sequence[Workload | Finding], *, whole: bool) -> Iterator[Finding]:

@@ -34,10 +34,10 @@ def _ports(workload: Workload) -> Iterator[Finding]:
     if workload.object.value(*workload.pod, "hostNetwork") is True and workload.object.kind != "DaemonSet":
         expected = "its ports would be the node's: no new pod could start beside an old one"
         yield workload.object.finding((*workload.pod, "hostNetwork"), "true", expected, "remove it")
-    if settings.port == settings.management_port:
+    if workload.takes_requests and settings.port == settings.management_port:
         fix = "set one of them to another port"
         yield workload.finding(("env",), f"LM_PORT {settings.port}", "LM_MANAGEMENT_PORT is the same", fix)
-    if numbers and settings.port not in numbers:
+    if workload.takes_requests and numbers and settings.port not in numbers:
         ports = ", ".join(map(str, numbers))
         yield workload.finding(("ports",), ports, f"LM_PORT is {settings.port}", f"list containerPort: {settings.port}")
     for index, entry in enumerate(listed):
@@ -74,6 +74,9 @@ def _service(workload: Workload, service: Object) -> Iterator[Finding]:
                 continue
             fix = f"remove it from the Service: {_INSIDE}"
             yield service.finding((*path, field), target, f"LM_MANAGEMENT_PORT is {settings.management_port}", fix)
+        elif not workload.takes_requests and (number is None or number not in listed or number == settings.port):
+            fix = "remove it: a service without routes= and app= opens no port"
+            yield service.finding((*path, field), target, "the service takes no requests", fix)
         elif number is None:
             names = ", ".join(workload.ports) or "none"
             fix = f"name the port of LM_PORT, {settings.port}"
@@ -176,7 +179,11 @@ def _policies(workload: Workload) -> Iterator[Finding]:
             sources = "anybody" if not rule.get("from") else "the whole cluster"
             expected = f"LM_MANAGEMENT_PORT {settings.management_port} is among the ports"
             yield policy.finding((*path, "from"), sources, expected, fix)
-    if selecting and not any(_admits(workload, rule, settings.port) for _, _, rule in rules):
+    if (
+        workload.takes_requests
+        and selecting
+        and not any(_admits(workload, rule, settings.port) for _, _, rule in rules)
+    ):
         fix = f"add a rule for port {settings.port}"
         yield selecting[0].finding(
             ("spec", "ingress"), "without it", f"LM_PORT is {settings.port}: nobody gets in", fix

@@ -32,6 +32,7 @@ class Workload:
         objects: everything that was rendered with it.
         settings_class: the service's.
         outside: variables that the container may have from its image.
+        takes_requests: whether the service has a port for them.
     """
 
     object: Object
@@ -39,6 +40,7 @@ class Workload:
     objects: Sequence[Object]
     settings_class: type[Settings]
     outside: Mapping[str, str]
+    takes_requests: bool = True
 
     @property
     def template(self) -> Path:

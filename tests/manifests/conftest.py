@@ -34,9 +34,15 @@ def rendered() -> Rendering:
 def judge(tmp_path: Path) -> Judge:
     """`check` of a rendering, by objects or as text."""
 
-    def judged(rendering: Rendering | str, settings: type[Settings] = ShopSettings, **image: str) -> list[Finding]:
+    def judged(
+        rendering: Rendering | str,
+        settings: type[Settings] = ShopSettings,
+        *,
+        takes_requests: bool = True,
+        **image: str,
+    ) -> list[Finding]:
         text = rendering if isinstance(rendering, str) else yaml.safe_dump_all(rendering.values())
         (tmp_path / "shop.yaml").write_text(text)
-        return check(str(tmp_path), name="shop", settings=settings, image=image)
+        return check(str(tmp_path), name="shop", settings=settings, image=image, takes_requests=takes_requests)
 
     return judged
