@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from lmservice.cli import target
+from lmservice.cli.project import own_service
 from lmservice.errors import ExitCode, LmserviceError
 from lmservice.settings.model import Settings
 from lmservice.version import __version__
@@ -46,7 +47,7 @@ def doctor(name: str | None) -> ExitCode:
     """Print what is found of the machine, and of a service where one is named; return 1 where something is wrong.
 
     Args:
-        name: MODULE:SERVICE.
+        name: MODULE:SERVICE; by default the project's own, where it has one.
     """
     findings = [*_python(), *_extras(), *_programs(), *_service(name)]
     width = max(len(finding.subject) for finding in findings)
@@ -74,12 +75,12 @@ def _extras() -> Iterator[Diagnosis]:
 
 def _programs() -> Iterator[Diagnosis]:
     for program, purpose in (
-        ("kubectl", "deploy, check --manifests"),
-        ("git", "deploy"),
-        ("uv", "the template's make"),
+        ("kubectl", "deploy needs it"),
+        ("git", "deploy and new --update need it"),
+        ("uv", "make in a new service installs one of its own"),
     ):
         path = shutil.which(program)
-        yield Diagnosis("ok" if path else "-", program, path or f"not on PATH: {purpose} need it")
+        yield Diagnosis("ok" if path else "-", program, path or f"not on PATH: {purpose}")
     if shutil.which("kubectl"):
         yield _cluster()
 
@@ -99,6 +100,7 @@ def _cluster() -> Diagnosis:
 def _service(name: str | None) -> Iterator[Diagnosis]:
     settings: Settings | None = None
     try:
+        name = name or own_service()
         cls = target.load(name).settings_class if name else Settings
         settings = cls.load()
     except LmserviceError as error:

@@ -94,7 +94,7 @@ def _add_check(commands: "Commands") -> None:
 
 ANSWERS = (
     "the folder to make it in, its name, and answers in advance: project_name, description, team, registry, "
-    "cluster_domain, database, client, and repository, service_port, management_port"
+    "cluster_domain, database, client, framework, and repository, service_port, management_port"
 )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from lmservice.cli import lazy_imports
 from lmservice.errors import LmserviceError, UsageError
 from lmservice.service import Service
+from lmservice.telemetry.frames import owner
 
 
 def load(target: str) -> Service:
@@ -113,14 +114,16 @@ def _said(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Return where in the user's own code it was: the innermost frame outside of the import system."""
+    """Return where in the user's own code it was: the innermost frame outside of what is installed, if there is one."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith("<frozen")
         and frame.filename not in (__file__, importlib.__file__, lazy_imports.__file__)
     ]
-    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    own = [frame for frame in frames if not owner(frame.filename)]
+    innermost = (own or frames)[-1:]
+    return "".join(f" ({frame.filename}, line {frame.lineno})" for frame in innermost)
 
 
 def _services_in(module_name: str) -> str:

@@ -126,6 +126,8 @@ def test_the_doctor_tells_what_is_there_and_what_must_be_mended(
     assert said.code == 0
     assert f"ok {own(tmp_path)}" in said.output
     assert "-  kubectl" in said.output
+    Path("pyproject.toml").write_text(f'[tool.lmservice]\nservice = "{own(tmp_path)}"\n')
+    assert f"ok {own(tmp_path)}" in call("doctor").output
     monkeypatch.setenv("LM_DRAIN_TIMEOUT", "soon")
     said = call("doctor", own(tmp_path))
     assert said.code == 1

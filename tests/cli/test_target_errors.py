@@ -193,3 +193,8 @@ def test_a_job_graph_that_cannot_run_is_refused_in_one_line_that_names_the_job(r
     source, said = GRAPHS[graph]
     problem = run(f"{PREAMBLE}service = Service('program', routes=[])\n{source}\n").problem
     assert [what for what in said if what not in problem] == []
+
+
+def test_a_library_that_fails_is_told_with_the_own_line_that_called_it(call: Call, folder: Path) -> None:
+    (folder / "app.py").write_text("import json\njson.loads('{')\n")
+    assert f"({folder}/app.py, line 2)" in call("config", "app:service").problem
