@@ -176,7 +176,6 @@ async def innocent(): ...
     "attempts-kind": ('service.startup_job(name="job", attempts="3")(lambda: 1)', ["'job'", "attempts", "3"]),
     "name-kind": ("service.startup_job(name=5)(lambda: 1)", ["5", "name"]),
     "app-and-routes": ('Service("both", routes=[], app=lambda *a: 1)', ["'both'", "routes=", "app="]),
-    "neither": ('Service("neither")', ["'neither'", "routes=", "app="]),
     "settings-kind": ('Service("x", routes=[], settings=5)', ["settings="]),
     "app-kind": ('Service("x", app=5)', ["app="]),
 }

@@ -101,20 +101,18 @@ def test_what_the_template_changed_comes_and_what_a_person_changed_stays(
 
 
 def test_a_conflict_is_marked_as_git_marks_it_and_named(call: Callable[..., Ended], template: Path) -> None:
-    edit(Path("shop/greetings.py"), "Greets whoever the path names.", "Greets people.")
+    edit(Path("Makefile"), "help: ## lists the tasks", "help: ## my tasks")
     commit()
-    edit(
-        template / "{{cookiecutter.__package}}" / "greetings.{{'py'}}", "Greets whoever the path names.", "Says hello."
-    )
+    edit(template / "Makefile", "help: ## lists the tasks", "help: ## tells all")
     said = call("--update")
     assert said.code == 1
-    assert "shop/greetings.py: conflicts, marked in it" in said.output
-    lines = Path("shop/greetings.py").read_text().splitlines()
+    assert "Makefile: conflicts, marked in it" in said.output
+    lines = Path("Makefile").read_text().splitlines()
     begin, end = lines.index("<<<<<<< yours"), next(n for n, line in enumerate(lines) if line.startswith(">>>>>>> lms"))
-    assert [line.strip(' "') for line in lines[begin + 1 : end] if line[:3] not in ("|||", "===")] == [
-        "Greets people.",
-        "Greets whoever the path names.",
-        "Says hello.",
+    assert [line for line in lines[begin + 1 : end] if line[:3] not in ("|||", "===")] == [
+        "help: ## my tasks",
+        "help: ## lists the tasks",
+        "help: ## tells all",
     ]
 
 
