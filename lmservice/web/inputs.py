@@ -55,7 +55,8 @@ class InvalidRequestError(HTTPException):
         self.errors, self.left_out = errors, left_out
         summed = [f"{_named(error)}: {error['detail']}" for error in errors[:_SUMMED]]
         more = len(errors) - len(summed) + left_out
-        super().__init__(UNPROCESSABLE, "; ".join([*summed, *([f"and {more} more"] if more else [])]))
+        rest = f"and {more} more" if summed else f"{more} errors, too many to name"
+        super().__init__(UNPROCESSABLE, "; ".join([*summed, *([rest] if more else [])]))
 
     @property
     def members(self) -> dict[str, Any]:
