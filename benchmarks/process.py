@@ -60,6 +60,11 @@ class Process:
             time.sleep(step)
         return time.perf_counter() - self._began
 
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._popen.pid
+
     def terminate(self) -> None:
         """Sends SIGTERM; nothing happens where it has ended already."""
         self._popen.send_signal(signal.SIGTERM)

@@ -6,6 +6,8 @@ They follow the OpenTelemetry semantic conventions as Prometheus spells them, wh
 REQUEST_DURATION = "http_server_request_duration_seconds"
 ACTIVE_REQUESTS = "http_server_active_requests"
 REQUESTS_REJECTED = "lmservice_requests_rejected_total"
+CONCURRENCY_LIMIT = "lmservice_concurrency_limit"
+CONCURRENCY_DEMAND = "lmservice_concurrency_demand"
 CONNECTIONS_REFUSED = "lmservice_connections_refused_total"
 
 BUILD_INFO = "lmservice_build_info"

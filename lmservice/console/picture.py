@@ -20,6 +20,7 @@ from lmservice.service import Service
 from lmservice.settings.model import Settings
 from lmservice.telemetry.metrics import Metrics
 from lmservice.timestamps import rfc3339
+from lmservice.web import in_flight
 from lmservice.web.listener import Listener
 from lmservice.web.request import RequestLayer
 
@@ -126,7 +127,7 @@ class Observation:
         report = self._traffic.report()
         for each in () if counts else (report["all"], *report["routes"]):
             del each["counts"]
-        waiting = self._layer.waiting()
+        waiting = in_flight.report(self._layer.in_flight, self._layer.templates)
         for each in report["routes"]:
             each["in_flight"] = sum(
                 other["route"] == each["route"] and other["method"] == each["method"] for other in waiting
@@ -135,6 +136,10 @@ class Observation:
         report["waiting"] = waiting[:MOST_WAITING]
         report["rejected"] = dict(self._layer.rejected)
         report["limit"] = self._instance.settings.max_concurrency
+        admission = self._layer.admission
+        report["limited_by"] = [] if admission is None else admission.limited_by
+        if admission is not None and report["limited_by"]:
+            report["limit"] = min(report["limit"], admission.limit)
         return report
 
     def _clients(self) -> list[dict[str, Any]]:

@@ -129,7 +129,7 @@ class Requests:
             return CutOff()
         self._listener.cutting_off = True
         if tasks:
-            self._layer.cut_off(tasks)
+            self._layer.overdue.cut_off(tasks, self._layer.cut_by_route)
             await asyncio.wait(tasks, timeout=patience)
         loop = asyncio.get_running_loop()
         flushed = loop.time() + (ANSWERS_SECONDS / 5 if self._lifecycle.hurried else ANSWERS_SECONDS)

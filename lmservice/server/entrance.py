@@ -64,6 +64,9 @@ def new_listener(
         reserve=True,
         refused=layer.refuse_unread,
         on_rejected=layer.count_rejected,
+        admission=layer.admission,
+        turned_away=layer.turned_away,
+        given_up=layer.note_given_up,
     )
 
 

@@ -109,6 +109,12 @@ class Settings(BaseSettings):
     request_timeout: Seconds = Field(30, description="until a response's head is sent; 0 is none")
     max_body_size: Size = Field(ByteSize(1_048_576), description="the largest request body, in bytes")
     max_concurrency: int = Field(1000, ge=1, description="requests in flight at once")
+    concurrency: Literal["adaptive", "fixed"] = Field(
+        "fixed",
+        description="adaptive: refuses what cannot be served in time, as it is measured; fixed: the number alone",
+    )
+    shed_first: tuple[str, ...] = Field((), description="routes that are refused before others in an overload")
+    shed_last: tuple[str, ...] = Field((), description="routes that are refused after others in an overload")
     max_head_size: Size = Field(ByteSize(65_536), ge=1024, description="the largest head of a request, in bytes")
     max_headers: int = Field(100, ge=1, description="fields in a request's head")
     head_timeout: PositiveSeconds = Field(10, description="until a request's head is complete")

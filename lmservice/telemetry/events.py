@@ -80,6 +80,18 @@ EVENTS: Mapping[str, Event] = {
         },
     ),
     "http.client_left": Event("debug", "an app failed as its client had left, which counts as 499", {}),
+    "lmservice.overloaded": Event(
+        "warning",
+        "requests are refused as more have come than can be served in time; every ten seconds while that is so",
+        {
+            "refused": "how many since the last such line",
+            "limit": "how many requests are handled at once before more are refused",
+            "waiting": "how many wait to begin",
+            "in_flight": "how many have begun",
+            "seconds": "what each takes of the event loop's time",
+            "limited_by": "what is short: `the event loop`, and the routes whose answers come late",
+        },
+    ),
     "lmservice.listening": Event(
         "info",
         "the ports are bound; start-up jobs begin",

@@ -7,10 +7,12 @@ nothing but that it will send no more: it gets its answers first.
 
 import asyncio
 import math
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from lmservice.web import patience, sockets
+from lmservice.web.admission import start
 from lmservice.web.cycle import Cycle
 from lmservice.web.intake import Intake
 from lmservice.web.outgoing import JOINED, Outgoing
@@ -92,6 +94,7 @@ class HttpConnection(Outgoing):
             self.flush()
             self.closing = True
             return False
+        self.cycle.abandoned = self.cycle.queued_in + 1 < self.listener.admission.turns  # 1: it may have come with it
         self.cycle.wake()
         return True
 
@@ -124,9 +127,14 @@ class HttpConnection(Outgoing):
         self.cycle = cycle
         if self.write_paused:
             cycle.must_wait = True
-        listener = self.listener
-        listener.cycles.add(cycle)
-        cycle.task = asyncio.Task(cycle.run(), loop=listener.loop, name="request", context=listener.context.copy())
+        self.listener.cycles.add(cycle)
+        cycle.arrived = time.monotonic()
+        admission = self.listener.admission
+        if admission.pressed or admission.unstarted >= admission.batch:
+            admission.take(cycle)
+        else:
+            admission.unstarted += 1
+            start(cycle)
 
     def break_off(self, cycle: Cycle, refusal: Refusal) -> None:
         """Let a request end whose body broke the rules: no more of it can come."""
@@ -286,12 +294,3 @@ class HttpConnection(Outgoing):
         if not self._used or (intake is not None and intake.in_head):
             return "head"
         return "rest" if intake is not None and intake.reading is not None else "idle"
-
-    @property
-    def peer(self) -> str:
-        """Who is at the other end: `10.1.2.3:40122`."""
-        return ":".join(map(str, self.client)) if self.client else "?"
-
-    def idle_for(self, now: float) -> float:
-        """Return for how long nothing has been going on, in seconds, where the connection is not busy."""
-        return now - self.since

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Iterable, MutableMapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
+from lmservice.web.client_gone import ClientGoneError
 from lmservice.web.parsing import Refusal
 from lmservice.web.response import compose, is_event_stream
 
@@ -17,10 +19,6 @@ BODY_HELD: Final = 65_536
 _FAILED: Final = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed to answer")
 
 _log = logging.getLogger("lmservice.connection")
-
-
-class ClientGoneError(OSError):
-    """Nobody is left to send to (ASGI's `spec_version` 2.4 wants an OSError)."""
 
 
 class Cycle:
@@ -72,6 +70,12 @@ class Cycle:
     """Whether `caught_up` has to be awaited before more is sent."""
     headed_at = 0.0
     """When the answer to a HEAD was complete while the app went on, in the loop's seconds."""
+    arrived = 0.0
+    """When it could begin, in seconds of `time.monotonic`."""
+    queued_in = math.inf
+    """Since which turn of the loop it waits to begin, where it does."""
+    abandoned = False
+    """Whether its client ended the connection while it waited."""
 
     def __init__(
         self, connection: "HttpConnection", scope: MutableMapping[str, Any], fields: dict[bytes, bytes]
@@ -81,8 +85,6 @@ class Cycle:
         self.fields = fields
         if scope["method"] == "HEAD":
             self.to_head = True
-
-    # What the layer around the app asks.
 
     @property
     def next_request_waits(self) -> bool:
@@ -98,12 +100,11 @@ class Cycle:
         """Close the connection, once what has been written is sent."""
         self.connection.close()
 
-    # The app's side.
-
     async def run(self) -> None:
         """Run the app, and end what it leaves open."""
         connection = self.connection
         listener = connection.listener
+        listener.admission.unstarted = 0
         try:
             if self.refusal is None:
                 await listener.app(self.scope, self.receive, self.send, self)

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope
@@ -17,10 +17,13 @@ from starlette.websockets import WebSocketDisconnect
 from lmservice.lifecycle import Lifecycle
 from lmservice.telemetry.labels import OTHER
 from lmservice.web import deadline
-from lmservice.web.cycle import ClientGoneError
+from lmservice.web.client_gone import ClientGoneError
 from lmservice.web.failure import Document
 from lmservice.web.ids import RequestContext
 from lmservice.web.problem import MEDIA_TYPE, problem
+
+if TYPE_CHECKING:
+    from lmservice.web.admission import Admission
 
 CLIENT_LEFT: Final = 499
 """nginx's status for a client that did not wait."""
@@ -48,6 +51,8 @@ class Connection(Protocol):
     fields: dict[bytes, bytes]
     """The request's header fields by name, the last of each."""
 
+    arrived: float
+    """When the request could begin, in seconds of `time.monotonic`."""
     keep_alive: bool
     """Whether it may take another request after this one; to be set before the response begins."""
 
@@ -73,6 +78,8 @@ class Layer(Protocol):
     timeout: float
     """Bounds the time until the answer begins, in seconds; 0 is no limit."""
     lifecycle: Lifecycle
+    admission: "Admission | None"
+    """What is told of each answer that begins, where what can be served is measured."""
     methods: frozenset[str]
     """The methods that metrics tell by name."""
 
@@ -86,7 +93,9 @@ class Exchange(RequestContext):
     Attributes:
         method: as the metrics have it: one that is not known is `_OTHER`.
         path: as it was asked for, without a prefix that a proxy took away.
-        started: when it began, in seconds of `time.monotonic`.
+        started: when it could begin, in seconds of `time.monotonic`; …
+        began: … when it did.
+        route: the template of its route, once its answer has begun, where that is measured.
         status: of the answer; 0 before it has begun.
         finished: whether it has been counted.
         refused: whether the layer has answered, in the app's place.
@@ -101,6 +110,7 @@ class Exchange(RequestContext):
     status = 0
     finished = refused = cut_off = told_gone = False
     refusing: asyncio.Task[None] | None = None
+    route: str | None = None
     expires: float | None = None
     expiry: asyncio.TimerHandle | None = None
 
@@ -119,7 +129,8 @@ class Exchange(RequestContext):
         method = scope["method"]
         self.method = method if method in layer.methods else OTHER
         self.path = scope["path"]
-        self.started = time.monotonic()
+        self.started = connection.arrived
+        self.began = time.monotonic()
         timeout = layer.timeout
         self._ends = self.started + timeout if timeout else None
         if deadline.EXPECTED in headers or deadline.GRPC in headers:
@@ -188,6 +199,8 @@ class Exchange(RequestContext):
     def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Send the head of the app's answer."""
         self.status = CLIENT_LEFT if status >= _FIRST_ERROR and self.left else status
+        if self._layer.admission is not None:
+            self.route = self._layer.admission.observe(self)
         try:
             self._send_head(status, headers)
         except ClientGoneError:

@@ -14,7 +14,7 @@ from starlette.types import Scope
 
 from lmservice.telemetry import context
 
-_REQUEST_ID = rb"[A-Za-z0-9._:/+=@-]{1,128}"
+REQUEST_ID = rb"[A-Za-z0-9._:/+=@-]{1,128}"
 _TRACEPARENT = (  # only a version to come may be longer
     rb"(?!ff)(?!00.{53}-)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
 )
@@ -68,7 +68,7 @@ class RequestContext:
         if b"traceparent" in headers and (parent := _parent(headers, scope)):
             self.parent = parent
             self.trace_id = parent[1].decode()
-        if b"x-request-id" in headers and re.fullmatch(_REQUEST_ID, headers[b"x-request-id"]):
+        if b"x-request-id" in headers and re.fullmatch(REQUEST_ID, headers[b"x-request-id"]):
             request_id = headers[b"x-request-id"].decode()
         self.request_id = scope["state"]["request_id"] = request_id
         context.request.set(self)

@@ -151,7 +151,13 @@ class Intake:
         if b"transfer-encoding" in fields:
             parsing.check_transfer_encoding(headers, version)
             self._framing = 0
-        cycle = Cycle(self._connection, self._scope(method, version), fields)
+        connection = self._connection
+        listener = connection.listener
+        if listener.admission.pressed and listener.turned_away.turns_away(connection, method, self._url, fields):
+            if self._last:
+                connection.close()
+            return
+        cycle = Cycle(connection, self._scope(method, version), fields)
         if not keep_alive or version == "1.0":
             cycle.keep_alive, cycle.old = False, version == "1.0"
         if b"expect" in fields:

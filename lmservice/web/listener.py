@@ -6,18 +6,20 @@ import random
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, Final
 from weakref import WeakSet
 
 from lmservice.web import sockets
 from lmservice.web.acceptor import Acceptor
+from lmservice.web.admission import Admission
 from lmservice.web.connection import HttpConnection
 from lmservice.web.corked import Corked
 from lmservice.web.cycle import Cycle
 from lmservice.web.patience import Limits
 from lmservice.web.refused import answer_refused
 from lmservice.web.response import Beginnings, is_event_stream
+from lmservice.web.turned_away import TurnedAway
 from lmservice.web.websockets import WebSockets
 from lmservice.web.wheel import Wheel
 
@@ -55,6 +57,9 @@ class Listener:
             are open here.
         reserve: whether the process's last descriptors are kept back from those who connect here.
         refused: answers in the place of `app` what no request can be made of; with why as a fourth argument.
+        admission: decides what begins, what waits and what is refused; else everything begins at once.
+        turned_away: answers what is refused.
+        given_up: is told of each request that was not begun, as its client has gone.
         on_rejected: called with the reason for each request that a limit of the connection's ends.
 
     Attributes:
@@ -77,10 +82,16 @@ class Listener:
         reserve: bool = False,
         refused: Callable[..., Any] = answer_refused,
         on_rejected: Callable[[str], None] = lambda _reason: None,
+        admission: Admission | None = None,
+        turned_away: TurnedAway | None = None,
+        given_up: Callable[[MutableMapping[str, Any], Cycle], None] = lambda _scope, _cycle: None,
     ) -> None:
         self.app, self.sock, self.limits, self.refused = app, sock, limits, refused
         self.state = dict(state)
         self.on_rejected, self.any_host = on_rejected, any_host
+        self.admission = admission or Admission(adaptive=False)
+        self.turned_away = turned_away or TurnedAway(self.admission)
+        self.given_up = given_up
         self.loop = asyncio.get_running_loop()
         self.context = contextvars.copy_context()
         self.corked = Corked(self.loop)
@@ -166,7 +177,7 @@ class Listener:
 
     def report(self) -> dict[str, Any]:
         """Return how many connections are open, and what each that speaks HTTP is at; to be called from any thread."""
-        each = [{"peer": connection.peer, "at": connection.at} for connection in list(self.connections)]
+        each = [{"peer": _peer(connection.client), "at": connection.at} for connection in list(self.connections)]
         return {"open": self.open, "websockets": len(self.open_websockets), "each": each}
 
     # What is done with it.
@@ -214,7 +225,7 @@ class Listener:
         """Close the connections on which nothing goes on, and nothing has for `idle` seconds."""
         now = self.loop.time()
         for connection in list(self.connections):
-            if not connection.closing and not connection.busy() and connection.idle_for(now) >= idle:
+            if not connection.closing and not connection.busy() and now - connection.since >= idle:
                 connection.close()
 
     def hurry_lingering(self) -> None:
@@ -246,6 +257,11 @@ def accepted() -> Iterator[socket.socket]:
             sock = connection.transport.get_extra_info("socket")
             if sock is not None:
                 yield sock
+
+
+def _peer(address: tuple[str, int] | None) -> str:
+    """Return who is at the other end: `10.1.2.3:40122`."""
+    return ":".join(map(str, address)) if address else "?"
 
 
 def _all_arrived(connection: HttpConnection) -> bool:

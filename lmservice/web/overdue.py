@@ -3,12 +3,15 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from http import HTTPStatus
 from typing import Any, Final
 
 from lmservice.web import deadline
 from lmservice.web.exchange import Exchange
+
+RETRY_AFTER: Final = b"1"
+"""What a refused client is asked to wait, in seconds."""
 
 _OUTWAITED: Final = "no answer by when the caller said that it would wait no longer"
 
@@ -52,6 +55,19 @@ class Overdue:
                 self._rejected["timeout"] += 1
                 detail = f"no answer within LM_REQUEST_TIMEOUT, {self._timeout:g} s"
                 self.end(exchange, exchange.refuse(HTTPStatus.GATEWAY_TIMEOUT, detail))
+
+    def cut_off(self, tasks: Iterable[asyncio.Task[Any]], cut_by_route: Counter[str]) -> None:
+        """End what is still in flight, and the other tasks that run the app, at the end of the drain."""
+        again = [(b"retry-after", RETRY_AFTER), (b"connection", b"close")]
+        known = {exchange.task for exchange in self._in_flight}
+        for exchange in list(self._in_flight):
+            exchange.cut_off = True
+            detail = "the service stopped before it could answer"
+            self.end(exchange, exchange.refuse(HTTPStatus.SERVICE_UNAVAILABLE, detail, again))
+        for task in set(tasks) - known:
+            if not task.done():
+                task.cancel()
+                cut_by_route["(background)"] += 1
 
     def end(self, exchange: Exchange, refusal: Coroutine[Any, Any, None]) -> None:
         """Answer in the place of a handler, which is cancelled; whether it heeds that makes no difference."""

@@ -5,36 +5,36 @@ Pure ASGI, one object per request, nothing on the way of a request that can be d
 
 import asyncio
 import logging
+import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lmservice import names
 from lmservice.lifecycle import Lifecycle
 from lmservice.settings.model import Settings
 from lmservice.telemetry.labels import OTHER, known_methods
 from lmservice.telemetry.logs import Stream
-from lmservice.telemetry.metrics import Metrics, Samples
+from lmservice.telemetry.metrics import Metrics
 from lmservice.web.access_log import AccessLog, Parts
-from lmservice.web.cycle import ClientGoneError
+from lmservice.web.admission import NOTICED, OVERLOADED, Admission
+from lmservice.web.client_gone import ClientGoneError
 from lmservice.web.development import advising
 from lmservice.web.exchange import CLIENT_LEFT, Connection, Exchange, means_gone
 from lmservice.web.failure import Failures
+from lmservice.web.families import add_families
 from lmservice.web.forwarded import Forwarding
 from lmservice.web.ids import RequestTracer
 from lmservice.web.left_tasks import LeftTask, left_tasks
-from lmservice.web.overdue import Overdue
+from lmservice.web.overdue import RETRY_AFTER, Overdue
 from lmservice.web.parsing import Refusal
-from lmservice.web.routes import RouteTemplates
+from lmservice.web.routes import NONE, RouteTemplates
 from lmservice.web.starlette import RoutesApp
+from lmservice.web.turned_away import PATIENCE, TurnedAway
 from lmservice.web.websocket import WebSocketLayer
-
-RETRY_AFTER: Final = b"1"
-"""What a refused client is asked to wait, in seconds."""
 
 REASONS: Final = ("concurrency", "overload", "body_size", "timeout", "deadline", "gone", "head_size", "write_timeout")
 """Why a request is refused or ended: what `lmservice_requests_rejected_total` tells apart."""
@@ -71,10 +71,13 @@ class RequestLayer:
         self.answered_in_drain: Counter[str] = Counter()
         self.cut_by_route: Counter[str] = Counter()
         self._limit = settings.max_concurrency
+        adaptive = settings.concurrency == "adaptive"
+        self.admission = _admission(settings, self.in_flight, templates) if adaptive else None
+        self._notice = min(self._limit, NOTICED) if adaptive else self._limit
         self._max_body = int(settings.max_body_size)
         self.timeout = settings.request_timeout
         self._access_log = AccessLog(stream, clients=settings.log_client) if settings.access_log else None
-        self._templates = templates
+        self.templates = templates
         self._forwarding = Forwarding(settings)
         self._websockets = WebSocketLayer(app, self._forwarding, templates, self._access_log, tracer)
         self._histogram = metrics.request_duration
@@ -82,15 +85,9 @@ class RequestLayer:
         self.slowest: AnsweredRequests | None = None
         """Gets each request, while somebody watches."""
         self.rejected = Counter(dict.fromkeys(REASONS, 0))
+        self.turned_away = TurnedAway(self.admission, self.rejected, self._observe_refused) if self.admission else None
         self.overdue = Overdue(self.in_flight, self.rejected, self.timeout)
-        metrics.on_scrape(
-            names.REQUESTS_REJECTED,
-            "Requests refused by a limit, by its name.",
-            ("reason",),
-            lambda: [((reason,), float(count)) for reason, count in self.rejected.items()],
-            kind="counter",
-        )
-        metrics.on_scrape(names.ACTIVE_REQUESTS, "Requests in flight.", ("http_request_method",), self._active_requests)
+        add_families(metrics, self, self._limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, connection: Connection | None = None) -> None:
         """Serve one request, with everything that every request gets."""
@@ -103,7 +100,7 @@ class RequestLayer:
         if self._tracer is not None:
             self._tracer.begin(exchange)
         try:
-            if (len(self.in_flight) >= self._limit or exchange.expires is not None) and await self._refused(exchange):
+            if (len(self.in_flight) >= self._notice or exchange.expires is not None) and await self._refused(exchange):
                 return
             self.in_flight.add(exchange)
             if b"transfer-encoding" in headers:
@@ -124,19 +121,32 @@ class RequestLayer:
 
     async def refuse_unread(self, scope: Scope, _send: Send, connection: Connection, refusal: Refusal) -> None:
         """Answer what no request can be made of: nothing has been read of it that an app could use."""
-        self.count_rejected(refusal.reason)
         headers = dict(scope["headers"])
         exchange = Exchange(self, scope, headers, _nothing, connection)
         self._forwarding.apply(scope, headers)
-        if self._tracer is not None:
-            self._tracer.begin(exchange)
+        answer = [(b"connection", b"close")]
+        if refusal is OVERLOADED and self.turned_away is not None:
+            exchange.finished = True  # it is counted here, and has no line of its own
+            self.turned_away.count(scope["method"])
+            answer.append((b"retry-after", str(random.choice(PATIENCE)).encode()))
+        else:
+            self.count_rejected(refusal.reason)
+            if self._tracer is not None:
+                self._tracer.begin(exchange)
         try:
-            await exchange.refuse(refusal.status, refusal.detail, [(b"connection", b"close")])
+            await exchange.refuse(refusal.status, refusal.detail, answer)
         except ClientGoneError:
             pass
         finally:
             if not exchange.finished:
                 self.finish(exchange)
+
+    def note_given_up(self, scope: Scope, connection: Connection) -> None:
+        """Count and log a request that was not begun, as its client had gone."""
+        self.rejected["gone"] += 1
+        exchange = Exchange(self, scope, dict(scope["headers"]), _nothing, connection)
+        exchange.status = CLIENT_LEFT
+        self.finish(exchange)
 
     def count_unsent(self, scope: Scope, *, counted: bool) -> None:
         """Count a request as cut off whose answer was complete, and could not be sent in time.
@@ -145,7 +155,7 @@ class RequestLayer:
             scope: the request's.
             counted: whether it counts as answered in the drain so far.
         """
-        route = self._templates.of(scope)
+        route = self.templates.of(scope)
         self.cut_by_route[route] += 1
         if counted:
             self.answered_in_drain -= Counter({route: 1})
@@ -157,9 +167,10 @@ class RequestLayer:
 
     async def _refused(self, exchange: Exchange) -> bool:
         """Refuse a request that is over a limit; else see that it ends with its deadline, and return False."""
+        if self.admission is not None:
+            self.admission.watch()
         if len(self.in_flight) < self._limit:
-            assert exchange.expires is not None  # noqa: S101 - else nobody asks
-            return not await self.overdue.watch(exchange, exchange.expires)
+            return exchange.expires is not None and not await self.overdue.watch(exchange, exchange.expires)
         self.rejected["concurrency"] += 1
         await exchange.refuse(
             HTTPStatus.SERVICE_UNAVAILABLE,
@@ -229,7 +240,7 @@ class RequestLayer:
         seconds = time.monotonic() - exchange.started
         self.in_flight.discard(exchange)
         scope = exchange.scope
-        route = self._templates.of(scope)
+        route = exchange.route or self.templates.of(scope)
         key = exchange.method, route, exchange.status or CLIENT_LEFT
         observe, parts = self._observers.get(key) or self._observer(key)
         kept = exchange.span is None or exchange.span.sampled  # else the exemplar would lead to a trace that nobody has
@@ -245,47 +256,30 @@ class RequestLayer:
                 parts = Parts(scope["method"], route, parts.status)
             self._access_log.write(exchange, parts, exchange.path, scope.get("client"), seconds)
 
+    def _observe_refused(self, method: str) -> None:
+        key = method if method in self.methods else OTHER, NONE, int(HTTPStatus.SERVICE_UNAVAILABLE)
+        observe, _ = self._observers.get(key) or self._observer(key)
+        observe(0.0, "")
+
     def _observer(self, key: tuple[str, str, int]) -> tuple[Callable[[float, str], None], Parts]:
         method, route, status = key
         child = self._histogram.child(method, route, str(status))
         return self._observers.setdefault(key, (child.observe, Parts(*key)))
 
-    def cut_off(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
-        """End what is still in flight, and the other tasks that run the app, at the end of the drain."""
-        again = [(b"retry-after", RETRY_AFTER), (b"connection", b"close")]
-        known = {exchange.task for exchange in self.in_flight}
-        for exchange in list(self.in_flight):
-            exchange.cut_off = True
-            detail = "the service stopped before it could answer"
-            self.overdue.end(exchange, exchange.refuse(HTTPStatus.SERVICE_UNAVAILABLE, detail, again))
-        for task in set(tasks) - known:
-            if not task.done():
-                task.cancel()
-                self.cut_by_route["(background)"] += 1
-
     def left_tasks(self) -> list[LeftTask]:
         """Return the tasks that handlers created and left, of those that have not ended by now."""
         serving = {exchange.task for exchange in self.in_flight}
-        return left_tasks(asyncio.all_tasks() - serving, self.lifecycle, self._templates)
+        return left_tasks(asyncio.all_tasks() - serving, self.lifecycle, self.templates)
 
-    def waiting(self) -> list[dict[str, Any]]:
-        """Return the requests in flight, the oldest first; may be called from any thread."""
-        now = time.monotonic()
-        return [
-            {
-                "seconds": round(now - exchange.started, 3),
-                "method": exchange.method,
-                "route": self._templates.of(exchange.scope),
-                "answering": bool(exchange.status),
-                "path": exchange.path,
-                "request_id": exchange.request_id,
-            }
-            for exchange in sorted(self.in_flight, key=lambda exchange: exchange.started)
-        ]
 
-    def _active_requests(self) -> Samples:
-        methods = Counter(exchange.method for exchange in list(self.in_flight))
-        return [((method,), float(methods[method])) for method in sorted({"GET", *methods})]
+def _admission(settings: Settings, in_flight: set[Exchange], templates: RouteTemplates) -> Admission:
+    return Admission(
+        adaptive=True,
+        in_flight=in_flight,
+        templates=templates,
+        shed_first=settings.shed_first,
+        shed_last=settings.shed_last,
+    )
 
 
 async def _nothing() -> Message:

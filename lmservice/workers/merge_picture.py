@@ -39,6 +39,7 @@ def traffic(parts: Sequence[Part]) -> Part:
         "waiting": sorted(waiting, key=lambda each: -each["seconds"])[:MOST_WAITING],
         "rejected": dict(rejected),
         "limit": sum(part["limit"] for part in parts),
+        "limited_by": sorted({what for part in parts for what in part["limited_by"]}),
     }
 
 
@@ -70,7 +71,14 @@ def of_ended(answered: Counter[Answer]) -> Part:
         for each in (everything, its_figures):
             each["served"] += count
             each["failed"] += count if status.startswith("5") else 0
-    return {"all": everything, "routes": list(routes.values()), "waiting": [], "rejected": {}, "limit": 0}
+    return {
+        "all": everything,
+        "routes": list(routes.values()),
+        "waiting": [],
+        "rejected": {},
+        "limit": 0,
+        "limited_by": [],
+    }
 
 
 def _still() -> Part:

@@ -257,7 +257,7 @@ def test_in_flight_requests_scale_it_where_the_adapter_is(make: Any) -> None:
     validate(objects)
     cpu, in_flight = objects["HorizontalPodAutoscaler"]["spec"]["metrics"]
     assert cpu["resource"]["name"] == "cpu"
-    assert in_flight["pods"]["metric"]["name"] == "http_server_active_requests"
+    assert in_flight["pods"]["metric"]["name"] == "lmservice_concurrency_demand"
 
 
 @pytest.mark.parametrize("source", ENVIRONMENTS)

@@ -31,7 +31,13 @@ def drawn(*requests: tuple[str, str, float], waiting: tuple[float, ...] = ()) ->
     report = traffic.report()
     for each in (report["all"], *report["routes"]):
         each["in_flight"] = len(waiting)
-    return {**report, "waiting": [{"seconds": each} for each in waiting], "rejected": {"timeout": 1}, "limit": 10}
+    return {
+        **report,
+        "waiting": [{"seconds": each} for each in waiting],
+        "rejected": {"timeout": 1},
+        "limit": 10,
+        "limited_by": ["/slow"],
+    }
 
 
 def test_rates_and_requests_in_flight_are_summed_by_route_and_the_busiest_comes_first() -> None:
@@ -42,6 +48,7 @@ def test_rates_and_requests_in_flight_are_summed_by_route_and_the_busiest_comes_
     assert (found["all"]["rate"], found["all"]["in_flight"]) == (5, 3)
     assert [each["seconds"] for each in found["waiting"]] == [3.0, 2.0, 1.0]
     assert (found["rejected"], found["limit"]) == ({"timeout": 2}, 20)
+    assert found["limited_by"] == ["/slow"]
     assert "counts" not in found["all"]
 
 

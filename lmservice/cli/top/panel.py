@@ -188,6 +188,8 @@ def _event_loop(picture: dict[str, Any]) -> Text:
     text = Text(f"event-loop lag {duration(picture['event_loop']['lag'])}")
     if not picture["event_loop"]["well"]:
         text.append(" it stands still", style="red")
+    if short := picture["traffic"].get("limited_by"):
+        text.append(f", limited to {picture['traffic']['limit']} at once by {', '.join(short)}", style="red")
     return text.append("".join(f", {count} refused by {name}" for name, count in refused.items()), style="red")
 
 

@@ -135,11 +135,12 @@ const VITALS = [
 let cursor = null; // which vital a pointer is over, and where
 
 function rejectedText() {
-  const { rejected } = seen.picture.traffic;
+  const { rejected, limited_by: short = [] } = seen.picture.traffic;
+  const limited = short.length ? `, limited by ${short.join(", ")}` : "";
   const all = Object.values(rejected).reduce((sum, each) => sum + each, 0);
-  const why = { concurrency: "too many", body_size: "too large", timeout: "timed out" };
+  const why = { concurrency: "too many", overload: "overloaded", deadline: "past the deadline", body_size: "too large", timeout: "timed out" };
   if (!all) return "none refused";
-  return Object.entries(rejected).filter(([, count]) => count).map(([name, count]) => `${count} ${why[name] || name}`).join(", ");
+  return Object.entries(rejected).filter(([, count]) => count).map(([name, count]) => `${count} ${why[name] || name}`).join(", ") + limited;
 }
 function drawVitals(now) {
   const latest = seen.points.at(-1);
