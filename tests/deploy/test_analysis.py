@@ -113,7 +113,7 @@ def test_an_equal_version_with_many_routes_is_hardly_ever_condemned(requests: in
 
     def drawn() -> Counts:
         slow = [sum(chance.random() < share for _ in range(requests)) for _ in range(20)]
-        return service(**{f"r{number}": counts(requests, slow=each) for number, each in enumerate(slow)})
+        return service(**{f"r{number}": counts(requests, slow=late) for number, late in enumerate(slow)})
 
     condemned = sum(judged(drawn(), drawn()).outcome is Outcome.FAILED for _ in range(20))
     assert condemned <= 1
@@ -161,7 +161,7 @@ class Readings:
         reading = self._readings.pop(0)
         if isinstance(reading, FiguresError):
             raise reading
-        return {name: found for name, found in reading.items() if name in pods}
+        return {name: figures for name, figures in reading.items() if name in pods}
 
 
 def test_a_window_counts_what_came_in_it_alone_and_a_restart_begins_anew() -> None:
@@ -226,9 +226,9 @@ def test_an_exposition_is_counted_over_its_routes_and_statuses() -> None:
         labels = f'http_request_method="GET",http_route="{route}",http_response_status_code="{status}"'
         lines += [f'{HISTOGRAM}_bucket{{{labels},le="{le}"}} {number}' for le in ("0.1", "+Inf")]
         lines += [f"{HISTOGRAM}_count{{{labels}}} {number}", f"{HISTOGRAM}_sum{{{labels}}} 0.1"]
-    found = counted(parsed("\n".join(lines)))
-    assert found == Counts(9, 2, {0.1: 9, INF: 9})
-    assert found.routes == {"GET /a": Counts(6, 0, {0.1: 6, INF: 6}), "GET /b": Counts(3, 2, {0.1: 3, INF: 3})}
+    totals = counted(parsed("\n".join(lines)))
+    assert totals == Counts(9, 2, {0.1: 9, INF: 9})
+    assert totals.routes == {"GET /a": Counts(6, 0, {0.1: 6, INF: 6}), "GET /b": Counts(3, 2, {0.1: 3, INF: 3})}
 
 
 class Source:

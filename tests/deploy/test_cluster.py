@@ -79,7 +79,7 @@ def credential(token: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "problem"),
     [
         (None, "there is no kubeconfig"),
         ("a: [hunter2", "it is no YAML: expected ',' or ']', but got '<stream end>' in line 1"),
@@ -90,7 +90,7 @@ def credential(token: str) -> str:
     ids=["missing", "no YAML", "a word", "a number", "half"],
 )
 def test_a_kubeconfig_that_cannot_be_used_is_named_in_one_line_without_what_it_holds(
-    kubeconfig: Kubeconfig, content: str | None, said: str
+    kubeconfig: Kubeconfig, content: str | None, problem: str
 ) -> None:
     path = kubeconfig()
     path.unlink()
@@ -99,7 +99,7 @@ def test_a_kubeconfig_that_cannot_be_used_is_named_in_one_line_without_what_it_h
     with pytest.raises(DeployUsageError) as caught:
         Cluster("", 1)
     message = str(caught.value)
-    assert (said in message, str(path) in message) == (True, True), message
+    assert (problem in message, str(path) in message) == (True, True), message
     assert "hunter2" not in message
     assert "\n" not in message
 
@@ -155,12 +155,12 @@ def test_credentials_that_are_not_taken_are_no_reason_to_wait(kubeconfig: Kubeco
 
 
 def test_a_refusal_is_what_the_api_server_says(kubeconfig: Kubeconfig) -> None:
-    said = 'pods is forbidden: User "ci" cannot get resource "pods" in API group "" in the namespace "team"'
-    with served(lambda request: (200, KINDS) if request.path == "/api/v1" else (403, {"message": said})) as url:
+    message = 'pods is forbidden: User "ci" cannot get resource "pods" in API group "" in the namespace "team"'
+    with served(lambda request: (200, KINDS) if request.path == "/api/v1" else (403, {"message": message})) as url:
         kubeconfig(url)
         with pytest.raises(ApiRefusalError) as caught:
             Cluster("", 20).get(POD)
-    assert (str(caught.value), caught.value.status) == (said, 403)
+    assert (str(caught.value), caught.value.status) == (message, 403)
 
 
 def test_a_kind_that_the_cluster_does_not_have_is_named(kubeconfig: Kubeconfig) -> None:

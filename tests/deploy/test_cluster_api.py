@@ -39,8 +39,8 @@ class Api:
         if kinds:
             more["content_type"] = kinds["patch"]
         response = self._client.request(method, path, serialize=False, _request_timeout=20, **more)
-        found: Object = json.loads(response.data)
-        return found
+        answer: Object = json.loads(response.data)
+        return answer
 
     def refused(self, method: str, path: str, body: Any = None, **query: Any) -> tuple[int, str]:
         """Return the status and the message of a refusal."""
@@ -51,8 +51,8 @@ class Api:
     def apply(self, manager: str, item: Object, *, force: bool = False, path: str = "", **query: Any) -> Object:
         """Apply server-side."""
         where = path or (self.maps if item["kind"] == "ConfigMap" else self.deployments)
-        given = {"field_manager": manager, **({"force_conflicts": True} if force else {}), **query}
-        return self.ask("patch", f"{where}/{item['metadata']['name']}", item, **given)
+        options = {"field_manager": manager, **({"force_conflicts": True} if force else {}), **query}
+        return self.ask("patch", f"{where}/{item['metadata']['name']}", item, **options)
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=[NEEDS_CLUSTER, pytest.mark.kubernetes])])
@@ -77,8 +77,8 @@ def deployment(*containers: Object, **spec: Any) -> Object:
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}, "spec": whole}
 
 
-def env_of(found: Object) -> list[str]:
-    return [each["name"] for each in found["spec"]["template"]["spec"]["containers"][0].get("env", [])]
+def env_of(live: Object) -> list[str]:
+    return [variable["name"] for variable in live["spec"]["template"]["spec"]["containers"][0].get("env", [])]
 
 
 def with_env(*names: str) -> Object:
@@ -152,8 +152,8 @@ def test_lists_of_named_things_are_merged_by_name(api: Api) -> None:
 def test_a_container_of_another_manager_survives(api: Api) -> None:
     made = deployment({"name": "c", "image": "i:1"}, {"name": "proxy", "image": "p:1"})
     api.ask("post", api.deployments, made, field_manager="hand")
-    found = api.apply("one", deployment({"name": "c", "image": "i:2"}), force=True)
-    images = {each["name"]: each["image"] for each in found["spec"]["template"]["spec"]["containers"]}
+    live = api.apply("one", deployment({"name": "c", "image": "i:2"}), force=True)
+    images = {container["name"]: container["image"] for container in live["spec"]["template"]["spec"]["containers"]}
     assert images == {"c": "i:2", "proxy": "p:1"}
 
 
@@ -188,15 +188,15 @@ def test_only_the_object_of_a_uid_is_deleted_where_one_is_given(api: Api) -> Non
 def test_defaults_are_nobodys_and_stay(api: Api) -> None:
     made = deployment({"name": "c", "image": "i:1"})
     del made["spec"]["replicas"]
-    found = api.apply("one", made)
-    assert (found["spec"]["replicas"], found["spec"]["revisionHistoryLimit"]) == (1, 10)
-    entry = next(e for e in found["metadata"]["managedFields"] if e["manager"] == "one")
+    live = api.apply("one", made)
+    assert (live["spec"]["replicas"], live["spec"]["revisionHistoryLimit"]) == (1, 10)
+    entry = next(e for e in live["metadata"]["managedFields"] if e["manager"] == "one")
     assert "f:replicas" not in json.dumps(entry["fieldsV1"])
 
 
 def test_what_is_made_without_applying_owns_the_defaults_too(api: Api) -> None:
-    found = api.ask("post", api.deployments, deployment({"name": "c", "image": "i:1"}), field_manager="hand")
-    entry = next(e for e in found["metadata"]["managedFields"] if e["manager"] == "hand")
+    live = api.ask("post", api.deployments, deployment({"name": "c", "image": "i:1"}), field_manager="hand")
+    entry = next(e for e in live["metadata"]["managedFields"] if e["manager"] == "hand")
     container = entry["fieldsV1"]["f:spec"]["f:template"]["f:spec"]["f:containers"]['k:{"name":"c"}']
     assert {"f:revisionHistoryLimit"} <= entry["fieldsV1"]["f:spec"].keys()
     assert {"f:imagePullPolicy", "f:terminationMessagePath"} <= container.keys()
@@ -210,8 +210,8 @@ def test_what_has_no_namespace_loses_the_one_that_it_is_given(api: Api) -> None:
         "rules": [],
     }
     path = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
-    found = api.apply("one", item, path=path)
-    assert "namespace" not in found["metadata"]
+    live = api.apply("one", item, path=path)
+    assert "namespace" not in live["metadata"]
     api.ask("delete", f"{path}/{api.namespace}")
 
 
@@ -259,8 +259,8 @@ def test_a_list_is_of_those_that_a_selector_means(api: Api, selector: str, names
         made = config(name)
         made["metadata"]["labels"] = labels
         api.ask("post", api.maps, made)
-    found = api.ask("get", api.maps, **({"label_selector": selector} if selector else {}))
-    assert {each["metadata"]["name"] for each in found["items"]} - {"kube-root-ca.crt"} == names
+    listed = api.ask("get", api.maps, **({"label_selector": selector} if selector else {}))
+    assert {config_map["metadata"]["name"] for config_map in listed["items"]} - {"kube-root-ca.crt"} == names
 
 
 def test_a_deployments_pods_are_made_by_replica_sets_with_revisions(api: Api) -> None:
@@ -275,13 +275,13 @@ def test_a_deployments_pods_are_made_by_replica_sets_with_revisions(api: Api) ->
     api.apply("one", deployment({"name": "c", "image": "i:1"}, replicas=1))
     look(sets, lambda items: len(items) == 1)
     api.apply("one", deployment({"name": "c", "image": "i:2"}, replicas=1))
-    found = look(sets, lambda items: len(items) == 2)
+    replica_sets = look(sets, lambda items: len(items) == 2)
     revision = "deployment.kubernetes.io/revision"
-    assert {each["metadata"]["annotations"][revision] for each in found} == {"1", "2"}
+    assert {owner["metadata"]["annotations"][revision] for owner in replica_sets} == {"1", "2"}
     pods = look(api.maps.replace("configmaps", "pods"), bool)
-    hashes = {each["metadata"]["labels"]["pod-template-hash"] for each in found}
-    assert {each["metadata"]["labels"]["pod-template-hash"] for each in pods} <= hashes
+    hashes = {owner["metadata"]["labels"]["pod-template-hash"] for owner in replica_sets}
+    assert {owner["metadata"]["labels"]["pod-template-hash"] for owner in pods} <= hashes
     live = api.ask("get", f"{api.deployments}/a")
     assert live["metadata"]["annotations"][revision] == "2"
-    (newest,) = [each for each in found if each["metadata"]["annotations"][revision] == "2"]
-    assert template_of(found, live) == newest["metadata"]["labels"]["pod-template-hash"]
+    (newest,) = [owner for owner in replica_sets if owner["metadata"]["annotations"][revision] == "2"]
+    assert template_of(replica_sets, live) == newest["metadata"]["labels"]["pod-template-hash"]

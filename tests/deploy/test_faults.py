@@ -20,8 +20,8 @@ def routed(shop: Shop) -> Shop:
 
 
 def backends(cluster: FakeCluster) -> list[tuple[str, int]]:
-    (found,) = cluster.all("HTTPRoute")
-    return [(each["name"], each.get("weight", 1)) for each in found["spec"]["rules"][0]["backendRefs"]]
+    (live,) = cluster.all("HTTPRoute")
+    return [(backend["name"], backend.get("weight", 1)) for backend in live["spec"]["rules"][0]["backendRefs"]]
 
 
 def is_as_before(shop: Shop, cluster: FakeCluster, version: str) -> bool:
@@ -70,7 +70,7 @@ def test_weights_begin_with_the_release_after_the_routes_first(shop: Shop, clust
     assert "the pods that serve have no label lmservice.dev/track yet" in shop.text()
     assert shop.said("weight") == []
     shop.canary("3")
-    assert [each["percent"] for each in shop.said("weight")] == [10, 50]
+    assert [event["percent"] for event in shop.said("weight")] == [10, 50]
     assert is_as_before(shop, cluster, "3")
 
 
@@ -116,9 +116,9 @@ def test_a_deployment_that_is_deleted_meanwhile_is_named(shop: Shop, cluster: Fa
     shop.rolling("1")
 
     def delete() -> None:
-        found = cluster.get("Deployment", "shop-canary")
-        assert found
-        cluster.remove(found)
+        canary = cluster.get("Deployment", "shop-canary")
+        assert canary
+        cluster.remove(canary)
 
     shop.during["analysis"] = delete
     with pytest.raises(ReleaseFailedError, match="the Deployment shop-canary was deleted meanwhile"):

@@ -11,11 +11,11 @@ Object = dict[str, Any]
 
 def containers(cluster: FakeCluster) -> dict[str, Object]:
     (deployment,) = cluster.all("Deployment")
-    return {each["name"]: each for each in deployment["spec"]["template"]["spec"]["containers"]}
+    return {container["name"]: container for container in deployment["spec"]["template"]["spec"]["containers"]}
 
 
 def env(cluster: FakeCluster) -> dict[str, str]:
-    return {each["name"]: each["value"] for each in containers(cluster)["shop"].get("env", [])}
+    return {variable["name"]: variable["value"] for variable in containers(cluster)["shop"].get("env", [])}
 
 
 def with_more(shop: Shop) -> Object:
@@ -42,7 +42,7 @@ def test_what_kubectl_applied_before_is_taken_over_at_the_first_release(
     assert set(containers(cluster)) == {"shop"}
     assert env(cluster) == {}
     assert "livenessProbe" not in containers(cluster)["shop"]
-    note = next(each["text"] for each in shop.said("note") if "takes over" in each["text"])
+    note = next(event["text"] for event in shop.said("note") if "takes over" in event["text"])
     assert "Deployment shop" in note
     for field in ("container proxy", "env OLD", "livenessProbe"):
         assert field in note
@@ -59,13 +59,13 @@ def test_what_somebody_else_keeps_is_named_field_by_field_and_left(shop: Shop, c
     cluster.change(deployment, inject, "istio-injector")
     cluster.wait(lambda: sum(cluster.serving().values()) == 2)
     planned = shop.prospect("2")
-    (kept,) = [each for each in planned.changes if each.kind == "Deployment"]
-    others = {(each.field, each.manager) for each in kept.fields if each.manager}
+    (kept,) = [entry for entry in planned.changes if entry.kind == "Deployment"]
+    others = {(entry.field, entry.manager) for entry in kept.fields if entry.manager}
     assert ("container proxy", "istio-injector") in others
     assert any("env DEBUG" in field for field, _ in others)
     shop.rolling("2")
     assert set(containers(cluster)) == {"shop", "proxy"}
-    notes = "\n".join(each["text"] for each in shop.said("note"))
+    notes = "\n".join(entry["text"] for entry in shop.said("note"))
     assert "Deployment shop keeps what is not in the overlay" in notes
     assert "container proxy (istio-injector)" in notes
 

@@ -26,8 +26,8 @@ from lmservice.names import REQUESTS_REJECTED as REJECTED
 
 NEEDS_PROMETHEUS = pytest.mark.skipif(not shutil.which("prometheus"), reason="no prometheus here: Debian's brings it")
 NAMES = {"canary": "shop-canary-1", "stable": "shop-1"}
-PODS = [Pod(NAMES[each], "1", each == "canary", "i", "", ready=True, ending=False, restarts=0, problem="", waiting="")
-        for each in NAMES]  # fmt: skip
+PODS = [Pod(NAMES[track], "1", track == "canary", "i", "", ready=True, ending=False, restarts=0, problem="", waiting="")
+        for track in NAMES]  # fmt: skip
 PROGRAM = """
 import asyncio
 import itertools
@@ -87,7 +87,7 @@ def scrape(tmp_path: Path, start_process: Callable[..., ServiceProcess]) -> Iter
 
     def start(canary: str, stable: str) -> Scraped:
         every = {"canary": canary, "stable": stable}
-        services = {each: start_process(PROGRAM, settings={"EVERY": every[each]}).wait_ready() for each in every}
+        services = {name: start_process(PROGRAM, settings={"EVERY": every[name]}).wait_ready() for name in every}
         (first, labels), *more = [
             (service.management_port, {"job": "shop", "namespace": "team", "pod": NAMES[version]})
             for version, service in services.items()
@@ -99,8 +99,8 @@ def scrape(tmp_path: Path, start_process: Callable[..., ServiceProcess]) -> Iter
         return scraped
 
     yield start
-    for each in running:
-        each.process.__exit__(None, None, None)
+    for program in running:
+        program.process.__exit__(None, None, None)
 
 
 @NEEDS_PROMETHEUS
@@ -110,18 +110,18 @@ def test_counts_are_those_that_the_service_tells_and_the_p99_is_prometheus_own(s
     assert before == {name: Counts() for name in NAMES.values()}, "pods that were asked nothing yet have counts of 0"
     scraped.ask("canary", 300)
     scraped.wait_scraped()
-    found = scraped.metrics.read("team", list(NAMES.values()))[NAMES["canary"]]
-    assert (found.requests, found.errors) == (300, 30)
-    assert found.routes == scraped.exposed("canary").routes == {"GET /": found}
+    figures = scraped.metrics.read("team", list(NAMES.values()))[NAMES["canary"]]
+    assert (figures.requests, figures.errors) == (300, 30)
+    assert figures.routes == scraped.exposed("canary").routes == {"GET /": figures}
     query = f'histogram_quantile(0.99, sum by (le) ({HISTOGRAM}_bucket{{pod="{NAMES["canary"]}"}}))'
     (own,) = scraped.prometheus.query(query)
-    assert found.quantile(0.99) == pytest.approx(float(own["value"][1]), rel=0.05)
-    assert 0.2 < found.quantile(0.99) < 0.6
+    assert figures.quantile(0.99) == pytest.approx(float(own["value"][1]), rel=0.05)
+    assert 0.2 < figures.quantile(0.99) < 0.6
 
 
 @NEEDS_PROMETHEUS
 @pytest.mark.parametrize(
-    ("canary", "outcome", "said"),
+    ("canary", "outcome", "reason"),
     [
         ("1000000 1000000", Outcome.PASSED, "no worse"),
         (
@@ -134,7 +134,7 @@ def test_counts_are_those_that_the_service_tells_and_the_p99_is_prometheus_own(s
     ids=["as good", "errors", "slow"],
 )
 def test_a_canary_is_judged_by_what_came_since_its_window_began(
-    scrape: Callable[..., Scraped], canary: str, outcome: Outcome, said: str
+    scrape: Callable[..., Scraped], canary: str, outcome: Outcome, reason: str
 ) -> None:
     scraped = scrape(canary, "1000000 1000000")
     scraped.ask("stable", 50)
@@ -147,7 +147,7 @@ def test_a_canary_is_judged_by_what_came_since_its_window_began(
     window.read(PODS)
     assert (window.canary.requests, window.stable.requests) == (200, 200)
     verdict = judge(window.canary, window.stable, PODS, DeploySettings(), window.gap)
-    assert (verdict.outcome, bool(re.search(said, verdict.reason))) == (outcome, True), verdict
+    assert (verdict.outcome, bool(re.search(reason, verdict.reason))) == (outcome, True), verdict
 
 
 @NEEDS_PROMETHEUS
@@ -156,8 +156,8 @@ def test_series_that_are_not_there_are_said_with_their_labels(scrape: Callable[.
     window = Window(scraped.metrics, "another-team")
     window.read(PODS)
     host = f"127.0.0.1:{scraped.prometheus.port}"
-    said = f"Prometheus at {host} has no figures of the canary's pods (namespace another-team, pod shop-canary-1)"
-    assert (window.gap, window.unread) == (said, 0)
+    message = f"Prometheus at {host} has no figures of the canary's pods (namespace another-team, pod shop-canary-1)"
+    assert (window.gap, window.unread) == (message, 0)
 
 
 @NEEDS_PROMETHEUS

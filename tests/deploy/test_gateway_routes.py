@@ -39,14 +39,16 @@ def ref(name: str, weight: int = 1, **more: Any) -> dict[str, Any]:
     return {"group": "", "kind": "Service", "name": name, "port": 80, "weight": weight, **more}
 
 
-def weights(given: dict[str, Any]) -> list[list[tuple[str, int]]]:
-    return [[(each["name"], each["weight"]) for each in rule["backendRefs"]] for rule in given["spec"]["rules"]]
+def weights(shared: dict[str, Any]) -> list[list[tuple[str, int]]]:
+    return [
+        [(backend["name"], backend["weight"]) for backend in rule["backendRefs"]] for rule in shared["spec"]["rules"]
+    ]
 
 
 @pytest.mark.parametrize("kind", ["HTTPRoute", "GRPCRoute"])
 def test_a_route_gives_the_canary_its_share_and_any_other_share_after_it(kind: str) -> None:
-    given = route([ref("shop")], [ref("other")], kind=kind)
-    first = with_canary(given, ["shop"], 10)
+    written = route([ref("shop")], [ref("other")], kind=kind)
+    first = with_canary(written, ["shop"], 10)
     assert weights(first) == [[("shop-stable", 90), ("shop-canary", 10)], [("other", 1)]]
     assert weights(with_canary(first, ["shop"], 25)) == [[("shop-stable", 75), ("shop-canary", 25)], [("other", 1)]]
     assert weights(with_canary(first, ["shop"], 0)) == [[("shop-stable", 100)], [("other", 1)]]
@@ -57,14 +59,14 @@ def test_a_route_is_made_whole_from_itself_with_all_that_its_author_wrote(percen
     filtered = ref("shop", 3, filters=[{"type": "RequestHeaderModifier"}])
     elsewhere = ref("shop", 2, namespace="another")
     foreign = {"group": "example.net", "kind": "Bucket", "name": "shop", "weight": 7}
-    given = route([filtered, ref("other", 0), elsewhere, foreign], [ref("shop"), ref("shop", 5)], [ref("other")])
-    assert without_canary(with_canary(given, ["shop"], percent), ["shop"]) == given
-    assert without_canary(given, ["shop"]) == given
+    written = route([filtered, ref("other", 0), elsewhere, foreign], [ref("shop"), ref("shop", 5)], [ref("other")])
+    assert without_canary(with_canary(written, ["shop"], percent), ["shop"]) == written
+    assert without_canary(written, ["shop"]) == written
 
 
 def test_a_share_keeps_what_a_route_gives_to_other_services() -> None:
-    given = with_canary(route([ref("shop", 4), ref("old-shop", 1)]), ["shop"], 25)
-    assert weights(given) == [[("shop-stable", 300), ("shop-canary", 100), ("old-shop", 100)]]
+    shared = with_canary(route([ref("shop", 4), ref("old-shop", 1)]), ["shop"], 25)
+    assert weights(shared) == [[("shop-stable", 300), ("shop-canary", 100), ("old-shop", 100)]]
 
 
 def test_a_weight_that_cannot_be_divided_is_named_with_its_limit() -> None:
@@ -78,7 +80,7 @@ def test_the_routes_of_a_service_are_those_that_name_one_of_its_own_services() -
     other = service("other", selector={"app": "other"})
     bare = service("bare", selector=None)
     ours = overlay(internal, foreign, other, bare, route([ref("internal")]))
-    assert [each["metadata"]["name"] for each in backends(ours)] == ["internal"]
+    assert [backend["metadata"]["name"] for backend in backends(ours)] == ["internal"]
     assert len(routes(ours)) == 1
     for unrelated in (route([ref("other")]), route([ref("bare")]), route([ref("shop", namespace="else")]), route()):
         assert not routes(overlay(other, bare, unrelated))
@@ -115,8 +117,8 @@ def test_what_a_gateway_said_of_an_older_state_of_the_route_is_no_refusal() -> N
     def told(generation: int, status: str = "False") -> dict[str, Any]:
         condition = {"type": "ResolvedRefs", "status": status, "message": "no shop", "observedGeneration": generation}
         parents = [{"parentRef": {"name": "web"}, "conditions": [condition]}]
-        given = route([ref("shop")])
-        return {**given, "metadata": {**given["metadata"], "generation": 3}, "status": {"parents": parents}}
+        written = route([ref("shop")])
+        return {**written, "metadata": {**written["metadata"], "generation": 3}, "status": {"parents": parents}}
 
     assert refusals(told(3)) == {"web ResolvedRefs": "no shop"}
     assert refusals(told(2)) == refusals(told(3, "True")) == {}

@@ -53,10 +53,10 @@ def test_what_cannot_be_fetched_is_named_in_one_line_without_its_credentials() -
     secret = "https://someone:hunter2@127.0.0.1:1/team/app"
     with pytest.raises(RefusedError) as caught, checked_out(secret, "main", timeout=30):
         pass
-    said = str(caught.value)
-    assert said.startswith("cannot fetch main of https://127.0.0.1:1/team/app: ")
-    assert "hunter2" not in said
-    assert "\n" not in said
+    message = str(caught.value)
+    assert message.startswith("cannot fetch main of https://127.0.0.1:1/team/app: ")
+    assert "hunter2" not in message
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize(
@@ -126,16 +126,16 @@ def test_a_host_and_path_mean_https_and_what_git_knows_stays() -> None:
 
 def ssh_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Which ssh a fetch over ssh begins, by what it writes down."""
-    said = tmp_path / "said"
+    record = tmp_path / "said"
     for name in ("ssh", "own-ssh"):
         program = tmp_path / "programs" / name
         program.parent.mkdir(exist_ok=True)
-        program.write_text(f'#!/bin/sh\necho {name} "$@" "$GIT_ASKPASS" >>{said}\nexit 1\n')
+        program.write_text(f'#!/bin/sh\necho {name} "$@" "$GIT_ASKPASS" >>{record}\nexit 1\n')
         program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path / "programs"), prepend=":")
     with pytest.raises(RefusedError), checked_out("git@git.intra:team/a", "main", timeout=10):
         pass
-    return said.read_text().splitlines()[0]
+    return record.read_text().splitlines()[0]
 
 
 @pytest.fixture

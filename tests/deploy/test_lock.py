@@ -11,8 +11,8 @@ from lmservice.deploy import LockLostError, RefusedError, ReleaseFailedError
 
 
 def lease(cluster: FakeCluster) -> dict[str, Any]:
-    (found,) = cluster.all("Lease")
-    return found
+    (held,) = cluster.all("Lease")
+    return held
 
 
 def stolen(cluster: FakeCluster) -> None:
@@ -58,7 +58,7 @@ def test_services_and_environments_whose_names_run_together_share_neither_lock_n
     one.rolling("1", "b-c")
     two.rolling("2", "c")
     assert len(cluster.all("Lease")) == 2
-    assert [len(each.status(environment).records) for each, environment in ((one, "b-c"), (two, "c"))] == [1, 1]
+    assert [len(service.status(environment).records) for service, environment in ((one, "b-c"), (two, "c"))] == [1, 1]
 
 
 @pytest.mark.parametrize("verb", ["POST", "PUT"])

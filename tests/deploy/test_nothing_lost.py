@@ -107,15 +107,15 @@ class World:
 
     def remove(self, item: Object) -> None:
         """Delete an object by hand, whoever made it."""
-        found = self.cluster.get(item["kind"], item["metadata"]["name"])
-        if found:
-            self.cluster.remove(found)
-            self.made.pop(found["metadata"]["uid"], None)
+        live = self.cluster.get(item["kind"], item["metadata"]["name"])
+        if live:
+            self.cluster.remove(live)
+            self.made.pop(live["metadata"]["uid"], None)
 
     def lost(self) -> list[str]:
         """Name what was made by hand and is not there any more."""
-        there = {each["metadata"]["uid"] for kind in {o["kind"] for o in BY_HAND} for each in self.cluster.all(kind)}
-        return [f"{each['kind']} {each['metadata']['name']}" for uid, each in self.made.items() if uid not in there]
+        there = {live["metadata"]["uid"] for kind in {o["kind"] for o in BY_HAND} for live in self.cluster.all(kind)}
+        return [f"{live['kind']} {live['metadata']['name']}" for uid, live in self.made.items() if uid not in there]
 
 
 @settings(max_examples=8, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])

@@ -46,10 +46,10 @@ def test_different_digests_of_one_tag_are_refused_and_both_are_named(everywhere:
         everywhere.rolling("1", environment, **ORDER)
     with pytest.raises(RefusedError) as caught:
         everywhere.rolling("1", "production", **ORDER)
-    said = str(caught.value)
-    assert f"{IMAGE}:1 is not one image" in said
-    assert f"sha256:1{'0' * 63} in qa" in said
-    assert f"sha256:2{'0' * 63} in preview" in said
+    message = str(caught.value)
+    assert f"{IMAGE}:1 is not one image" in message
+    assert f"sha256:1{'0' * 63} in qa" in message
+    assert f"sha256:2{'0' * 63} in preview" in message
     assert not cluster.names("Deployment", "team-production")
 
 

@@ -16,18 +16,18 @@ NEEDS_KUBECTL = pytest.mark.skipif(not shutil.which("kubectl"), reason="not inst
 def deployment(*containers: str, name: str = "app") -> dict[str, Any]:
     template = {
         "metadata": {"labels": {"app": name}},
-        "spec": {"containers": [{"name": each, "image": "old"} for each in containers]},
+        "spec": {"containers": [{"name": container, "image": "old"} for container in containers]},
     }
     spec = {"replicas": 3, "selector": {"matchLabels": {"app": name}}, "template": template}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
 
 
 def test_the_artifact_goes_into_the_services_own_container_and_leaves_the_given_objects_alone() -> None:
-    given = deployment("proxy", "app")
-    made = Manifests("app", [given]).with_artifact(Artifact("registry/app", "2"))
-    images = [each["image"] for each in made.deployment["spec"]["template"]["spec"]["containers"]]
+    written = deployment("proxy", "app")
+    made = Manifests("app", [written]).with_artifact(Artifact("registry/app", "2"))
+    images = [container["image"] for container in made.deployment["spec"]["template"]["spec"]["containers"]]
     assert images == ["old", "registry/app:2"]
-    assert "registry/app:2" not in str(given)
+    assert "registry/app:2" not in str(written)
 
 
 def test_containers_none_of_which_is_the_services_are_refused() -> None:

@@ -22,7 +22,7 @@ from lmservice.deploy.settings import load
 
 
 @pytest.mark.parametrize(
-    ("steps", "said"),
+    ("steps", "reason"),
     [
         ((), "it must end with Promote(100); its stages are: none"),
         ((CanaryPods(1), Promote(50)), "it must end with Promote(100); its stages are: 50"),
@@ -43,10 +43,10 @@ from lmservice.deploy.settings import load
         ((Promote(50), CanaryPods(1), Promote(100)), "CanaryPods comes once, and before all else"),
     ],
 )
-def test_a_plan_that_cannot_work_is_refused_when_it_is_built(steps: Any, said: str) -> None:
+def test_a_plan_that_cannot_work_is_refused_when_it_is_built(steps: Any, reason: str) -> None:
     with pytest.raises(DeployUsageError) as caught:
         Plan(steps)
-    assert said in str(caught.value)
+    assert reason in str(caught.value)
 
 
 def test_a_plan_survives_json() -> None:

@@ -14,7 +14,7 @@ def container(name: str, *, restarts: int = 0, **state: Any) -> dict[str, Any]:
 
 
 def item(*containers: dict[str, Any], init: tuple[dict[str, Any], ...] = (), **status: Any) -> dict[str, Any]:
-    spec = {"containers": [{"name": each["name"], "image": each["image"]} for each in containers]}
+    spec = {"containers": [{"name": state["name"], "image": state["image"]} for state in containers]}
     made = {"containerStatuses": list(containers), "initContainerStatuses": list(init), **status}
     return {"metadata": {"name": "shop-1"}, "spec": spec, "status": made}
 
@@ -25,16 +25,16 @@ WAITING = container("shop", waiting={"reason": "PodInitializing"})
 
 def test_an_init_container_that_fails_again_and_again_is_hopeless_and_named() -> None:
     migrate = {**container("migrate", restarts=2, waiting=FAILED), "lastState": {"terminated": {"exitCode": 3}}}
-    found = read_pod(item(WAITING, init=(migrate,)), "shop")
-    assert found.problem == "it crashes again and again (container migrate: exit code 3)"
-    assert found.restarts == 2
+    pod = read_pod(item(WAITING, init=(migrate,)), "shop")
+    assert pod.problem == "it crashes again and again (container migrate: exit code 3)"
+    assert pod.restarts == 2
 
 
 def test_an_init_container_that_has_not_ended_is_what_a_pod_waits_for() -> None:
     uninitialised = [{"type": "Initialized", "status": "False"}]
     slow = {**container("migrate", running={}), "ready": False}
-    found = read_pod(item(WAITING, init=(container("done", running={}), slow), conditions=uninitialised), "shop")
-    assert found.waiting == "its init container migrate has not ended"
+    pod = read_pod(item(WAITING, init=(container("done", running={}), slow), conditions=uninitialised), "shop")
+    assert pod.waiting == "its init container migrate has not ended"
 
 
 def test_an_end_tells_kubernetes_reason_where_it_has_one() -> None:
@@ -47,8 +47,8 @@ def test_an_end_tells_kubernetes_reason_where_it_has_one() -> None:
 
 
 def test_a_container_that_was_put_beside_the_services_own_is_not_its_version() -> None:
-    found = read_pod(item(container("a-proxy", running={}), container("shop", running={})), "shop")
-    assert (found.image, found.digest) == ("shop:1", "sha256:shop")
+    pod = read_pod(item(container("a-proxy", running={}), container("shop", running={})), "shop")
+    assert (pod.image, pod.digest) == ("shop:1", "sha256:shop")
 
 
 def look(condition: dict[str, str], *, observed: int, paused: bool = False, template: str = "1") -> RolloutState:
@@ -62,16 +62,16 @@ def look(condition: dict[str, str], *, observed: int, paused: bool = False, temp
 
 
 @pytest.mark.parametrize(
-    ("condition", "said"),
+    ("condition", "problem"),
     [
         ({"type": "ReplicaFailure", "message": "exceeded quota"}, "the cluster refuses its pods: exceeded quota"),
         ({"type": "Progressing", "reason": "ProgressDeadlineExceeded", "message": "slow"}, "it made no progress: slow"),
     ],
 )
 def test_what_kubernetes_says_of_the_last_rollout_is_not_held_against_the_next(
-    condition: dict[str, str], said: str
+    condition: dict[str, str], problem: str
 ) -> None:
-    assert look(condition, observed=2).refusal == said
+    assert look(condition, observed=2).refusal == problem
     assert look(condition, observed=1).refusal == ""
     assert look(condition, observed=2, template="").refusal == "", "no ReplicaSet is of this template yet"
 

@@ -18,7 +18,7 @@ def pod(version: str, state: str = "ready", *, canary: bool = False, problem: st
 
 
 @pytest.mark.parametrize(
-    ("pods", "said"),
+    ("pods", "line"),
     [
         ([], "pods: none yet"),
         ([pod("1"), pod("1"), pod("2", canary=True)], f"pods: 2 ready ({IMAGE}:1), 1 ready (canary {IMAGE}:2)"),
@@ -26,8 +26,8 @@ def pod(version: str, state: str = "ready", *, canary: bool = False, problem: st
         ([pod("1", problem="it crashes", ending=True)], f"pods: 1 ending ({IMAGE}:1)"),
     ],
 )
-def test_pods_are_counted_by_version_and_state(pods: list[Any], said: str | None) -> None:
-    wanted = said or f"pods: 1 starting ({IMAGE}:2), 1 failing ({IMAGE}:2): it crashes"
+def test_pods_are_counted_by_version_and_state(pods: list[Any], line: str | None) -> None:
+    wanted = line or f"pods: 1 starting ({IMAGE}:2), 1 failing ({IMAGE}:2): it crashes"
     assert sentence("pods", {"pods": pods}) == wanted
 
 

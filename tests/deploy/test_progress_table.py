@@ -11,7 +11,7 @@ from lmservice.deploy.progress_lines import shown
 from lmservice.deploy.progress_table import Board
 
 IMAGE = "registry.intra/team/shop"
-STEPS = [str(each) for each in (CanaryPods(1), SetWeight(10), Promote(50), Promote(100))]
+STEPS = [str(step) for step in (CanaryPods(1), SetWeight(10), Promote(50), Promote(100))]
 BEGIN = {"service": "shop", "environment": "production", "artifact": f"{IMAGE}:2", "namespace": "team", "cluster": "c"}
 PASSED = {"verdict": "passed", "reason": "no worse"}
 
@@ -60,8 +60,10 @@ def test_both_versions_stand_side_by_side_below_the_steps(width: int) -> None:
 
 
 def test_while_a_version_is_rolled_out_its_pods_are_told_from_those_that_end() -> None:
-    found = {"pods": [*pods(":1", "ready", 7), *pods(":1", "ending", 3), *pods("@sha256:0123456789abcdef", "ready", 4)]}
-    text = drawn(board(("weight", {"percent": 50}), step(4), ("pods", found)))
+    details = {
+        "pods": [*pods(":1", "ready", 7), *pods(":1", "ending", 3), *pods("@sha256:0123456789abcdef", "ready", 4)]
+    }
+    text = drawn(board(("weight", {"percent": 50}), step(4), ("pods", details)))
     assert "✓ promote to 50 %" in text
     assert "stable 1 7 ready, 3 ending" in text
     assert "stable sha256:0123456789ab 4 ready" in text
@@ -70,8 +72,8 @@ def test_while_a_version_is_rolled_out_its_pods_are_told_from_those_that_end() -
 
 def test_a_rollback_says_why_and_what_is_wrong_with_the_pods_in_their_words() -> None:
     reason = "the API server has not answered for 20 s ([Errno 111] Connection refused)"
-    found = {"pods": pods(":2", "starting", 5, canary=True, problem="its image cannot be pulled ([/red])")}
-    text = drawn(board(step(2), ("rollback", {"reason": reason}), ("pods", found)), 140)
+    details = {"pods": pods(":2", "starting", 5, canary=True, problem="its image cannot be pulled ([/red])")}
+    text = drawn(board(step(2), ("rollback", {"reason": reason}), ("pods", details)), 140)
     assert f"rolling back, for 0:33: {reason}" in text
     assert "canary 2 5 failing" in text
     assert text.count("its image cannot be pulled ([/red])") == 3

@@ -39,8 +39,8 @@ def test_right_after_a_release_everything_is_kept(shop: Shop) -> None:
     shop.canary("1")
     assert set(shop.prospect("1").objects.values()) == {"keep"}
     shop.canary("2")
-    found = shop.prospect("2")
-    assert (set(found.objects.values()), list(found.changes)) == ({"keep"}, [])
+    prospect = shop.prospect("2")
+    assert (set(prospect.objects.values()), list(prospect.changes)) == ({"keep"}, [])
 
 
 def test_the_plan_says_in_words_what_changes_from_what_to_what(shop: Shop) -> None:
@@ -76,7 +76,7 @@ def test_the_plan_tells_no_secret(shop: Shop) -> None:
     shop.describe()
     for text in (plan(shop, "1"), plan(shop, "1", "--output", "json")):
         assert "password" in text
-        assert not [each for each in ("hunter", "aHVudGVy") if each in text], text
+        assert not [secret for secret in ("hunter", "aHVudGVy") if secret in text], text
 
 
 def test_the_plan_of_a_first_release_has_one_step_and_says_why(shop: Shop, cluster: FakeCluster) -> None:
@@ -107,8 +107,10 @@ def test_the_status_says_what_serves_and_what_was_released(shop: Shop) -> None:
 
 def test_a_first_release_leaves_the_canary_out_in_one_line(shop: Shop) -> None:
     shop.canary("1")
-    assert [each["text"] for each in shop.said("note")] == ["nothing runs yet to compare with: the canary is left out"]
-    assert [each["step"] for each in shop.said("step")] == ["promote to 100 %"]
+    assert [event["text"] for event in shop.said("note")] == [
+        "nothing runs yet to compare with: the canary is left out"
+    ]
+    assert [event["step"] for event in shop.said("step")] == ["promote to 100 %"]
 
 
 def test_a_first_release_starts_as_many_pods_as_its_autoscaler_asks_for(shop: Shop, cluster: FakeCluster) -> None:

@@ -18,7 +18,7 @@ def test_a_canary_that_is_no_worse_becomes_the_stable_version(shop: Shop) -> Non
     record = shop.canary("2")
     assert record.digest.startswith("sha256:")
     assert shop.is_whole_at("2")
-    assert [each["step"] for each in shop.said("step")] == [
+    assert [event["step"] for event in shop.said("step")] == [
         "canary of 1 pod",
         "analysis for 0.5 s",
         "promote to 50 %",
@@ -41,6 +41,6 @@ def test_a_route_gives_the_canary_its_weight(shop: Shop, cluster: FakeCluster) -
     shop.describe()
     shop.rolling("1")
     shop.canary("2")
-    assert [each["percent"] for each in shop.said("weight")] == [10, 50]
+    assert [event["percent"] for event in shop.said("weight")] == [10, 50]
     assert shop.is_whole_at("2")
     assert cluster.names("Service") == {"shop"}

@@ -18,9 +18,9 @@ def greeting(cluster: FakeCluster) -> str:
     """What the pods that serve have as LM_GREETING."""
     (deployment,) = cluster.all("Deployment")
     name = deployment["spec"]["template"]["spec"]["containers"][0]["envFrom"][0]["configMapRef"]["name"]
-    found = cluster.get("ConfigMap", name, "team")
-    assert found, f"the ConfigMap {name} that the pods name is not there"
-    return str(found["data"].get("LM_GREETING", ""))
+    config_map = cluster.get("ConfigMap", name, "team")
+    assert config_map, f"the ConfigMap {name} that the pods name is not there"
+    return str(config_map["data"].get("LM_GREETING", ""))
 
 
 def test_a_rollback_goes_to_the_release_before_a_settings_as_an_images(shop: Shop, cluster: FakeCluster) -> None:
@@ -73,7 +73,7 @@ def test_the_config_maps_of_the_replica_sets_that_are_kept_stay_and_others_go(sh
     shop.describe(LM_GREETING="d")
     shop.rolling("1")
     cluster.wait(lambda: len(cluster.all("ReplicaSet")) == 2)
-    kept = {each["data"]["LM_GREETING"] for each in cluster.all("ConfigMap", "team")}
+    kept = {config_map["data"]["LM_GREETING"] for config_map in cluster.all("ConfigMap", "team")}
     assert {"c", "d"} <= kept
     assert "a" not in kept
 

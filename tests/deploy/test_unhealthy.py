@@ -27,7 +27,7 @@ def test_a_release_over_a_version_that_does_not_serve_goes_through_in_one_comman
     getattr(shop, strategy)("2")
     assert shop.is_whole_at("2")
     if strategy == "canary":
-        (note,) = [each["text"] for each in shop.said("note")]
+        (note,) = [event["text"] for event in shop.said("note")]
         assert note.startswith("registry.intra/shop:1 does not serve (")
         assert note.endswith("): there is nothing to compare with, the canary is left out")
 
@@ -40,9 +40,9 @@ def test_a_failure_over_an_ill_version_ends_at_once_and_says_that_it_is_ill(shop
     with pytest.raises(ReleaseFailedError) as caught:
         shop.rolling("2", ready_timeout=60)
     assert time.monotonic() - began < 10
-    said = str(caught.value)
-    assert "its image cannot be pulled" in said
-    assert "rolled back, but registry.intra/shop:1 does not serve whole: 0 of 2 pods ready; pod shop-" in said
+    message = str(caught.value)
+    assert "its image cannot be pulled" in message
+    assert "rolled back, but registry.intra/shop:1 does not serve whole: 0 of 2 pods ready; pod shop-" in message
     assert [outcome for *_, outcome in shop.records()] == ["released", "failed"]
     cluster.behaves(f"{IMAGE}:3")
     shop.canary("3")

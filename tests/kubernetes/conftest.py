@@ -60,6 +60,6 @@ def released(trial: TrialService) -> TrialService:
 def pytest_report_header() -> str:
     if ABSENT:
         return "kubernetes: no cluster"
-    told = subprocess.run(["kubectl", "version", "-o", "json"], capture_output=True, text=True, check=False).stdout
-    version = json.loads(told or "{}").get("serverVersion", {}).get("gitVersion")
+    versions = subprocess.run(["kubectl", "version", "-o", "json"], capture_output=True, text=True, check=False).stdout
+    version = json.loads(versions or "{}").get("serverVersion", {}).get("gitVersion")
     return f"kubernetes: {version}"

@@ -67,7 +67,7 @@ def test_a_deployment_of_the_canarys_name_is_left_alone_and_refuses_the_release(
     apply(released, item)
     refused = released.release("2")
     assert (refused.returncode, "is not lmservice's" in refused.stderr) == (1, True), refused.stderr
-    assert item["metadata"]["name"] in {each["metadata"]["name"] for each in released.get("deployments")}
+    assert item["metadata"]["name"] in {deployment["metadata"]["name"] for deployment in released.get("deployments")}
 
 
 def test_a_release_over_a_version_that_crashes_goes_through_in_one_command(released: TrialService) -> None:
@@ -159,6 +159,6 @@ def test_a_pipeline_that_has_lost_its_lock_touches_nothing_any_more(
     if number:
         pipeline.send_signal(number)
     pipeline.send_signal(signal.SIGCONT)
-    code, said = ended(pipeline)
-    assert (code, "somebody else has taken over the lock" in said) == (1, True), said
-    assert f"{released.name}-canary" in {each["metadata"]["name"] for each in released.get("deployments")}
+    code, last_line = ended(pipeline)
+    assert (code, "somebody else has taken over the lock" in last_line) == (1, True), last_line
+    assert f"{released.name}-canary" in {deployment["metadata"]["name"] for deployment in released.get("deployments")}

@@ -22,7 +22,7 @@ def test_a_rollback_brings_back_the_version_before_and_its_settings(released: Tr
     assert released.is_whole_at("1")
     (deployment,) = released.get("deployments")
     (settings,) = deployment["spec"]["template"]["spec"]["containers"][0]["envFrom"]
-    configs = {each["metadata"]["name"]: each for each in released.get("configmaps")}
+    configs = {config["metadata"]["name"]: config for config in released.get("configmaps")}
     assert "LM_LATENCY" not in configs[settings["configMapRef"]["name"]]["data"]
 
 
@@ -52,7 +52,7 @@ def test_what_somebody_changed_by_hand_between_releases_is_what_a_failure_goes_b
     assert "what runs is not release 1" in failed.stderr
     assert released.is_whole_at("3"), failed.stderr
     records = json.loads(released.run(released.words("status", "--output", "json")).stdout)["records"]
-    assert [(each["strategy"], each["outcome"]) for each in records[-2:]] == [
+    assert [(record["strategy"], record["outcome"]) for record in records[-2:]] == [
         ("found", "found"),
         ("rolling", "failed"),
     ]
@@ -97,7 +97,7 @@ def test_what_passed_by_its_tag_may_go_on_by_its_digest_but_not_once_it_was_roll
 
 def test_status_and_plan_say_what_runs_and_what_would_change_as_json(released: TrialService) -> None:
     status = json.loads(released.run(released.words("status", "--output", "json")).stdout)
-    assert [(each["number"], each["outcome"]) for each in status["records"]] == [(1, "released")]
+    assert [(record["number"], record["outcome"]) for record in status["records"]] == [(1, "released")]
     counts = {"pods": REPLICAS, "ready": REPLICAS, "updated": REPLICAS}
     assert status["deployments"] == [{"name": released.name, "image": f"{released.image}:1", **counts}]
     version = ["--image", released.image, "--version", "2"]

@@ -21,7 +21,7 @@ def reason(finished: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("version", "settings", "said"),
+    ("version", "settings", "problem"),
     [
         pytest.param("not-there", {}, "its image cannot be pulled", id="bad image"),
         pytest.param("2", {"LM_FAULT": "crash"}, "rolled back", id="crash loop"),
@@ -29,11 +29,11 @@ def reason(finished: subprocess.CompletedProcess[str]) -> str:
     ],
 )
 def test_a_version_that_does_not_get_ready_is_taken_back(
-    released: TrialService, version: str, settings: dict[str, str], said: str
+    released: TrialService, version: str, settings: dict[str, str], problem: str
 ) -> None:
     released.describe(**settings)
     timeout = "15" if "never_ready" in settings.values() else "60"
-    assert said in reason(released.release(version, LM_DEPLOY_READY_TIMEOUT=timeout))
+    assert problem in reason(released.release(version, LM_DEPLOY_READY_TIMEOUT=timeout))
     assert released.is_whole_at("1")
 
 
@@ -42,9 +42,9 @@ def test_a_version_with_five_per_cent_errors_is_taken_back_and_clients_saw_them_
 ) -> None:
     released.describe(LM_ERROR_RATIO="0.05")
     with released.under_load() as load:
-        said = reason(released.release("2", LM_DEPLOY_ANALYSIS_DURATION="30"))
-    assert "of the canary's" in said
-    assert "were errors" in said
+        last_line = reason(released.release("2", LM_DEPLOY_ANALYSIS_DURATION="30"))
+    assert "of the canary's" in last_line
+    assert "were errors" in last_line
     assert set(load.failures) == {"500"}
     # the canary has a third of the pods at the most, and errs in a twentieth of what it gets
     assert load.failures["500"] < load.served / (REPLICAS + 1) * 0.05 * 2
@@ -54,8 +54,8 @@ def test_a_version_with_five_per_cent_errors_is_taken_back_and_clients_saw_them_
 def test_a_slower_version_is_taken_back(released: TrialService) -> None:
     released.describe(LM_LATENCY="0.4")
     with released.under_load(clients=24) as load:
-        said = reason(released.release("2", LM_DEPLOY_ANALYSIS_DURATION="30", LM_DEPLOY_MIN_REQUESTS="50"))
-    assert "the canary's p99 was" in said
+        last_line = reason(released.release("2", LM_DEPLOY_ANALYSIS_DURATION="30", LM_DEPLOY_MIN_REQUESTS="50"))
+    assert "the canary's p99 was" in last_line
     assert (load.failures, load.refused) == ({}, 0)
     assert released.is_whole_at("1")
 
@@ -75,8 +75,8 @@ def test_a_quota_that_has_no_room_for_the_canary_is_named(released: TrialService
 def test_an_interruption_rolls_back(released: TrialService, number: signal.Signals) -> None:
     pipeline = released.start("2", LM_DEPLOY_ANALYSIS_DURATION="60")
     said_until(pipeline, "analysis for 60 s")
-    code, said = ended(pipeline, number)
-    assert (code, said.startswith("lmservice: interrupted; rolled back")) == (130, True), said
+    code, last_line = ended(pipeline, number)
+    assert (code, last_line.startswith("lmservice: interrupted; rolled back")) == (130, True), last_line
     assert released.is_whole_at("1")
 
 
@@ -90,7 +90,7 @@ def test_an_output_that_is_closed_does_not_keep_a_failure_from_being_rolled_back
 
 
 @pytest.mark.parametrize(
-    ("verbs", "said"),
+    ("verbs", "problem"),
     [
         (["get", "list", "watch"], 'cannot patch resource "'),
         (
@@ -100,7 +100,7 @@ def test_an_output_that_is_closed_does_not_keep_a_failure_from_being_rolled_back
     ],
     ids=["read only", "without pods/proxy"],
 )
-def test_rights_that_are_missing_are_named(released: TrialService, verbs: list[str], said: str) -> None:
+def test_rights_that_are_missing_are_named(released: TrialService, verbs: list[str], problem: str) -> None:
     """The rights of a pipeline's service account: the second has all but those to read the pods' metrics."""
     name = released.name
     rights = ",".join(verbs)
@@ -120,7 +120,7 @@ def test_rights_that_are_missing_are_named(released: TrialService, verbs: list[s
     kubeconfig["users"][0]["user"] = {"token": released.kubectl("create", "token", "pipeline").strip()}
     path = released.overlay("qa").parent / "kubeconfig"
     path.write_text(yaml.safe_dump(kubeconfig))
-    assert said in reason(released.release("2", KUBECONFIG=str(path)))
+    assert problem in reason(released.release("2", KUBECONFIG=str(path)))
     assert released.is_whole_at("1")
 
 
@@ -154,10 +154,10 @@ def test_an_api_server_that_goes_away_for_half_a_minute_ends_in_a_rollback(relea
         pipeline = released.start("2", LM_DEPLOY_ANALYSIS_DURATION="120", LM_DEPLOY_LEASE_DURATION="60")
         said_until(pipeline, "analysis for 120 s")
         node.restart("kube-apiserver", pause=30)
-        code, said = ended(pipeline)
+        code, last_line = ended(pipeline)
     assert code == 1
-    assert "the API server has not answered for 20 s" in said
-    assert "rolled back" in said
+    assert "the API server has not answered for 20 s" in last_line
+    assert "rolled back" in last_line
     assert (load.failures, load.refused) == ({}, 0)
     end = time.monotonic() + 60
     while not released.is_whole_at("1"):

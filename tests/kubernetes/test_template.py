@@ -13,8 +13,8 @@ LMSERVICE = str(Path(sys.executable).with_name("lmservice"))
 ENVIRONMENTS = ("dev", "qa", "preview", "production")
 
 
-def kubectl(*words: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["kubectl", *words], input=given, capture_output=True, text=True, timeout=60, check=False)
+def kubectl(*words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["kubectl", *words], input=stdin, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.mark.parametrize("database", ["none", "sqlite", "postgresql"])
@@ -29,12 +29,16 @@ def test_every_overlay_is_accepted_by_the_api_server(database: str, tmp_path: Pa
     for environment in ENVIRONMENTS:
         rendered = kubectl("kustomize", str(tmp_path / "shop" / "deploy" / "overlays" / environment))
         assert rendered.returncode == 0, rendered.stderr
-        objects = [each for each in yaml.safe_load_all(rendered.stdout) if each]
-        ours = [each for each in objects if "monitoring.coreos.com" not in each["apiVersion"] or "podmonitors" in known]
-        assert {"Deployment", "Service", "Ingress"} <= {each["kind"] for each in ours}
+        objects = [manifest for manifest in yaml.safe_load_all(rendered.stdout) if manifest]
+        ours = [
+            manifest
+            for manifest in objects
+            if "monitoring.coreos.com" not in manifest["apiVersion"] or "podmonitors" in known
+        ]
+        assert {"Deployment", "Service", "Ingress"} <= {manifest["kind"] for manifest in ours}
         namespace = f"{team}-{environment}"
         assert kubectl("create", "namespace", namespace).returncode == 0
         listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": ours})
-        taken = kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", given=listed)
+        taken = kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=listed)
         kubectl("delete", "namespace", namespace, "--wait=false")
         assert taken.returncode == 0, taken.stderr

@@ -37,12 +37,12 @@ def share(trial: TrialService) -> float:
 def backends(trial: TrialService) -> list[tuple[str, int]]:
     (route,) = trial.get("httproutes")
     (rule,) = route["spec"]["rules"]
-    return [(each["name"], each["weight"]) for each in rule["backendRefs"]]
+    return [(backend["name"], backend["weight"]) for backend in rule["backendRefs"]]
 
 
 def is_as_before(trial: TrialService, version: str) -> bool:
     """Whether one version serves alone, and neither the route nor the Services tell of a canary."""
-    services = [each["metadata"]["name"] for each in trial.get("services")]
+    services = [service["metadata"]["name"] for service in trial.get("services")]
     return trial.is_whole_at(version) and services == [trial.name] and backends(trial) == [(trial.name, 1)]
 
 
@@ -57,8 +57,8 @@ def test_clients_see_the_share_of_each_stage_and_lose_nothing_when_the_canary_is
             said_until(pipeline, "analysis for 15 s")
             assert backends(routed) == [(f"{routed.name}-stable", 100 - percent), (f"{routed.name}-canary", percent)]
             assert share(routed) == pytest.approx(percent / 100, abs=0.03)
-        code, said = ended(pipeline)
-    assert (code, load.failures, load.refused) == (0, {}, 0), said
+        code, last_line = ended(pipeline)
+    assert (code, load.failures, load.refused) == (0, {}, 0), last_line
     assert is_as_before(routed, "2")
 
 
@@ -102,7 +102,7 @@ def test_plan_says_what_gives_the_canary_its_share(routed: TrialService) -> None
         version = ["--image", routed.image, "--version", "2"]
         return routed.run(routed.words("plan", *version, *more))
 
-    found = json.loads(planned("--output", "json").stdout)
-    assert found["traffic"] == "weights"
-    assert found["steps"][:2] == [{"step": "CanaryPods", "pods": 1}, {"step": "SetWeight", "percent": 10}]
+    plan = json.loads(planned("--output", "json").stdout)
+    assert plan["traffic"] == "weights"
+    assert plan["steps"][:2] == [{"step": "CanaryPods", "pods": 1}, {"step": "SetWeight", "percent": 10}]
     assert "the canary's share of the traffic: by the weights of the overlay's routes" in planned().stdout

@@ -27,7 +27,7 @@ class ShopSettings(Settings):
 
 def rendered() -> Rendering:
     """The rendering that is right."""
-    return {each["kind"]: each for each in yaml.safe_load_all(SHOP.read_text())}
+    return {manifest["kind"]: manifest for manifest in yaml.safe_load_all(SHOP.read_text())}
 
 
 @pytest.fixture

@@ -574,17 +574,17 @@ def test_a_rendering_that_is_right_has_no_finding(judge: Judge) -> None:
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_found_and_told(judge: Judge, mistake: str) -> None:
-    changes, told = MISTAKES[mistake]
+    changes, text = MISTAKES[mistake]
     findings = judge(spoilt(changes))
-    matching = [each for each in findings if told in str(each)]
-    assert len(matching) == 1, [str(each) for each in findings]
-    found = matching[0]
-    assert found.file.endswith("shop.yaml")
-    assert found.line > 1 or found.object.startswith("ConfigMap")
-    assert all((found.object, found.field, found.found, found.expected, found.fix))
-    assert len(findings) <= BROUGHT_ALONG.get(mistake, 1), [str(each) for each in findings]
+    matching = [finding for finding in findings if text in str(finding)]
+    assert len(matching) == 1, [str(finding) for finding in findings]
+    match = matching[0]
+    assert match.file.endswith("shop.yaml")
+    assert match.line > 1 or match.object.startswith("ConfigMap")
+    assert all((match.object, match.field, match.found, match.expected, match.fix))
+    assert len(findings) <= BROUGHT_ALONG.get(mistake, 1), [str(finding) for finding in findings]
 
 
 def test_no_two_mistakes_are_told_alike() -> None:
-    told = [text for _, text in MISTAKES.values()]
-    assert len(set(told)) == len(told) >= 20
+    texts = [text for _, text in MISTAKES.values()]
+    assert len(set(texts)) == len(texts) >= 20

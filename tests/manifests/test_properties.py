@@ -46,15 +46,15 @@ def read_text(tmp_path: Path, text: str) -> list[Object]:
 @SETTINGS
 def test_what_is_written_as_yaml_is_read_as_it_was_on_its_own_line(tmp_path: Path, objects: list[Any]) -> None:
     text = yaml.safe_dump_all(objects, sort_keys=False, allow_unicode=True)
-    found = read_text(tmp_path, text)
-    assert [each.content for each in found] == objects
-    for each in found:
-        line = each.finding(("kind",), each.kind, "", "").line
-        assert text.split("\n")[line - 1] == f"kind: {each.kind}"
+    manifests = read_text(tmp_path, text)
+    assert [manifest.content for manifest in manifests] == objects
+    for manifest in manifests:
+        line = manifest.finding(("kind",), manifest.kind, "", "").line
+        assert text.split("\n")[line - 1] == f"kind: {manifest.kind}"
 
 
 @given(OBJECTS, st.sampled_from([None, 2, "\t"]))
 @SETTINGS
 def test_what_is_written_as_json_is_read_as_it_was(tmp_path: Path, objects: list[Any], indent: Any) -> None:
-    text = "\n".join(json.dumps(each, indent=indent, ensure_ascii=False) for each in objects)
-    assert [each.content for each in read_text(tmp_path, text)] == objects
+    text = "\n".join(json.dumps(manifest, indent=indent, ensure_ascii=False) for manifest in objects)
+    assert [manifest.content for manifest in read_text(tmp_path, text)] == objects

@@ -54,10 +54,10 @@ def test_findings_are_1_each_on_a_line_with_file_and_line(compared: Callable[...
 def test_findings_come_as_json_too(compared: Callable[..., Ended], tmp_path: Path) -> None:
     (tmp_path / "spoilt.yaml").write_text(SHOP.read_text().replace("shop:1.4.0", "shop:latest"))
     ended = compared("spoilt.yaml", "--format", "json")
-    (found,) = json.loads(ended.output)
-    assert (ended.code, found["file"], found["object"]) == (1, "spoilt.yaml", "Deployment shop")
-    assert found["field"] == "spec.template.spec.containers[shop].image"
-    assert set(found) == {"said", "file", "line", "object", "field", "found", "expected", "fix"}
+    (finding,) = json.loads(ended.output)
+    assert (ended.code, finding["file"], finding["object"]) == (1, "spoilt.yaml", "Deployment shop")
+    assert finding["field"] == "spec.template.spec.containers[shop].image"
+    assert set(finding) == {"said", "file", "line", "object", "field", "found", "expected", "fix"}
 
 
 def test_standard_input_is_read(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_service_s_own_default_is_what_manifests_have_to_agree_with(judge: Jud
     class Slow(ShopSettings):
         startup_timeout: float = 300
 
-    assert ["LM_STARTUP_TIMEOUT is 300 s" in str(each) for each in judge(rendered(), Slow)] == [True]
+    assert ["LM_STARTUP_TIMEOUT is 300 s" in str(finding) for finding in judge(rendered(), Slow)] == [True]
 
 
 @pytest.mark.parametrize(
@@ -94,27 +94,27 @@ def test_a_service_s_own_default_is_what_manifests_have_to_agree_with(judge: Jud
 )
 def test_broken_yaml_is_a_finding_with_file_and_line(judge: Judge, text: str) -> None:
     whole = SHOP.read_text()
-    (found,) = judge(f"{whole}---\n{text}")
-    assert found.line > whole.count("\n")
-    assert (found.object, found.expected) == ("", "it has to be readable as a manifest")
+    (finding,) = judge(f"{whole}---\n{text}")
+    assert finding.line > whole.count("\n")
+    assert (finding.object, finding.expected) == ("", "it has to be readable as a manifest")
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"a: \x00", b"[" * 3000])
 def test_bytes_that_are_no_yaml_are_a_finding(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.yaml").write_bytes(content)
-    (found,) = check(str(tmp_path), name="shop", settings=Settings, image={})
-    assert found.file.endswith("bad.yaml")
+    (finding,) = check(str(tmp_path), name="shop", settings=Settings, image={})
+    assert finding.file.endswith("bad.yaml")
 
 
 def test_a_key_that_stands_twice_is_a_finding(judge: Judge) -> None:
     spoilt = SHOP.read_text().replace("  LM_ENVIRONMENT: production\n", "  LM_ENVIRONMENT: dev\n  LM_ENVIRONMENT: qa\n")
-    (found,) = judge(spoilt)
-    assert (found.line, found.found) == (7, "LM_ENVIRONMENT stands twice in one mapping")
+    (finding,) = judge(spoilt)
+    assert (finding.line, finding.found) == (7, "LM_ENVIRONMENT stands twice in one mapping")
 
 
 def test_what_is_no_object_is_a_finding(judge: Judge) -> None:
-    (found,) = judge(SHOP.read_text() + "---\nkind: Deployment\nmetadata: {name: shop}\n")
-    assert found.found == "is no Kubernetes object: kind or apiVersion is missing"
+    (finding,) = judge(SHOP.read_text() + "---\nkind: Deployment\nmetadata: {name: shop}\n")
+    assert finding.found == "is no Kubernetes object: kind or apiVersion is missing"
 
 
 FOREIGN = {
@@ -136,7 +136,7 @@ def test_another_programs_file_is_left_alone_unless_nothing_else_is_there(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "problem"),
     [
         ("apiVersion: apps/v1\nkind: Deployment\nspec: {}\n", "missing"),
         ("apiVersion: v1\nkind: Service\n", "missing"),
@@ -147,8 +147,8 @@ def test_another_programs_file_is_left_alone_unless_nothing_else_is_there(tmp_pa
         ("apiVersion: apps/v1\n", "is no Kubernetes object: kind or apiVersion is missing"),
     ],
 )
-def test_an_object_that_lacks_what_every_one_has_is_a_finding(judge: Judge, text: str, found: str) -> None:
-    assert [each.found for each in judge(f"{SHOP.read_text()}---\n{text}")] == [found]
+def test_an_object_that_lacks_what_every_one_has_is_a_finding(judge: Judge, text: str, problem: str) -> None:
+    assert [finding.found for finding in judge(f"{SHOP.read_text()}---\n{text}")] == [problem]
 
 
 def test_anchors_merges_and_lists_are_read_as_kubectl_does(judge: Judge) -> None:
@@ -159,8 +159,8 @@ def test_anchors_merges_and_lists_are_read_as_kubectl_does(judge: Judge) -> None
     listed = {"apiVersion": "v1", "kind": "List", "items": list(objects.values())}
     assert judge(yaml.safe_dump(listed)) == []
     objects["Deployment"]["spec"]["template"]["spec"]["containers"][0]["image"] = "shop"
-    (found,) = judge(yaml.safe_dump(listed))
-    assert found.object == "Deployment shop"
+    (finding,) = judge(yaml.safe_dump(listed))
+    assert finding.object == "Deployment shop"
 
 
 def test_a_sidecar_does_not_hide_the_service(judge: Judge) -> None:
@@ -177,12 +177,12 @@ def test_a_workload_of_another_name_is_the_service_s_where_it_runs_it(judge: Jud
     )
     template = objects["Deployment"]["spec"]["template"]
     template["spec"]["containers"][0]["image"] = "shop"
-    assert ["image" in each.field for each in judge(objects)] == [True]
+    assert ["image" in finding.field for finding in judge(objects)] == [True]
 
 
 def test_no_workload_is_a_finding(judge: Judge) -> None:
-    (found,) = judge({"Service": {**rendered()["Service"], "spec": {}}})
-    assert str(found).endswith(
+    (finding,) = judge({"Service": {**rendered()["Service"], "spec": {}}})
+    assert str(finding).endswith(
         "no workload found, but none of them is shop's: label its Deployment app.kubernetes.io/name: shop"
     )
 
@@ -243,9 +243,9 @@ def kustomization(tmp_path: Path) -> Path:
 
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="there is no kubectl here")
 def test_a_kustomization_is_rendered(kustomization: Path) -> None:
-    (found,) = check(str(kustomization), name="shop", settings=ShopSettings, image={})
-    assert (found.field.rpartition(".")[2], found.found) == ("image", "registry.intra:5000/team/shop:latest")
-    assert found.file == f"{kustomization} (rendered)"
+    (finding,) = check(str(kustomization), name="shop", settings=ShopSettings, image={})
+    assert (finding.field.rpartition(".")[2], finding.found) == ("image", "registry.intra:5000/team/shop:latest")
+    assert finding.file == f"{kustomization} (rendered)"
 
 
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="there is no kubectl here")

@@ -39,13 +39,15 @@ def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def test_an_overlay_of_the_template_agrees_with_its_service(project: Path, environment: str) -> None:
     settings = Settings if project.parent.name.startswith("none") else ShopSettings
     overlay = project / "deploy" / "overlays" / environment
-    assert [str(each) for each in check(str(overlay), name="shop", settings=settings, image={})] == []
+    assert [str(finding) for finding in check(str(overlay), name="shop", settings=settings, image={})] == []
 
 
 def test_alerts_and_dashboard_are_the_service_s_own(project: Path) -> None:
     overlay = project / "deploy" / "overlays" / "qa"
     ran = subprocess.run(["kubectl", "kustomize", str(overlay)], capture_output=True, text=True, timeout=60, check=True)
-    objects = {(each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(ran.stdout)}
+    objects = {
+        (manifest["kind"], manifest["metadata"]["name"]): manifest for manifest in yaml.safe_load_all(ran.stdout)
+    }
     groups = objects["PrometheusRule", "shop"]["spec"]["groups"]
     assert {rule["labels"]["team"] for group in groups for rule in group["rules"] if "alert" in rule} == {"store"}
     assert "{{ $labels.environment }}" in str(groups)

@@ -34,7 +34,7 @@ FORMS: dict[str, tuple[str, bytes]] = {
     "JSON that is indented by tabs": ("shop.json", json.dumps(listed(rendered()), indent="\t").encode()),
     "one object of JSON after another": ("shop.json", "\n".join(map(json.dumps, rendered().values())).encode()),
     "objects of JSON of many lines": (
-        "shop.json", "\n".join(json.dumps(each, indent=0) for each in rendered().values()).encode()
+        "shop.json", "\n".join(json.dumps(manifest, indent=0) for manifest in rendered().values()).encode()
     ),
     "Helm's comments": ("shop.yaml", ("---\n# Source: shop/templates/x.yaml\n" + TEXT).encode()),
 }  # fmt: skip
@@ -50,16 +50,16 @@ def test_a_form_of_writing_is_read(tmp_path: Path, form: str) -> None:
 def test_lines_of_json_are_the_files(tmp_path: Path) -> None:
     objects = rendered()
     objects["Deployment"]["spec"]["paused"] = True
-    text = "\n".join(json.dumps(each, indent="\t") for each in objects.values())
+    text = "\n".join(json.dumps(manifest, indent="\t") for manifest in objects.values())
     (tmp_path / "shop.json").write_text(text)
-    (found,) = check(str(tmp_path), name="shop", settings=ShopSettings, image={})
-    assert '"paused"' in text.splitlines()[found.line - 1]
+    (finding,) = check(str(tmp_path), name="shop", settings=ShopSettings, image={})
+    assert '"paused"' in text.splitlines()[finding.line - 1]
 
 
 def test_broken_json_is_a_finding(tmp_path: Path) -> None:
     (tmp_path / "shop.json").write_text('{"kind": "Service", \t"apiVersion": "v1"')
-    (found,) = check(str(tmp_path), name="shop", settings=ShopSettings, image={})
-    assert found.expected == "it has to be readable as a manifest"
+    (finding,) = check(str(tmp_path), name="shop", settings=ShopSettings, image={})
+    assert finding.expected == "it has to be readable as a manifest"
 
 
 def charts_test(objects: Rendering) -> None:
@@ -85,9 +85,9 @@ def cron_job(objects: Rendering) -> None:
 
 def told_by_the_api_server(objects: Rendering) -> None:
     """As `kubectl get -o yaml` gives them."""
-    for each in objects.values():
-        each["metadata"] |= {"uid": "1", "managedFields": [{"f:spec": {}}]}
-        each["status"] = {}
+    for manifest in objects.values():
+        manifest["metadata"] |= {"uid": "1", "managedFields": [{"f:spec": {}}]}
+        manifest["status"] = {}
     objects["Deployment"]["spec"]["replicas"] = 3
 
 
@@ -157,8 +157,8 @@ def service_monitor(objects: Rendering) -> None:
 
 def annotations(objects: Rendering) -> None:
     """Those of a Prometheus without its operator."""
-    told = {"prometheus.io/scrape": "true", "prometheus.io/port": "8002"}
-    objects["Deployment"]["spec"]["template"]["metadata"]["annotations"] = told
+    scraped = {"prometheus.io/scrape": "true", "prometheus.io/port": "8002"}
+    objects["Deployment"]["spec"]["template"]["metadata"]["annotations"] = scraped
 
 
 def gateway(objects: Rendering) -> None:
@@ -186,7 +186,7 @@ VARIANTS = (
 def test_a_variant_that_is_right_has_no_finding(judge: Judge, change: Callable[[Rendering], None]) -> None:
     objects = rendered()
     change(objects)
-    assert [str(each) for each in judge(objects)] == []
+    assert [str(finding) for finding in judge(objects)] == []
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_a_hook_that_calls_stop_has_no_finding(judge: Judge, hook: list[str]) ->
 
 def test_two_environments_at_once_are_told_apart(judge: Judge) -> None:
     findings = judge(yaml.safe_dump_all([*rendered().values(), rendered()["Deployment"]]))
-    assert ["Deployment shop: metadata.name is shop, but " in str(each) for each in findings] == [True]
+    assert ["Deployment shop: metadata.name is shop, but " in str(finding) for finding in findings] == [True]
 
 
 class Guessable(ShopSettings):

@@ -68,8 +68,8 @@ def build() -> Path:
 def _go_mod(module: Path) -> str:
     """Kubernetes' own requirements name its parts as v0.0.0; each is published as v0.MINOR.PATCH."""
     (module / "go.mod").write_text("module cluster\n")
-    told = _go("mod", "download", "-json", f"k8s.io/kubernetes@v{VERSION}", folder=module)
-    required = Path(json.loads(told)["GoMod"]).read_text()
+    module_json = _go("mod", "download", "-json", f"k8s.io/kubernetes@v{VERSION}", folder=module)
+    required = Path(json.loads(module_json)["GoMod"]).read_text()
     parts = sorted(set(re.findall(r"^\s*(k8s\.io/\S+) v0\.0\.0$", required, re.MULTILINE)))
     published = "v0" + VERSION.removeprefix("1")
     (go,) = re.findall(r"^go (\S+)$", required, re.MULTILINE)

@@ -34,9 +34,11 @@ def kinds() -> Path:
     if not kept.exists():
         with tempfile.TemporaryDirectory() as name:
             command = ["go", "mod", "download", "-json", f"{MODULE}@{VERSION}"]
-            told = subprocess.run(command, cwd=name, check=True, stdout=subprocess.PIPE, text=True).stdout
+            module_json = subprocess.run(command, cwd=name, check=True, stdout=subprocess.PIPE, text=True).stdout
         partial = kept.with_suffix(".part")
-        shutil.copytree(Path(json.loads(told)["Dir"]) / "config" / "crd" / "standard", partial, dirs_exist_ok=True)
+        shutil.copytree(
+            Path(json.loads(module_json)["Dir"]) / "config" / "crd" / "standard", partial, dirs_exist_ok=True
+        )
         partial.rename(kept)
     return kept
 

@@ -171,7 +171,7 @@ def _kill(pid: int) -> None:
 
 def _mounts() -> list[str]:
     listed = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-    return sorted((each for each in listed if each.startswith(f"{STATE}/")), reverse=True)
+    return sorted((mount for mount in listed if mount.startswith(f"{STATE}/")), reverse=True)
 
 
 def _remove_cgroups() -> None:

@@ -32,7 +32,7 @@ def write_overlay(
     patches = [_deletion(kind, version) for kind, version in {**MONITORING, **(SCALER if replicas else {})}.items()]
     if replicas:
         patches.append(_small(replicas))
-    file.write_text(text + "".join(f"  - {json.dumps(each)}\n" for each in patches))
+    file.write_text(text + "".join(f"  - {json.dumps(patch)}\n" for patch in patches))
 
 
 def _deletion(kind: str, version: str) -> dict[str, Any]:

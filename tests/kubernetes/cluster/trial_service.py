@@ -159,16 +159,16 @@ class TrialService:
     def serving(self) -> Counter[str]:
         """How many pods are ready and not on their way out, by the tag of their image."""
         ready = [
-            each
-            for each in self.get("pods")
-            if "deletionTimestamp" not in each["metadata"]
-            and any(c["type"] == "Ready" and c["status"] == "True" for c in each["status"].get("conditions", []))
+            pod
+            for pod in self.get("pods")
+            if "deletionTimestamp" not in pod["metadata"]
+            and any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
         ]
-        return Counter(each["spec"]["containers"][0]["image"].rpartition(":")[2] for each in ready)
+        return Counter(pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in ready)
 
     def is_whole_at(self, version: str) -> bool:
         """Whether this version serves with all its pods, alone, and nothing of another release is left."""
-        names = {each["metadata"]["name"] for each in self.get("deployments")}
+        names = {deployment["metadata"]["name"] for deployment in self.get("deployments")}
         return names == {self.name} and self.serving() == {version: REPLICAS}
 
     @property
