@@ -112,25 +112,25 @@ class FakeCluster:
 
     def get(self, kind: str, name: str, namespace: str = "") -> Object | None:
         """Return an object as it is; None where there is none."""
-        return next((each for each in self.all(kind, namespace) if each["metadata"]["name"] == name), None)
+        return next((item for item in self.all(kind, namespace) if item["metadata"]["name"] == name), None)
 
     def all(self, kind: str, namespace: str = "") -> list[Object]:
         """Return the objects of a kind, in one namespace where it is given."""
         with self.store.changed:
             return [
-                copy.deepcopy(each)
-                for each in self.store.objects.values()
-                if each["kind"] == kind and namespace in {"", each["metadata"].get("namespace", "")}
+                copy.deepcopy(item)
+                for item in self.store.objects.values()
+                if item["kind"] == kind and namespace in {"", item["metadata"].get("namespace", "")}
             ]
 
     def names(self, kind: str, namespace: str = "") -> set[str]:
         """Return the names of a kind's objects."""
-        return {each["metadata"]["name"] for each in self.all(kind, namespace)}
+        return {item["metadata"]["name"] for item in self.all(kind, namespace)}
 
     def serving(self, namespace: str = "") -> Counter[str]:
         """Count the pods that are ready and not on their way out, by their image."""
-        pods = [each for each in self.all("Pod", namespace) if "deletionTimestamp" not in each["metadata"]]
-        return Counter(image_of(each) for each in pods if is_ready(each))
+        pods = [pod for pod in self.all("Pod", namespace) if "deletionTimestamp" not in pod["metadata"]]
+        return Counter(image_of(pod) for pod in pods if is_ready(pod))
 
     def behaves(self, image: str, **behaviour: Any) -> None:
         """Script how an image's pods behave."""

@@ -23,7 +23,7 @@ _WRITE = Write("kube-controller-manager", "Update")
 
 
 def _kind(kind: str) -> Resource:
-    return next(each for each in RESOURCES if each.kind == kind)
+    return next(resource for resource in RESOURCES if resource.kind == kind)
 
 
 DEPLOYMENTS, SETS, PODS = _kind("Deployment"), _kind("ReplicaSet"), _kind("Pod")
@@ -67,11 +67,15 @@ class Controllers:
                 self._told(kind, route, route_status(route, self.script.refuses_weights))
 
     def _collect_garbage(self) -> None:
-        there = {each["metadata"]["uid"] for each in self.store.objects.values()}
+        there = {item["metadata"]["uid"] for item in self.store.objects.values()}
         for item in list(self.store.objects.values()):
             owners = item["metadata"].get("ownerReferences", [])
-            if owners and not there & {each["uid"] for each in owners} and "deletionTimestamp" not in item["metadata"]:
-                resource = next(each for each in RESOURCES if each.kind == item["kind"])
+            if (
+                owners
+                and not there & {owner["uid"] for owner in owners}
+                and "deletionTimestamp" not in item["metadata"]
+            ):
+                resource = next(known for known in RESOURCES if known.kind == item["kind"])
                 self.store.delete(resource, item["metadata"].get("namespace", ""), item["metadata"]["name"])
 
     def _scale(self, scaler: Object) -> None:
@@ -103,9 +107,9 @@ class Controllers:
     def _sets(self, owner: Object, kind: Resource = SETS) -> list[Object]:
         uid, namespace = owner["metadata"]["uid"], owner["metadata"]["namespace"]
         return [
-            each
-            for each in self.store.all(kind, namespace)
-            if uid in {owner["uid"] for owner in each["metadata"].get("ownerReferences", [])}
+            item
+            for item in self.store.all(kind, namespace)
+            if uid in {reference["uid"] for reference in item["metadata"].get("ownerReferences", [])}
         ]
 
     def _newest(self, deployment: Object) -> Object:
@@ -113,20 +117,20 @@ class Controllers:
         template = deployment["spec"]["template"]
         digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
         sets = self._sets(deployment)
-        revisions = [int(each["metadata"]["annotations"][_REVISION]) for each in sets]
-        found = next((each for each in sets if each["metadata"]["labels"][_HASH] == digest), None)
-        if found is None:
-            found = self._created_set(deployment, digest, max(revisions, default=0) + 1)
-        elif int(found["metadata"]["annotations"][_REVISION]) != max(revisions):
-            found = copy.deepcopy(found)
-            found["metadata"]["annotations"][_REVISION] = str(max(revisions) + 1)
-            found = self._put(SETS, found)
-        revision = found["metadata"]["annotations"][_REVISION]
+        revisions = [int(replica_set["metadata"]["annotations"][_REVISION]) for replica_set in sets]
+        newest = next((replica_set for replica_set in sets if replica_set["metadata"]["labels"][_HASH] == digest), None)
+        if newest is None:
+            newest = self._created_set(deployment, digest, max(revisions, default=0) + 1)
+        elif int(newest["metadata"]["annotations"][_REVISION]) != max(revisions):
+            newest = copy.deepcopy(newest)
+            newest["metadata"]["annotations"][_REVISION] = str(max(revisions) + 1)
+            newest = self._put(SETS, newest)
+        revision = newest["metadata"]["annotations"][_REVISION]
         if deployment["metadata"].get("annotations", {}).get(_REVISION) != revision:
             marked = copy.deepcopy(deployment)
             marked["metadata"].setdefault("annotations", {})[_REVISION] = revision
             self._put(DEPLOYMENTS, marked)
-        return found
+        return newest
 
     def _created_set(self, deployment: Object, digest: str, revision: int) -> Object:
         name, template = f"{deployment['metadata']['name']}-{digest}", copy.deepcopy(deployment["spec"]["template"])
@@ -146,28 +150,28 @@ class Controllers:
     def _resize(self, deployment: Object, newest: Object) -> str:
         """Take one step of the rolling update, and return what the cluster refused."""
         sets = self._sets(deployment)
-        old = [each for each in sets if each["metadata"]["uid"] != newest["metadata"]["uid"]]
+        old = [replica_set for replica_set in sets if replica_set["metadata"]["uid"] != newest["metadata"]["uid"]]
         wanted = deployment["spec"]["replicas"]
         surge, away = _bounds(deployment["spec"].get("strategy", {}), wanted)
-        total = sum(each["spec"]["replicas"] for each in sets)
+        total = sum(replica_set["spec"]["replicas"] for replica_set in sets)
         size = newest["spec"]["replicas"]
         grown = min(wanted, size + max(0, wanted + surge - total)) if size < wanted else wanted
         self._sized(newest, grown)
-        spare = sum(self._ready(each) for each in sets) - (wanted - away)
-        for each in old:
-            unready = each["spec"]["replicas"] - self._ready(each)
-            fewer = min(each["spec"]["replicas"], max(0, unready) + max(0, spare))
+        spare = sum(self._ready(replica_set) for replica_set in sets) - (wanted - away)
+        for replica_set in old:
+            unready = replica_set["spec"]["replicas"] - self._ready(replica_set)
+            fewer = min(replica_set["spec"]["replicas"], max(0, unready) + max(0, spare))
             spare -= max(0, fewer - max(0, unready))
-            self._sized(each, each["spec"]["replicas"] - fewer)
-        if wanted == self._ready(newest) == sum(self._size(each) for each in sets):
+            self._sized(replica_set, replica_set["spec"]["replicas"] - fewer)
+        if wanted == self._ready(newest) == sum(self._size(replica_set) for replica_set in sets):
             self._forget(old, deployment["spec"]["revisionHistoryLimit"])
-        return next((text for each in sets if (text := each.get("status", {}).get("failure", ""))), "")
+        return next((text for replica_set in sets if (text := replica_set.get("status", {}).get("failure", ""))), "")
 
     def _forget(self, old: list[Object], limit: int) -> None:
         """Delete the oldest ReplicaSets past the limit."""
-        old = sorted(old, key=lambda each: int(each["metadata"]["annotations"][_REVISION]), reverse=True)
-        for each in old[limit:]:
-            self.store.delete(SETS, each["metadata"]["namespace"], each["metadata"]["name"])
+        old = sorted(old, key=lambda replica_set: int(replica_set["metadata"]["annotations"][_REVISION]), reverse=True)
+        for replica_set in old[limit:]:
+            self.store.delete(SETS, replica_set["metadata"]["namespace"], replica_set["metadata"]["name"])
 
     def _size(self, replica_set: Object) -> int:
         return sum("deletionTimestamp" not in pod["metadata"] for pod in self._sets(replica_set, PODS))
@@ -182,10 +186,10 @@ class Controllers:
     def _report(self, deployment: Object, newest: Object | None, failure: str, since: float) -> None:
         """Write the Deployment's status."""
         live = {
-            each["metadata"]["uid"]: [p for p in self._sets(each, PODS) if "deletionTimestamp" not in p["metadata"]]
-            for each in self._sets(deployment)
+            owner["metadata"]["uid"]: [p for p in self._sets(owner, PODS) if "deletionTimestamp" not in p["metadata"]]
+            for owner in self._sets(deployment)
         }
-        pods = [pod for found in live.values() for pod in found]
+        pods = [pod for members in live.values() for pod in members]
         updated, ready = live.get(newest["metadata"]["uid"], []) if newest else [], sum(map(is_ready, pods))
         whole = len(updated) == len(pods) == ready == deployment["spec"]["replicas"]
         progress = {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable" if whole else "Updated"}
@@ -205,12 +209,12 @@ class Controllers:
             "availableReplicas": ready,
             "unavailableReplicas": max(0, deployment["spec"]["replicas"] - ready),
         }
-        told: Object = {name: value for name, value in counts.items() if value}
-        self._told(DEPLOYMENTS, deployment, {**told, "conditions": conditions})
+        figures: Object = {name: value for name, value in counts.items() if value}
+        self._told(DEPLOYMENTS, deployment, {**figures, "conditions": conditions})
 
     def _fill(self, replica_set: Object) -> None:
         """Make as many pods as it asks for; those that are not ready go first."""
-        pods = [each for each in self._sets(replica_set, PODS) if "deletionTimestamp" not in each["metadata"]]
+        pods = [pod for pod in self._sets(replica_set, PODS) if "deletionTimestamp" not in pod["metadata"]]
         wanted, failure = replica_set["spec"]["replicas"], ""
         for pod in sorted(pods, key=is_ready)[: max(0, len(pods) - wanted)]:
             self.store.delete(PODS, pod["metadata"]["namespace"], pod["metadata"]["name"])
@@ -219,8 +223,8 @@ class Controllers:
                 self._create_pod(replica_set)
         except ApiError as error:
             failure = str(error)
-        told = {"replicas": len(pods)}
-        self._told(SETS, replica_set, {**told, "failure": failure} if failure else told)
+        figures = {"replicas": len(pods)}
+        self._told(SETS, replica_set, {**figures, "failure": failure} if failure else figures)
 
     def _create_pod(self, replica_set: Object) -> None:
         template, namespace = replica_set["spec"]["template"], replica_set["metadata"]["namespace"]
@@ -237,7 +241,7 @@ class Controllers:
     def _live(self) -> None:
         """Write every pod's status, as its image behaves and the nodes have room; let those that end go."""
         pods = list(self.store.all(PODS))
-        pods.sort(key=lambda each: float(each["metadata"].get("annotations", {}).get(BORN, 0)))
+        pods.sort(key=lambda pod: float(pod["metadata"].get("annotations", {}).get(BORN, 0)))
         for number, pod in enumerate(pods):
             behaviour = self.script.behaviour(image_of(pod))
             metadata = pod["metadata"]
@@ -264,11 +268,11 @@ class Controllers:
 
     def _put(self, kind: Resource, item: Object, subresource: str = "") -> Object:
         _, _, namespace, name = key_of(item)
-        given = copy.deepcopy(item)
-        given["metadata"].pop("resourceVersion", None)
-        given["metadata"].pop("managedFields", None)
+        copied = copy.deepcopy(item)
+        copied["metadata"].pop("resourceVersion", None)
+        copied["metadata"].pop("managedFields", None)
         return self.store.replace(
-            kind, namespace, name, given, Write(_WRITE.manager, "Update", subresource=subresource)
+            kind, namespace, name, copied, Write(_WRITE.manager, "Update", subresource=subresource)
         )
 
 

@@ -79,9 +79,9 @@ def _service(item: dict[str, Any]) -> None:
 
 def _secret(item: dict[str, Any]) -> None:
     item.setdefault("type", "Opaque")
-    given = item.pop("stringData", {})
-    if given:
-        encoded = {name: base64.b64encode(value.encode()).decode() for name, value in given.items()}
+    texts = item.pop("stringData", {})
+    if texts:
+        encoded = {name: base64.b64encode(value.encode()).decode() for name, value in texts.items()}
         item["data"] = {**item.get("data", {}), **encoded}
 
 

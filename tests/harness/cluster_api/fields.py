@@ -55,8 +55,8 @@ def is_atomic(path: Path) -> bool:
 
 def key_of(item: Value, keys: Iterable[str]) -> str:
     """Return the element that names a list's item."""
-    found = {key: item.get(key, _KEY_DEFAULTS.get(key)) for key in sorted(keys)}
-    return "k:" + json.dumps({key: value for key, value in found.items() if value is not None}, separators=(",", ":"))
+    values = {key: item.get(key, _KEY_DEFAULTS.get(key)) for key in sorted(keys)}
+    return "k:" + json.dumps({key: value for key, value in values.items() if value is not None}, separators=(",", ":"))
 
 
 def leaves(value: Value, path: Path = ()) -> Iterator[tuple[Path, Value]]:
@@ -77,7 +77,7 @@ def leaves(value: Value, path: Path = ()) -> Iterator[tuple[Path, Value]]:
 
 def owned(item: Value) -> set[Path]:
     """Return the fields of an object that somebody can own."""
-    return {path for path, _ in leaves(item) if not any(path[: len(each)] == each for each in _NOBODYS)}
+    return {path for path, _ in leaves(item) if not any(path[: len(prefix)] == prefix for prefix in _NOBODYS)}
 
 
 def changed(before: Value, after: Value) -> tuple[set[Path], set[Path]]:
@@ -149,8 +149,8 @@ def spelt(paths: Iterable[Path]) -> dict[str, Any]:
 
 def read(tree: dict[str, Any], path: Path = ()) -> set[Path]:
     """Return the fields of a FieldsV1."""
-    found = {path} if path and (not tree or "." in tree) else set()
+    paths = {path} if path and (not tree or "." in tree) else set()
     for element, below in tree.items():
         if element != ".":
-            found |= read(below, (*path, element))
-    return found
+            paths |= read(below, (*path, element))
+    return paths

@@ -102,7 +102,7 @@ def discovered(path: str) -> dict[str, Any] | None:
     if path == "/api":
         return {"kind": "APIVersions", "versions": ["v1"]}
     if path == "/apis":
-        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(each) for each in groups]}
+        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(group) for group in groups]}
     if path == "/version":
         return {"major": "1", "minor": "36", "gitVersion": "v1.36.0-fake"}
     prefix, _, version = path.strip("/").rpartition("/")

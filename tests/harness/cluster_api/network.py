@@ -33,12 +33,14 @@ def endpoint_slice(service: Object, pods: Iterable[Object], owner: Object) -> Ob
 def route_status(route: Object, refusal: str) -> Object:
     """Return what gateways say of a route; a refusal is of routes with more than one backend."""
     split = any(len(rule.get("backendRefs", [])) > 1 for rule in route["spec"].get("rules", []))
-    said = refusal if split else ""
+    problem = refusal if split else ""
     resolved = {
         "type": "ResolvedRefs",
-        "status": str(not said),
-        "reason": "BackendNotFound" if said else "ResolvedRefs",
-        "message": said,
+        "status": str(not problem),
+        "reason": "BackendNotFound" if problem else "ResolvedRefs",
+        "message": problem,
         "observedGeneration": route["metadata"]["generation"],
     }
-    return {"parents": [{"parentRef": each, "conditions": [resolved]} for each in route["spec"].get("parentRefs", [])]}
+    return {
+        "parents": [{"parentRef": parent, "conditions": [resolved]} for parent in route["spec"].get("parentRefs", [])]
+    }

@@ -49,13 +49,13 @@ def ancestors(paths: set[fields.Path]) -> set[fields.Path]:
 
 
 def check_conflicts(live: Object, applied: Object, wanted: set[fields.Path], write: Write) -> None:
-    there, given = dict(fields.leaves(live)), dict(fields.leaves(applied))
+    there, sent = dict(fields.leaves(live)), dict(fields.leaves(applied))
     others = [e for e in live["metadata"].get("managedFields", []) if not is_of(e, write)]
     lines = [
-        f'conflict with "{entry["manager"]}": {"".join("." + each[2:] for each in path)}'
+        f'conflict with "{entry["manager"]}": {"".join("." + step[2:] for step in path)}'
         for entry in others
         for path in sorted(fields.read(entry["fieldsV1"]) & wanted)
-        if there.get(path) != given.get(path)
+        if there.get(path) != sent.get(path)
     ]
     if lines:
         count = f"{len(lines)} conflict{'s' if len(lines) > 1 else ''}"
@@ -63,12 +63,12 @@ def check_conflicts(live: Object, applied: Object, wanted: set[fields.Path], wri
 
 
 def owners_after(
-    before: Object, after: Object, write: Write, applied: set[fields.Path] | None, given: list[Object] | None
+    before: Object, after: Object, write: Write, applied: set[fields.Path] | None, rewritten: list[Object] | None
 ) -> list[Object]:
     """Return `managedFields` after a write: the writer has what it set, nobody else what got another value."""
     entries = before["metadata"].get("managedFields", [])
-    if given is not None and write.operation == "Update":
-        entries = given  # which a client may rewrite, as kubectl does when it takes over
+    if rewritten is not None and write.operation == "Update":
+        entries = rewritten  # which a client may rewrite, as kubectl does when it takes over
     fresh, gone = fields.changed(before, after)
     if applied is not None:
         there, now = dict(fields.leaves(before)), dict(fields.leaves(after))

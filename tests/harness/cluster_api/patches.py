@@ -19,18 +19,18 @@ def patched(live: dict[str, Any], patch: Any, content_type: str) -> dict[str, An
 
 def _json_patch(live: dict[str, Any], operations: list[dict[str, Any]]) -> dict[str, Any]:
     item: Any = copy.deepcopy(live)
-    for each in operations:
-        *way, last = [part.replace("~1", "/").replace("~0", "~") for part in each["path"].split("/")[1:]]
+    for operation in operations:
+        *way, last = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]
         node = item
         for part in way:
             node = node[int(part)] if isinstance(node, list) else node[part]
         place: Any = int(last) if isinstance(node, list) and last != "-" else last
-        if each["op"] == "remove":
+        if operation["op"] == "remove":
             del node[place]
-        elif isinstance(node, list) and each["op"] == "add":
-            node.insert(len(node) if place == "-" else place, each["value"])
+        elif isinstance(node, list) and operation["op"] == "add":
+            node.insert(len(node) if place == "-" else place, operation["value"])
         else:
-            node[place] = each["value"]
+            node[place] = operation["value"]
     return dict(item)
 
 

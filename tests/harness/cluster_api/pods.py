@@ -34,8 +34,8 @@ def status(pod: Object, behaviour: Behaviour, *, fits: bool) -> Object:
         return {"phase": "Pending", "conditions": [unscheduled]}
     ready = behaviour.ready_after is not None and age(pod) >= behaviour.ready_after
     ready = ready and not behaviour.crashes and not behaviour.unpullable
-    names = [each["name"] for each in pod["spec"]["containers"]]
-    images = [each["image"] for each in pod["spec"]["containers"]]
+    names = [container["name"] for container in pod["spec"]["containers"]]
+    images = [container["image"] for container in pod["spec"]["containers"]]
     return {
         "phase": "Pending" if behaviour.unpullable else "Running",
         "conditions": [
@@ -51,21 +51,21 @@ def status(pod: Object, behaviour: Behaviour, *, fits: bool) -> Object:
 
 def _container(name: str, image: str, behaviour: Behaviour, seconds: float, *, ready: bool) -> Object:
     digest = behaviour.digest or f"sha256:{hashlib.sha256(image.encode()).hexdigest()}"
-    found = {"name": name, "image": image, "restartCount": behaviour.restarts, "ready": ready}
+    container = {"name": name, "image": image, "restartCount": behaviour.restarts, "ready": ready}
     if behaviour.unpullable:
-        return {**found, "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}}
-    found["imageID"] = f"{image.rpartition(':')[0]}@{digest}"
+        return {**container, "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}}
+    container["imageID"] = f"{image.rpartition(':')[0]}@{digest}"
     if behaviour.crashes and seconds > (behaviour.ready_after or 0.0):
         ended = {"terminated": {"exitCode": 1, "reason": "Error"}}
         waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off restarting"}}
-        return {**found, "restartCount": 3, "state": waiting, "lastState": ended}
-    return {**found, "state": {"running": {}}}
+        return {**container, "restartCount": 3, "state": waiting, "lastState": ended}
+    return {**container, "state": {"running": {}}}
 
 
 def is_ready(pod: Object) -> bool:
     """Return whether its status says so."""
     conditions = pod.get("status", {}).get("conditions", [])
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 def exposition(pod: Object, script: Script) -> tuple[int, str | Object]:

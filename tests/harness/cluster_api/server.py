@@ -128,12 +128,12 @@ class Handler(BaseHTTPRequestHandler):
         if target.name:
             return target.shown(store.find(target.resource, target.namespace, target.name))
         matches = selector(query.get("labelSelector", ""))
-        items = [target.shown(each) for each in store.all(target.resource, target.namespace)]
+        items = [target.shown(item) for item in store.all(target.resource, target.namespace)]
         return {
             "kind": f"{target.resource.kind}List",
             "apiVersion": target.resource.api_version,
             "metadata": {"resourceVersion": str(store.version)},
-            "items": [each for each in items if matches(each["metadata"].get("labels", {}))],
+            "items": [item for item in items if matches(item["metadata"].get("labels", {}))],
         }
 
     def _written(self, call: Call, target: Target, query: dict[str, str], body: Any) -> tuple[int, Object]:
@@ -174,7 +174,7 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         while time.monotonic() < end and not self.server.ended:
             with store.changed:
-                events = [each for each in store.events if each[0] > version]
+                events = [event for event in store.events if event[0] > version]
                 if not events:
                     store.changed.wait(min(0.2, max(0.0, end - time.monotonic())))
                     continue
@@ -205,9 +205,9 @@ def selector(text: str) -> Callable[[dict[str, str]], bool]:
 
 
 def _matches(part: str, labels: dict[str, str]) -> bool:
-    if found := re.fullmatch(r"(\S+) (in|notin) \(([^)]*)\)", part):
-        within = labels.get(found[1], "") in {each.strip() for each in found[3].split(",")} and found[1] in labels
-        return within if found[2] == "in" else not within
+    if parts := re.fullmatch(r"(\S+) (in|notin) \(([^)]*)\)", part):
+        within = labels.get(parts[1], "") in {value.strip() for value in parts[3].split(",")} and parts[1] in labels
+        return within if parts[2] == "in" else not within
     if part.startswith("!"):
         return part[1:] not in labels
     name, negated, value = re.fullmatch(r"([^=!]+)(!?)={0,2}(.*)", part).groups()  # type: ignore[union-attr]
@@ -217,17 +217,17 @@ def _matches(part: str, labels: dict[str, str]) -> bool:
 
 
 def _target(path: str) -> Target:
-    found = _PATH.fullmatch(path)
-    kind = resource(found["group"] or "", found["version"], found["plural"]) if found else None
-    if not found or not kind:
+    match = _PATH.fullmatch(path)
+    kind = resource(match["group"] or "", match["version"], match["plural"]) if match else None
+    if not match or not kind:
         raise ApiError(404, "NotFound", "the server could not find the requested resource")
     return Target(
         kind,
-        found["version"],
-        found["namespace"] or "",
-        found["name"] or "",
-        found["subresource"] or "",
-        found["rest"] or "",
+        match["version"],
+        match["namespace"] or "",
+        match["name"] or "",
+        match["subresource"] or "",
+        match["rest"] or "",
     )
 
 

@@ -105,7 +105,7 @@ class Shop:
         """Write the overlay, with these settings in its ConfigMap."""
         overlay = self.folder / "overlays" / environment
         overlay.mkdir(parents=True, exist_ok=True)
-        text = "\n---\n".join(json.dumps(each) for each in self.objects)
+        text = "\n---\n".join(json.dumps(item) for item in self.objects)
         (overlay / "objects.yaml").write_text(text)
         values = [f"{key}={value}" for key, value in {"LM_ENVIRONMENT": environment, **literals}.items()]
         made = {
@@ -152,8 +152,8 @@ class Shop:
     def records(self) -> list[tuple[int, str, str, str]]:
         """Return number, version, strategy and outcome of each release."""
         return [
-            (each.number, each.artifact.rpartition(":")[2], each.strategy, each.outcome)
-            for each in self.status().records
+            (record.number, record.artifact.rpartition(":")[2], record.strategy, record.outcome)
+            for record in self.status().records
         ]
 
     def is_whole_at(self, version: str, pods: int = 2) -> bool:

@@ -39,10 +39,10 @@ class Store:
         Raises:
             ApiError: 404.
         """
-        found = self.objects.get(_key(resource, namespace, name))
-        if found is None:
+        item = self.objects.get(_key(resource, namespace, name))
+        if item is None:
             raise _missing(resource, name)
-        return found
+        return item
 
     def all(self, resource: Resource, namespace: str = "") -> Iterator[Object]:
         """Yield the objects of a resource, those of one namespace where it is given."""
@@ -50,9 +50,9 @@ class Store:
             if (group, plural) == (resource.group, resource.plural) and namespace in {"", where}:
                 yield item
 
-    def create(self, resource: Resource, namespace: str, given: Object, write: Write) -> Object:
+    def create(self, resource: Resource, namespace: str, sent: Object, write: Write) -> Object:
         """Make an object; 409 where there is one of its name."""
-        item = self._placed(resource, namespace, given)
+        item = self._placed(resource, namespace, sent)
         name = item["metadata"].get("name") or item["metadata"]["generateName"] + secrets.token_hex(3)
         item["metadata"]["name"] = name
         if _key(resource, namespace, name) in self.objects:
@@ -61,10 +61,10 @@ class Store:
             item.pop("status", None)
         return self._stored(resource, None, item, write)
 
-    def replace(self, resource: Resource, namespace: str, name: str, given: Object, write: Write) -> Object:
+    def replace(self, resource: Resource, namespace: str, name: str, sent: Object, write: Write) -> Object:
         """Overwrite an object, or its status alone; 409 where its resourceVersion is not the last any more."""
         live = self.find(resource, namespace, name)
-        item = self._placed(resource, namespace, given)
+        item = self._placed(resource, namespace, sent)
         version = item["metadata"].get("resourceVersion")
         if version not in {None, "", live["metadata"]["resourceVersion"]}:
             message = "the object has been modified; please apply your changes to the latest version and try again"
@@ -76,13 +76,13 @@ class Store:
             item |= {"status": copy.deepcopy(live["status"])} if "status" in live else {}
         return self._stored(resource, live, item, write)
 
-    def apply(self, resource: Resource, namespace: str, name: str, given: Object, write: Write) -> Object:
+    def apply(self, resource: Resource, namespace: str, name: str, sent: Object, write: Write) -> Object:
         """Apply server-side: what is given is this manager's, and what it gave before and does not now goes.
 
         Raises:
             ApiError: 409 where a field with another value is somebody else's, unless forced.
         """
-        applied = self._placed(resource, namespace, given)
+        applied = self._placed(resource, namespace, sent)
         applied["metadata"]["name"] = name
         if applied["metadata"].pop("managedFields", None):
             raise ApiError(400, "BadRequest", "metadata.managedFields must be nil")
@@ -118,9 +118,9 @@ class Store:
                 del self.objects[key]
         return live
 
-    def _placed(self, resource: Resource, namespace: str, given: Object) -> Object:
+    def _placed(self, resource: Resource, namespace: str, sent: Object) -> Object:
         """Return a copy in the namespace of the path; one that has none loses what it was given."""
-        item = copy.deepcopy(given)
+        item = copy.deepcopy(sent)
         metadata = item.setdefault("metadata", {})
         if namespace and metadata.setdefault("namespace", namespace) != namespace:
             raise ApiError(
@@ -145,7 +145,7 @@ class Store:
     ) -> Object:
         """Finish what is written: defaults, checks, owners, versions; keep it unless it is only tried."""
         metadata = item["metadata"]
-        given = metadata.pop("managedFields", None)
+        managed = metadata.pop("managedFields", None)
         if live is None:
             metadata |= {"uid": secrets.token_hex(16), "creationTimestamp": timestamp()}
             metadata |= {"generation": 1} if resource.has_generation else {}
@@ -154,13 +154,13 @@ class Store:
         if applied is None and write.operation == "Apply":
             applied = fields.owned(item)
         defaulted(resource, item)
-        if said := problem(item, live):
-            raise ApiError(422, "Invalid", f'{resource.kind} "{metadata["name"]}" is invalid: {said}')
+        if refusal := problem(item, live):
+            raise ApiError(422, "Invalid", f'{resource.kind} "{metadata["name"]}" is invalid: {refusal}')
         self._check_quota(resource, live, metadata.get("namespace", ""))
         before = live or {"metadata": {}}
         if live and resource.has_generation and _meaning(live) != _meaning(item):
             metadata["generation"] = live["metadata"].get("generation", 1) + 1
-        owners = owners_after(before, item, write, applied, given)
+        owners = owners_after(before, item, write, applied, managed)
         metadata["managedFields"] = owners
         if live and _without_version(live) == _without_version(item):
             return live
