@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from pydantic import AnyUrl
     from starlette.middleware import Middleware
     from starlette.routing import BaseRoute
-    from starlette.types import ASGIApp, ExceptionHandler
+    from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
     from lmservice.client import Client, ClientPolicy
+    from lmservice.embedded import EmbeddedService
     from lmservice.web import description
 
 LONGEST_NAME = 63
@@ -102,6 +103,15 @@ class Service(Consuming, Commanding, Generic[S_co]):
         self.clients: list[Client] = []
         self.consumers, self.commands = [], []
         self.metrics = Metrics()
+        self._embedded: EmbeddedService | None = None
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Answer as an ASGI app, as in a `TestClient`: its lifespan runs the start-up jobs and their clean-up."""
+        if self._embedded is None:
+            from lmservice.embedded import EmbeddedService  # noqa: PLC0415 - for tests and other servers alone
+
+            self._embedded = EmbeddedService(self)
+        await self._embedded(scope, receive, send)
 
     @overload
     def startup_job(self, function: F) -> F: ...

@@ -3,8 +3,10 @@
 import json
 import re
 import sys
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
-from lmservice.cli import target
+from lmservice.cli import migration, target, upgrade
 from lmservice.cli.state_types import state_findings
 from lmservice.errors import ExitCode, ServiceDefinitionError, SettingsError
 from lmservice.service import Service
@@ -12,9 +14,15 @@ from lmservice.settings.default_secrets import default_secrets
 from lmservice.settings.model import Settings
 from lmservice.settings.variables import misspelt
 
+Finding: TypeAlias = dict[str, Any]
+"""What is told of one: `said`, a line, and of manifests where it is."""
+
 
 def check(name: str, manifests: str | None = None, form: str = "table") -> ExitCode:
     """Check the settings and the job graph, and manifests where they are given; print each finding on a line.
+
+    Notes follow: what changes for an app that ran by another server, and for a service that ran on an older version.
+    They fail nothing.
 
     Args:
         name: MODULE:SERVICE.
@@ -25,33 +33,45 @@ def check(name: str, manifests: str | None = None, form: str = "table") -> ExitC
         UsageError: there is no such service, or nothing to read.
         MissingExtraError: PyYAML is not installed.
     """
-    findings: list[dict[str, str | int]] = []
+    findings: list[Finding] = []
+    notes: list[str] = []
     try:
         service = target.load(name)
         findings += _findings(service, manifests)
-        findings += [{"said": line} for line in (*_graph_findings(service), *state_findings(service))]
+        lines = (*_graph_findings(service), *state_findings(service), *migration.missing_websockets(service))
+        findings += [{"said": line} for line in lines]
+        notes = _notes(service) if manifests is None else []
     except ServiceDefinitionError as error:
         findings.append({"said": str(error)})
-    return _tell(findings, form, name, manifests)
+    return _tell(findings, notes, form, name, manifests)
 
 
-def _findings(service: Service, manifests: str | None) -> list[dict[str, str | int]]:
+def _notes(service: Service) -> list[str]:
+    try:
+        settings = service.settings_class.load()
+    except SettingsError:
+        return migration.changes(service, None)
+    return [*migration.changes(service, settings), *upgrade.changed_defaults(service, settings)]
+
+
+def _findings(service: Service, manifests: str | None) -> list[Finding]:
     if manifests is None:
         return [{"said": line} for line in _settings_findings(service)]
     from lmservice.manifests import check as compared  # noqa: PLC0415 - YAML comes with an extra
 
     unknown = [{"said": line} for line in _unknown(service.settings_class)]
     settings, takes_requests = service.settings_class, service.takes_requests
-    found = compared(manifests, name=service.name, settings=settings, takes_requests=takes_requests)
-    return [*unknown, *({"said": str(each), **each.report()} for each in found)]
+    differences = compared(manifests, name=service.name, settings=settings, takes_requests=takes_requests)
+    return [*unknown, *({"said": str(difference), **difference.report()} for difference in differences)]
 
 
-def _tell(findings: list[dict[str, str | int]], form: str, name: str, manifests: str | None) -> ExitCode:
+def _tell(findings: Sequence[Finding], notes: Sequence[str], form: str, name: str, manifests: str | None) -> ExitCode:
     if form == "json":
-        print(json.dumps(findings, indent=2, ensure_ascii=False))  # noqa: T201 - the command's output
+        entries = [*findings, *({"said": note, "note": True} for note in notes)]
+        print(json.dumps(entries, indent=2, ensure_ascii=False))  # noqa: T201 - the command's output
     else:
-        for each in findings:
-            print(each["said"])  # noqa: T201
+        for line in (*(finding["said"] for finding in findings), *(f"note: {note}" for note in notes)):
+            print(line)  # noqa: T201
     if findings:
         print(f"lmservice: {len(findings)} to mend in {name}", file=sys.stderr)  # noqa: T201
         return ExitCode.FINDINGS

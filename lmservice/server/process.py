@@ -70,6 +70,7 @@ def serve(
     warn_of_misspelt(type(instance.settings))
     warn_of_default_secrets(instance.settings)
     forwarded.announce(instance.settings)
+    takeover.tell_what_is_replaced()
     if instance.settings.http == "h11":
         _log.info("lmservice.own_http", extra={"hint": "LM_HTTP=h11 means lmservice's own HTTP, as auto does"})
     with signals(instance), children.withheld(sock, management_sock):

@@ -394,6 +394,11 @@ EVENTS: Mapping[str, Event] = {
     "lmservice.log_level_changed": Event(
         "warning", "somebody changed a logger's level", {"changed": "the logger, the level and for how long"}
     ),
+    "lmservice.logging_replaced": Event(
+        "info",
+        "the root logger had handlers before the start, which are out of use while the service runs",
+        {"handlers": "their classes", "hint": "what to configure instead"},
+    ),
     "lmservice.logging_kept": Event(
         "warning",
         "something configured Python's logging anew; the stream of the log stays, and this is told once",

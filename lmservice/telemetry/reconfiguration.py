@@ -23,11 +23,16 @@ class StreamGuard:
 
     Args:
         handler: brings all records into the stream.
+
+    Attributes:
+        has_told: whether it has said that somebody tried.
+        replaced: the classes of the handlers that the root logger had before.
     """
 
     def __init__(self, handler: logging.Handler) -> None:
         self.handler = handler
         self.has_told = self._busy = False
+        self.replaced: list[str] = []
 
     def begin(self, undo: contextlib.ExitStack) -> None:
         """Watch over the root logger, whose handlers are set; as it was when `undo` is closed."""

@@ -5,22 +5,21 @@ library's, by logger name, so that `PUT /loggers/{name}` rules every kind of log
 """
 
 import contextlib
-import importlib.util
 import logging
 import os
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from importlib.machinery import ModuleSpec
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import Any
 
 from lmservice.settings.model import Settings
+from lmservice.telemetry.import_hook import when_imported
 from lmservice.telemetry.logs import GIVEN, Stream, current_stream, on_a_terminal, printable
 from lmservice.telemetry.masking import masked_argument, without_secrets
 from lmservice.telemetry.output import Output
-from lmservice.telemetry.reconfiguration import QUIET, StreamGuard, quieten
+from lmservice.telemetry.reconfiguration import HINT, QUIET, StreamGuard, quieten
 
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
@@ -109,6 +108,13 @@ class _Process:
         self.output.after_fork_in_child()
 
 
+def tell_what_is_replaced() -> None:
+    """Log that the root logger had handlers, which are out of use while the service runs."""
+    if _process.guard.replaced:
+        values = {"handlers": _process.guard.replaced, "hint": HINT}
+        logging.getLogger("lmservice.logs").info("lmservice.logging_replaced", extra=values)
+
+
 def share_output(lock: int) -> None:
     """Let this process's lines be whole where other processes write to the same output.
 
@@ -173,6 +179,7 @@ def _take_standard_logging(undo: contextlib.ExitStack, guard: StreamGuard) -> No
     root = logging.getLogger()
     before, before_level = root.handlers[:], root.level
     root.handlers[:] = [guard.handler]
+    guard.replaced = [type(handler).__name__ for handler in before]
     logging.captureWarnings(capture=True)
     unset = [logger for logger in map(logging.getLogger, QUIET) if logger.level == logging.NOTSET]
     quieten()
@@ -189,7 +196,7 @@ def _take_standard_logging(undo: contextlib.ExitStack, guard: StreamGuard) -> No
 
     undo.callback(put_back)
     guard.begin(undo)
-    _when_imported("logging.config", lambda: guard.watch_config(undo), undo)
+    when_imported("logging.config", lambda: guard.watch_config(undo), undo)
 
 
 def _told_better(record: logging.LogRecord) -> bool:
@@ -199,17 +206,7 @@ def _told_better(record: logging.LogRecord) -> bool:
 
 def _take_structlog(undo: contextlib.ExitStack) -> None:
     """Configure structlog, at once where it has been imported, else when it is: it costs every start a twentieth."""
-    _when_imported("structlog", lambda: _configure_structlog(undo), undo)
-
-
-def _when_imported(name: str, then: Callable[[], None], undo: contextlib.ExitStack) -> None:
-    """Call `then` once a module is imported: at once where it has been."""
-    if name in sys.modules:
-        then()
-        return
-    hook = _ImportHook(name, then)
-    sys.meta_path.insert(0, hook)
-    undo.callback(hook.remove)
+    when_imported("structlog", lambda: _configure_structlog(undo), undo)
 
 
 def _configure_structlog(undo: contextlib.ExitStack) -> None:
@@ -246,33 +243,6 @@ def _configure_structlog(undo: contextlib.ExitStack) -> None:
         context_class=dict,
         cache_logger_on_first_use=False,
     )
-
-
-class _ImportHook:
-    """Calls `then` once, right after the module `name` has been imported for the first time."""
-
-    def __init__(self, name: str, then: Callable[[], None]) -> None:
-        self._name = name
-        self._then = then
-
-    def find_spec(self, name: str, *_path_and_target: object) -> ModuleSpec | None:
-        if name != self._name:
-            return None
-        self.remove()
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
-
-            def execute_then(module: ModuleType) -> None:
-                execute(module)
-                self._then()
-
-            spec.loader.exec_module = execute_then  # type: ignore[method-assign]
-        return spec
-
-    def remove(self) -> None:
-        with contextlib.suppress(ValueError):
-            sys.meta_path.remove(self)
 
 
 def _take_hooks(undo: contextlib.ExitStack) -> None:
