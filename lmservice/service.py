@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
+    from lmservice import embedded
     from lmservice.client import Client, ClientPolicy
-    from lmservice.embedded import EmbeddedService
     from lmservice.web import description
 
 LONGEST_NAME = 63
@@ -80,7 +80,6 @@ class Service(Consuming, Commanding, Generic[S_co]):
                 raise ServiceDefinitionError(f"{of_routes}= of service {name!r} goes with routes=: app= has its own")
         if Settings not in getattr(settings, "__mro__", ()):
             raise ServiceDefinitionError(f"settings= of service {name!r} must be a subclass of lmservice.Settings")
-        self.app: ASGIApp
         self.takes_requests = routes is not None or app is not None
         self.description: description.Description | None = None
         self.name = name
@@ -93,24 +92,23 @@ class Service(Consuming, Commanding, Generic[S_co]):
 
             self.description = Description(name, version, openapi if isinstance(openapi, str) else "", routes or ())
             routes = [*(routes or ()), *self.description.routes]
-        # Not before there is a service: starlette is a tenth of what importing this module would cost.
-        from lmservice.web.composition import composed  # noqa: PLC0415
+        from lmservice.web.composition import composed  # noqa: PLC0415 - starlette is a tenth of this module's import
 
-        self.app = composed(name, routes, app, exception_handlers or {}, middleware)
+        self.app: ASGIApp = composed(name, routes, app, exception_handlers or {}, middleware)
         self.jobs: list[Job] = []
         self.checks: list[Check] = []
         self.periodic_jobs: list[PeriodicJob] = []
         self.clients: list[Client] = []
         self.consumers, self.commands = [], []
         self.metrics = Metrics()
-        self._embedded: EmbeddedService | None = None
+        self._embedded: embedded.EmbeddedService | None = None
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer as an ASGI app, as in a `TestClient`: its lifespan runs the start-up jobs and their clean-up."""
         if self._embedded is None:
-            from lmservice.embedded import EmbeddedService  # noqa: PLC0415 - for tests and other servers alone
+            from lmservice import embedded  # noqa: PLC0415 - for tests and other servers alone
 
-            self._embedded = EmbeddedService(self)
+            self._embedded = embedded.EmbeddedService(self)
         await self._embedded(scope, receive, send)
 
     @overload
@@ -286,7 +284,7 @@ class Service(Consuming, Commanding, Generic[S_co]):
         """
         from lmservice.client import Client, ClientPolicy  # noqa: PLC0415 - httpx comes with an extra
 
-        made = Client(
+        client = Client(
             base_url,
             name=name,
             policy=policy or ClientPolicy(),
@@ -295,8 +293,8 @@ class Service(Consuming, Commanding, Generic[S_co]):
             max_connections=max_connections,
             keep_cookies=keep_cookies,
         )
-        self.clients.append(made)
-        return made
+        self.clients.append(client)
+        return client
 
     def check(self, settings: Settings | None = None) -> None:
         """Make sure that the start-up jobs can be put in order, and that what is declared can be read and described.
@@ -310,8 +308,7 @@ class Service(Consuming, Commanding, Generic[S_co]):
         check_graph(self.jobs)
         refuse_unknown_jobs("consumer", self.consumers, self.jobs)
         refuse_unknown_jobs("command", self.commands, self.jobs)
-        if self.description is not None:
-            _ = self.description.document  # which is made once
+        _ = self.description and self.description.document  # which is made once
         if settings is not None:
             periodic = (job.turn_taker for job in self.periodic_jobs)
             declared = (*periodic, *(client.configure for client in self.clients))
