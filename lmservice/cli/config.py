@@ -27,7 +27,10 @@ def show(service: Service, form: str) -> ExitCode:
 
 
 def _rows(variables: Sequence[DescribedSetting]) -> list[tuple[str, ...]]:
-    return [(each.variable, each.type, _text(each.default), _text(each.value), each.source) for each in variables]
+    return [
+        (setting.variable, setting.type, _text(setting.default), _text(setting.value), setting.source)
+        for setting in variables
+    ]
 
 
 def _text(value: Any) -> str:
@@ -49,16 +52,16 @@ def _table(variables: Sequence[DescribedSetting]) -> str:
 def _env(variables: Sequence[DescribedSetting]) -> str:
     """Write a file for `.env.example`: what differs from the default is set, the rest is there to be uncommented."""
     return "\n".join(
-        f"# {each.description or each.name} ({each.type})\n{_assignment(each)}\n" for each in variables
+        f"# {setting.description or setting.name} ({setting.type})\n{_assignment(setting)}\n" for setting in variables
     ).rstrip()
 
 
-def _assignment(each: DescribedSetting) -> str:
-    given = each.source != "default"
-    value = _text(each.value if given else each.default)
-    if MASK in value or (each.computed and not given):  # nobody's secret, and no machine's name
-        return f"# {each.variable}="
-    return f"{'' if given else '# '}{each.variable}={_quoted(value)}"
+def _assignment(setting: DescribedSetting) -> str:
+    is_set = setting.source != "default"
+    value = _text(setting.value if is_set else setting.default)
+    if MASK in value or (setting.computed and not is_set):  # nobody's secret, and no machine's name
+        return f"# {setting.variable}="
+    return f"{'' if is_set else '# '}{setting.variable}={_quoted(value)}"
 
 
 def _quoted(value: str) -> str:
@@ -73,8 +76,8 @@ def _quoted(value: str) -> str:
 
 def _markdown(variables: Sequence[DescribedSetting]) -> str:
     lines = ["| variable | type | default | value | source | |", "| --- | --- | --- | --- | --- | --- |"]
-    for each, row in zip(variables, _rows(variables), strict=True):
-        cells = [f"`{cell}`" if cell else "" for cell in row[:4]] + [row[4], each.description]
+    for setting, row in zip(variables, _rows(variables), strict=True):
+        cells = [f"`{cell}`" if cell else "" for cell in row[:4]] + [row[4], setting.description]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
 

@@ -118,36 +118,36 @@ def _stream(options: argparse.Namespace) -> TextIO:
 
 
 def _plan(options: argparse.Namespace) -> ExitCode:
-    found = prospect(_request(options), options.environment, strategy=options.strategy)
+    outlook = prospect(_request(options), options.environment, strategy=options.strategy)
     if options.output == "json":
-        changes = [asdict(each) for each in found.changes]
-        told = {"objects": found.objects, "traffic": found.traffic, "changes": changes, "note": found.note}
-        _say(json.dumps({"steps": found.plan.data(), **told}))
+        changes = [asdict(change) for change in outlook.changes]
+        summary = {"objects": outlook.objects, "traffic": outlook.traffic, "changes": changes, "note": outlook.note}
+        _say(json.dumps({"steps": outlook.plan.data(), **summary}))
         return ExitCode.CLEAN
-    for number, step in enumerate(found.plan.steps, 1):
+    for number, step in enumerate(outlook.plan.steps, 1):
         _say(f"{number}. {step}")
-    if found.note:
-        _say(found.note)
+    if outlook.note:
+        _say(outlook.note)
     elif options.strategy == "canary":
-        _say(f"the canary's share of the traffic: {_SHARES[found.traffic]}")
-    for line in planned(found):
+        _say(f"the canary's share of the traffic: {_SHARES[outlook.traffic]}")
+    for line in planned(outlook):
         _say(line)
     return ExitCode.CLEAN
 
 
 def _status(options: argparse.Namespace) -> ExitCode:
     request = _request(options)
-    found = status(request, options.environment)
+    running = status(request, options.environment)
     if options.output == "json":
-        _say(json.dumps(asdict(found)))
+        _say(json.dumps(asdict(running)))
         return ExitCode.CLEAN
-    for each in found.deployments:
-        _say(f"{each.name}: {each.ready} of {each.pods} pods ready, {each.image}")
-    if found.holder:
-        _say(f"being released by {found.holder}")
-    if not found.records:
-        _say(f"{request.service} in {found.environment} (namespace {found.namespace}): nothing released yet")
-    for record in reversed(found.records):
+    for deployment in running.deployments:
+        _say(f"{deployment.name}: {deployment.ready} of {deployment.pods} pods ready, {deployment.image}")
+    if running.holder:
+        _say(f"being released by {running.holder}")
+    if not running.records:
+        _say(f"{request.service} in {running.environment} (namespace {running.namespace}): nothing released yet")
+    for record in reversed(running.records):
         about = f"{record.number:>4}  {record.started}  {record.outcome:<11}  {record.strategy:<13}  {record.artifact}"
         _say(" ".join([about, record.commit[:12], record.reason]).rstrip())
     return ExitCode.CLEAN

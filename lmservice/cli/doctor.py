@@ -40,7 +40,7 @@ class Diagnosis(NamedTuple):
 
     mark: str
     subject: str
-    said: str
+    detail: str
 
 
 def doctor(name: str | None) -> ExitCode:
@@ -52,7 +52,7 @@ def doctor(name: str | None) -> ExitCode:
     findings = [*_python(), *_extras(), *_programs(), *_service(name)]
     width = max(len(finding.subject) for finding in findings)
     for finding in findings:
-        print(f"{finding.mark:2} {finding.subject:{width}}  {finding.said}".rstrip())  # noqa: T201 - the command's output
+        print(f"{finding.mark:2} {finding.subject:{width}}  {finding.detail}".rstrip())  # noqa: T201 - the command's output
     return ExitCode.FINDINGS if any(finding.mark == "!" for finding in findings) else ExitCode.CLEAN
 
 
@@ -69,8 +69,8 @@ def _extras() -> Iterator[Diagnosis]:
             there = importlib.util.find_spec(module) is not None
         except ModuleNotFoundError:  # not even the package around it
             there = False
-        said = "" if there else f"pip install 'lmservice[{extra}]'"
-        yield Diagnosis("ok" if there else "-", f"lmservice[{extra}]", said)
+        hint = "" if there else f"pip install 'lmservice[{extra}]'"
+        yield Diagnosis("ok" if there else "-", f"lmservice[{extra}]", hint)
 
 
 def _programs() -> Iterator[Diagnosis]:

@@ -24,19 +24,19 @@ def load(target: str) -> Service:
     module_name, colon, attribute = target.partition(":")
     if not (module_name and colon and attribute):
         raise UsageError(f"{target!r} must be MODULE:SERVICE, for example hello:service")
-    found: Any = _import(module_name)
+    value: Any = _import(module_name)
     _resolve(module_name)
     for part in attribute.split("."):
         try:
-            found = getattr(found, part)
+            value = getattr(value, part)
         except Exception as error:  # noqa: BLE001 - whatever stands behind the name
             if _says_that_it_lacks(error, part):
                 raise UsageError(f"module {module_name!r} has no {attribute!r}{_services_in(module_name)}") from None
             raise UsageError(f"reading {target!r} failed: {_said(error)}{_place(error)}") from None
-    if not isinstance(found, Service):
-        kind = type(found).__name__
+    if not isinstance(value, Service):
+        kind = type(value).__name__
         raise UsageError(f"{target} is a {kind}, not a Service: wrap an ASGI app as Service('name', app=...)")
-    return found
+    return value
 
 
 def _import(name: str) -> Any:
@@ -59,11 +59,11 @@ def _import(name: str) -> Any:
 def _absence(name: str, here: str) -> str:
     """Say that there is no such module, and what was meant, or that what is installed cannot be imported."""
     package = name.partition(".")[0]
-    said = f"there is no module {name!r}, neither in {here} nor installed"
+    absence = f"there is no module {name!r}, neither in {here} nor installed"
     if importlib.util.find_spec(package) is None and (installed := _installed(package)):
         return f"{installed} is installed, but module {package!r} cannot be found: install it anew"
     near = get_close_matches(name, _modules(here), n=1)
-    return f"{said}: did you mean {near[0]!r}?" if near else said
+    return f"{absence}: did you mean {near[0]!r}?" if near else absence
 
 
 def _installed(package: str) -> str:
@@ -76,11 +76,11 @@ def _installed(package: str) -> str:
 
 def _modules(folder: str) -> list[str]:
     """List the modules of a folder, and those of the packages in it."""
-    found = [path.stem for path in Path(folder).glob("*.py")]
+    modules = [path.stem for path in Path(folder).glob("*.py")]
     for path in Path(folder).glob("*/*.py"):
         if path.parent.name.isidentifier() and path.stem.isidentifier():
-            found += [path.parent.name, f"{path.parent.name}.{path.stem}"]
-    return sorted({module for module in found if not module.endswith("__")})
+            modules += [path.parent.name, f"{path.parent.name}.{path.stem}"]
+    return sorted({module for module in modules if not module.endswith("__")})
 
 
 def _resolve(name: str) -> None:
@@ -107,10 +107,10 @@ def _failure(name: str, error: BaseException) -> str:
 
 def _said(error: BaseException) -> str:
     try:
-        said = " ".join(str(error).split())
+        message = " ".join(str(error).split())
     except Exception:  # noqa: BLE001 - a __str__ of somebody's own
-        said = ""
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+        message = ""
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def _place(error: BaseException) -> str:

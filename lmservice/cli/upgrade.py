@@ -22,12 +22,12 @@ class ChangedDefault(NamedTuple):
 
     Attributes:
         settings: the settings that decide it; one that is set, whatever to, is decided.
-        said: what it is now, what it was, and how to keep that.
+        text: what it is now, what it was, and how to keep that.
         concerns: whether a service has what it is about.
     """
 
     settings: tuple[str, ...]
-    said: str
+    text: str
     concerns: Callable[[Service, Settings], bool] = lambda _service, _settings: True
 
 
@@ -67,7 +67,7 @@ def changed_defaults(service: Service, settings: Settings) -> list[str]:
     """Return each that concerns the service, where its project may still run on 0.1."""
     if not admits_before((0, 2)):
         return []
-    return [f"since 0.2 {change.said}" for change in _concerning(service, settings)]
+    return [f"since 0.2 {change.text}" for change in _concerning(service, settings)]
 
 
 def _concerning(service: Service, settings: Settings) -> Iterator[ChangedDefault]:
@@ -87,7 +87,7 @@ def admits_before(version: tuple[int, int]) -> bool:
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return False
     for requirement in requirements:
-        if found := _REQUIREMENT.match(requirement):
-            least = _LEAST.search(found["versions"])
+        if match := _REQUIREMENT.match(requirement):
+            least = _LEAST.search(match["versions"])
             return least is None or (int(least[1]), int(least[2])) < version
     return False

@@ -157,7 +157,7 @@ def test_only_changed_defaults_that_concern_the_service_are_named(
 def test_what_has_changed_is_as_the_changelog_has_it() -> None:
     text = (Path(__file__).parents[2] / "CHANGELOG.md").read_text()
     section = text.partition("### Changed defaults")[2].partition("###")[0]
-    listed = "\n".join(change.said for change in upgrade.CHANGED)
+    listed = "\n".join(change.text for change in upgrade.CHANGED)
     of_everybody = {"LM_DRAIN_TIMEOUT", "LM_GRAPHITE_PREFIX"}  # under --reload; of names without a prefix
     for variable in set(re.findall(r"LM_[A-Z_]+", section)) - of_everybody:
         assert variable in listed

@@ -71,8 +71,8 @@ class Feed:
             response = connection.getresponse()
             if response.status != http.client.OK or response.getheader("content-type", "").split(";")[0] != EVENTS:
                 lost = response.status in (http.client.OK, http.client.NOT_FOUND)
-                said = STRANGER if lost else _detail(response.read(MOST_BODY))
-                raise ValueError(f"it answered {response.status}: {said}")
+                reason = STRANGER if lost else _detail(response.read(MOST_BODY))
+                raise ValueError(f"it answered {response.status}: {reason}")
             for name, data in _events(response):
                 self._take(name, data)
                 if self._done.is_set():
@@ -100,8 +100,8 @@ def _detail(body: bytes) -> str:
 
 def _reason(error: Exception) -> str:
     """Return in words why an instance says nothing."""
-    said = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return " ".join(said.split()) or type(error).__name__
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return " ".join(reason.split()) or type(error).__name__
 
 
 def _events(response: http.client.HTTPResponse) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -67,9 +67,9 @@ def _overview(feeds: Sequence[Feed], *, narrow: bool) -> Table:
     return table
 
 
-def _figures(found: dict[str, Any]) -> list[str | Text]:
-    errors = Text(percent(found["errors"]), style="red" if found["errors"] else "")
-    return [f"{found['rate']:.1f}", errors, duration(found["p99"]), str(found["in_flight"])]
+def _figures(traffic: dict[str, Any]) -> list[str | Text]:
+    errors = Text(percent(traffic["errors"]), style="red" if traffic["errors"] else "")
+    return [f"{traffic['rate']:.1f}", errors, duration(traffic["p99"]), str(traffic["in_flight"])]
 
 
 def _instance(feed: Feed, width: int) -> list[RenderableType]:
@@ -122,14 +122,16 @@ def _attempts(job: dict[str, Any]) -> str:
 def _workers(picture: dict[str, Any], *, narrow: bool) -> Table:
     heads = [("worker", ""), ("", ""), ("req/s", "n"), ("in flight", "n"), ("pid", "n")]
     workers = picture["workers"]
-    died = any(each["last_death"] for each in workers)
+    died = any(worker["last_death"] for worker in workers)
     table = _table(*heads, *([] if narrow else [("lag", "n")]), *([("died", "")] if died else []))
-    for each in workers:
-        word = "not ready" if each["state"] == "ready" and not each["ready"] else each["state"]
-        more: list[str | Text] = [] if narrow else [duration(each["lag"])]
-        more += [Text(_death(each, picture["at"]), "red")] if died else []
-        said = Text(word, _COLOURS.get(word, "red"))
-        table.add_row(str(each["worker"]), said, f"{each['rate']:.1f}", str(each["in_flight"]), str(each["pid"]), *more)
+    for worker in workers:
+        word = "not ready" if worker["state"] == "ready" and not worker["ready"] else worker["state"]
+        more: list[str | Text] = [] if narrow else [duration(worker["lag"])]
+        more += [Text(_death(worker, picture["at"]), "red")] if died else []
+        state = Text(word, _COLOURS.get(word, "red"))
+        table.add_row(
+            str(worker["worker"]), state, f"{worker['rate']:.1f}", str(worker["in_flight"]), str(worker["pid"]), *more
+        )
     return table
 
 
@@ -154,8 +156,10 @@ def _drain(picture: dict[str, Any]) -> Text:
         f"; {traffic['all']['in_flight']} requests, {opened} connections, {drain['background']} background tasks,"
         f" periodic jobs: {jobs}"
     )
-    for each in traffic["waiting"][:5]:
-        text.append(f"\n  {duration(each['seconds']):>8}  {_named(each)}  {each.get('request_id', '')}", "none")
+    for request in traffic["waiting"][:5]:
+        text.append(
+            f"\n  {duration(request['seconds']):>8}  {_named(request)}  {request.get('request_id', '')}", "none"
+        )
     return text
 
 
@@ -176,10 +180,13 @@ def _startup(startup: dict[str, Any], *, narrow: bool) -> Table:
 def _traffic(traffic: dict[str, Any], *, narrow: bool) -> Table:
     heads = [("route", ""), ("req/s", "n"), ("5xx", "n"), ("p99", "n"), ("in flight", "n")]
     table = _table(*heads, *([] if narrow else [("p50", "n"), ("served", "n")]))
-    rows = [("all", traffic["all"]), *((f"{each['method']} {each['route']}", each) for each in traffic["routes"][:8])]
-    for name, each in rows:
-        more = [] if narrow else [duration(each["p50"]), f"{each['served']:,}"]
-        table.add_row(Text(name), *_figures(each), *more, style="bold" if name == "all" else "")
+    rows = [
+        ("all", traffic["all"]),
+        *((f"{figures['method']} {figures['route']}", figures) for figures in traffic["routes"][:8]),
+    ]
+    for name, figures in rows:
+        more = [] if narrow else [duration(figures["p50"]), f"{figures['served']:,}"]
+        table.add_row(Text(name), *_figures(figures), *more, style="bold" if name == "all" else "")
     return table
 
 
@@ -219,19 +226,19 @@ def _periodic(picture: dict[str, Any]) -> Table:
 
 def _clients(picture: dict[str, Any]) -> Table:
     table = _table(("outbound", ""), ("breaker", ""), ("calls/s", "n"), ("failed", "n"), ("mean", "n"))
-    for each in picture["clients"]:
-        style = {"closed": "green", "open": "red"}.get(each["breaker"], "yellow")
-        breaker = Text(each["breaker"].replace("_", " "), style)
-        figures = f"{each['rate']:.1f}", percent(each["errors"]), duration(each["mean"])
-        table.add_row(Text(each["host"]), breaker, *figures)
+    for client in picture["clients"]:
+        style = {"closed": "green", "open": "red"}.get(client["breaker"], "yellow")
+        breaker = Text(client["breaker"].replace("_", " "), style)
+        figures = f"{client['rate']:.1f}", percent(client["errors"]), duration(client["mean"])
+        table.add_row(Text(client["host"]), breaker, *figures)
     return table
 
 
 def _slowest(slowest: Iterable[dict[str, Any]], *, narrow: bool) -> Table:
     table = _table(("slowest", "n"), ("", "n"), ("request", ""), *([] if narrow else [("request id", "")]))
-    for each in slowest:
-        more = [] if narrow else [Text(each.get("request_id", ""), "dim")]
-        table.add_row(duration(each["seconds"]), str(each["status"]), Text(_named(each)), *more)
+    for request in slowest:
+        more = [] if narrow else [Text(request.get("request_id", ""), "dim")]
+        table.add_row(duration(request["seconds"]), str(request["status"]), Text(_named(request)), *more)
     return table
 
 

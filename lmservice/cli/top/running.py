@@ -101,9 +101,9 @@ def _name_at(port: int) -> str:
     try:
         connection.request("GET", "/info")
         response = connection.getresponse()
-        told = json.loads(response.read(_LARGEST)) if response.status == http.client.OK else {}
+        info = json.loads(response.read(_LARGEST)) if response.status == http.client.OK else {}
     except (OSError, http.client.HTTPException, ValueError):
         return ""
     finally:
         connection.close()
-    return str(told["name"]) if isinstance(told, dict) and {"name", "lmservice"} <= told.keys() else ""
+    return str(info["name"]) if isinstance(info, dict) and {"name", "lmservice"} <= info.keys() else ""

@@ -137,14 +137,16 @@ class _Trial:
 
     @contextlib.asynccontextmanager
     async def _service(self) -> AsyncIterator[None]:
-        given = {name: value for name, value in os.environ.items() if name in SETTINGS and name.startswith("LM_DRAIN_")}
+        delays = {
+            name: value for name, value in os.environ.items() if name in SETTINGS and name.startswith("LM_DRAIN_")
+        }
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "lmservice",
             "run",
             self._options.target,
-            env={**_dot_env(self._settings), **os.environ, **SETTINGS, **given},
+            env={**_dot_env(self._settings), **os.environ, **SETTINGS, **delays},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -229,8 +231,8 @@ class _Trial:
         if code is None:
             findings.append("the process did not end within its own limits, and was killed")
         elif code != ExitCode.CLEAN:
-            said = "; ".join(report.get("problems", ())) or f"{cut} requests were cut off by LM_DRAIN_TIMEOUT"
-            findings.append(f"the process ended with {code}: {said}")
+            reason = "; ".join(report.get("problems", ())) or f"{cut} requests were cut off by LM_DRAIN_TIMEOUT"
+            findings.append(f"the process ended with {code}: {reason}")
         return findings
 
 
