@@ -125,12 +125,12 @@ class Observation:
 
     def _traffic_now(self, *, counts: bool) -> dict[str, Any]:
         report = self._traffic.report()
-        for each in () if counts else (report["all"], *report["routes"]):
-            del each["counts"]
+        for figures in () if counts else (report["all"], *report["routes"]):
+            del figures["counts"]
         waiting = in_flight.report(self._layer.in_flight, self._layer.templates)
-        for each in report["routes"]:
-            each["in_flight"] = sum(
-                other["route"] == each["route"] and other["method"] == each["method"] for other in waiting
+        for route in report["routes"]:
+            route["in_flight"] = sum(
+                other["route"] == route["route"] and other["method"] == route["method"] for other in waiting
             )
         report["all"]["in_flight"] = len(waiting)
         report["waiting"] = waiting[:MOST_WAITING]
@@ -190,11 +190,11 @@ class Observation:
         return {"connections": connections, "background": background}
 
 
-def without_private(found: Any) -> Any:
+def without_private(picture: Any) -> Any:
     """Return the same without what is private: paths, request ids, addresses, the messages of errors."""
-    if isinstance(found, dict):
-        return {name: without_private(each) for name, each in found.items() if name not in PRIVATE}
-    return [without_private(each) for each in found] if isinstance(found, list) else found
+    if isinstance(picture, dict):
+        return {name: without_private(value) for name, value in picture.items() if name not in PRIVATE}
+    return [without_private(value) for value in picture] if isinstance(picture, list) else picture
 
 
 def _unfinished(tasks: set[asyncio.Task[None]]) -> int:

@@ -49,7 +49,7 @@ class Slowest:
     def report(self) -> list[dict[str, Any]]:
         """Return the slowest of the last five minutes, the slowest first."""
         entries = [entry for slot in list(self._slots) for entry in list(slot)]
-        return [told for _, _, told in heapq.nlargest(KEPT, entries)]
+        return [request for _, _, request in heapq.nlargest(KEPT, entries)]
 
 
 def _told(request: Answered, route: str, seconds: float) -> dict[str, Any]:

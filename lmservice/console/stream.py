@@ -93,7 +93,7 @@ class Events:
 
     def _make_room(self) -> None:
         """End the stream of somebody who may not look inside: sixteen of these must not lock an operator out."""
-        stranger = next((each for each in self._observers if not each.allowed), None)
+        stranger = next((observer for observer in self._observers if not observer.allowed), None)
         if stranger is not None:
             stranger.finish(b"")
             self._observers.pop(stranger, None)
@@ -124,7 +124,7 @@ class Events:
             if not self._drawn():
                 continue
             for allowed in (True, False):
-                observers = [each for each in self._observers if each.allowed is allowed]
+                observers = [observer for observer in self._observers if observer.allowed is allowed]
                 event = self._told("picture", self._last, allowed=allowed) if observers else b""
                 for observer in observers:
                     observer.show(event)
@@ -148,7 +148,7 @@ class Events:
     def _draw(self) -> None:
         self._last = picture = self._observation.picture()
         traffic = picture["traffic"]
-        routes = [{**each} for each in traffic["routes"][:MOST_REMEMBERED]]
+        routes = [{**route} for route in traffic["routes"][:MOST_REMEMBERED]]
         remembered = {"all": traffic["all"], "routes": routes}
         self._history.append({"at": picture["at"], "traffic": remembered, "event_loop": picture["event_loop"]})
 

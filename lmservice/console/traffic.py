@@ -73,17 +73,17 @@ class Traffic:
             | {"served": sum(tally.counts), "failed": tally.failed}
             for (method, route), tally in tallies.items()
         ]
-        routes.sort(key=lambda each: (-each["rate"], -each["served"]))
+        routes.sort(key=lambda route: (-route["rate"], -route["served"]))
         all_now, all_before = _sum(tallies), _sum(before)
         total = {**_figures(all_now.minus(all_before), seconds), "served": sum(all_now.counts)}
         return {"all": {**total, "failed": all_now.failed}, "routes": routes[:MOST_ROUTES]}
 
     def _tallies(self) -> dict[Route, Tally]:
-        found: dict[Route, Tally] = {}
+        tallies: dict[Route, Tally] = {}
         for (method, route, status), counts in self._durations.counts():
             tally = Tally(counts, sum(counts) if int(status) >= _SERVER_ERROR else 0)
-            found[method, route] = found.get((method, route), NOTHING).plus(tally)
-        return found
+            tallies[method, route] = tallies.get((method, route), NOTHING).plus(tally)
+        return tallies
 
 
 def _sum(tallies: dict[Route, Tally]) -> Tally:

@@ -167,8 +167,8 @@ class Endpoints:
         stream = None if self._closed else await self._events.answer(allowed=self._guard.allows(request))
         if stream is not None:
             return stream
-        said = f"{MOST} observers watch, as many as there may be: close one, or try again later"
-        return refusal(503, said, {"retry-after": "5"})
+        detail = f"{MOST} observers watch, as many as there may be: close one, or try again later"
+        return refusal(503, detail, {"retry-after": "5"})
 
     def _asset(self, path: str) -> Response:
         from lmservice.console.page import ASSETS, asset  # noqa: PLC0415 - as in _config
