@@ -14,8 +14,9 @@ changed under it are defaults. For each of them this says how to have it as befo
 
 1. Let the locks take 0.2, and run the service's tests. Look at the first lines of a start: what is deprecated, misspelt
    or at a default that the next version refuses is told there.
-2. Run `lmservice check` with the manifests of each environment: `lmservice check shop:service --manifests
-   deploy/overlays/qa`.
+2. Run `lmservice check shop:service`: it notes each changed default that concerns the service, but for those that are
+   set, and until pyproject.toml asks for `lmservice>=0.2`. Then run it with the manifests of each environment:
+   `lmservice check shop:service --manifests deploy/overlays/qa`.
 3. Read the list below once for what stands around the service: the timeouts of proxies, what reads exit codes,
    dashboards of Graphite.
 4. Release to one environment, and stop an instance there: `lmservice verify-drain shop:service --path /` does it on

@@ -34,6 +34,13 @@ class _Reload(StatReload):
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             signal.signal(signal.SIGHUP, self.signal_handler)
 
+    def should_restart(self) -> list[Path] | None:
+        """Return the files that have changed; end where the service has been stopped, as by `/stop`, and not broken."""
+        if self.process.exitcode == 0:
+            self.should_exit.set()
+            return None
+        return super().should_restart()
+
     def restart(self) -> None:
         """Start the service anew."""
         begun = {}

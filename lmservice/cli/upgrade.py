@@ -78,16 +78,18 @@ def _concerning(service: Service, settings: Settings) -> Iterator[ChangedDefault
 
 
 def admits_before(version: tuple[int, int]) -> bool:
-    """Return whether the project's pyproject.toml requires lmservice in a way that takes an older version, too."""
+    """Return whether the project's pyproject.toml requires lmservice in a way that takes an older version, too.
+
+    One that keeps the template's version (`template` in `[tool.lmservice]`) was made by 0.2 or later.
+    """
     import tomllib  # noqa: PLC0415 - as in `project`
 
     try:
-        project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
-        requirements = [str(requirement) for requirement in project.get("dependencies", [])]
+        document = tomllib.loads(Path("pyproject.toml").read_text())
+        requirements = [str(requirement) for requirement in document["project"].get("dependencies", [])]
+        is_newer = "template" in document.get("tool", {}).get("lmservice", {})
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return False
-    for requirement in requirements:
-        if match := _REQUIREMENT.match(requirement):
-            least = _LEAST.search(match["versions"])
-            return least is None or (int(least[1]), int(least[2])) < version
-    return False
+    versions = [match["versions"] for requirement in requirements if (match := _REQUIREMENT.match(requirement))]
+    least = _LEAST.search(versions[0]) if versions else None
+    return bool(versions) and not is_newer and (least is None or (int(least[1]), int(least[2])) < version)

@@ -137,6 +137,14 @@ def test_changed_defaults_are_named_while_the_project_admits_the_old_version(
     assert ("since 0.2 LM_KEEP_ALIVE_TIMEOUT is 100 s, and was 75" in said) is named
 
 
+def test_a_service_of_a_template_that_keeps_its_version_is_new_enough(
+    check: Callable[..., Ended], folder: Path
+) -> None:
+    made = '\n[tool.lmservice]\ntemplate = "0.2.0"\n'
+    (folder / "pyproject.toml").write_text(UPGRADED.replace("REQUIRED", ">=0.1") + made)
+    assert notes(check(PROGRAM)) == []
+
+
 def test_only_changed_defaults_that_concern_the_service_are_named(
     check: Callable[..., Ended], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

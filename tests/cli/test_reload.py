@@ -111,6 +111,12 @@ def test_a_signal_ends_it_cleanly_without_leaving_children(reloading: Reloading,
     assert not any("Traceback" in line for line in reloading.output)
 
 
+def test_a_service_that_is_stopped_ends_the_reloading_too(reloading: Reloading) -> None:
+    os.kill(reloading.children[0], signal.SIGTERM)  # as `/stop` stops it, without its supervisor
+    assert reloading.wait() == 0
+    assert "cleaned up" in reloading.output
+
+
 def test_ctrl_c_at_a_terminal_reaches_both_and_ends_both_with_0(reloading: Reloading) -> None:
     for pid in (*reloading.children, reloading.pid):
         os.kill(pid, signal.SIGINT)
