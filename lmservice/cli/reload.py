@@ -37,8 +37,7 @@ class _Reload(StatReload):
     def should_restart(self) -> list[Path] | None:
         """Return the files that have changed; end where the service has been stopped, as by `/stop`, and not broken."""
         if self.process.exitcode == 0:
-            self.should_exit.set()
-            return None
+            raise StopIteration
         return super().should_restart()
 
     def restart(self) -> None:
