@@ -38,7 +38,7 @@ def _hook(workload: Workload) -> Iterator[Finding]:
     elif hook:
         kinds = ", ".join(map(str, hook))
         yield workload.finding(_HOOK, kinds, "the drain begins with a call of /stop", f"use {_FIX}")
-    else:
+    elif workload.takes_requests:  # else nobody has to learn that it leaves
         lost = "without it the drain begins with SIGTERM, after the endpoints' removal has begun"
         yield workload.finding(_HOOK, None, lost, f"add {_FIX}")
 

@@ -69,7 +69,7 @@ class Instance(InstanceView):
     ) -> None:
         self.service, self.settings, self.stream = service, settings, stream
         self._sock, self._shared = sock, shared
-        self._log = LifeLog(of_worker=shared is not None)
+        self._log = LifeLog(of_worker=shared is not None, takes_requests=sock is not None)
         self._begin_life()
         self._compose_telemetry()
         self._compose_service()

@@ -24,8 +24,9 @@ _log = logging.getLogger("lmservice.instance")
 class LifeLog:
     """Logs the life of one process that serves, alone or as a worker."""
 
-    def __init__(self, *, of_worker: bool) -> None:
+    def __init__(self, *, of_worker: bool, takes_requests: bool) -> None:
         self._of_worker = of_worker
+        self._takes_requests = takes_requests
 
     def start_failed(self, error: StartError) -> None:
         """Log why the start failed, with a traceback unless the cause was written for people."""
@@ -44,7 +45,7 @@ class LifeLog:
         """Log who asked for the stop, and how many requests are under way."""
         failure = {"failure": cause.failure} if cause.failure else {}
         self._step("draining", {"reason": cause.reason, "in_flight": in_flight, **failure})
-        if not self._of_worker:
+        if self._takes_requests and not self._of_worker:
             warn_of_missing_hook(cause)
 
     def left_tasks(self, tasks: Sequence[LeftTask]) -> None:

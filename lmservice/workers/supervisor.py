@@ -263,7 +263,8 @@ class Supervisor:
         if self._has_been_ready:
             in_flight = sum(worker.status.get("in_flight", 0) for worker in self.workers)
             _log.info("lmservice.draining", extra={"reason": cause.reason, "in_flight": in_flight})
-            warn_of_missing_hook(cause)
+            if self._sock is not None:
+                warn_of_missing_hook(cause)
         else:
             self.lifecycle.hurry()
         for worker in self.workers:

@@ -98,6 +98,14 @@ def test_a_service_without_a_port_stops_without_a_delay_and_handles_what_it_has_
         assert max(noted(process, "ended").values()) <= noted(process, "closed")[0] <= noted(process, "cleaned")[0]
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_no_hook_is_missed_where_nobody_has_to_learn_that_the_service_leaves(run: Run, workers: str) -> None:
+    process = run(0.1, KUBERNETES_SERVICE_HOST="10.0.0.1", LM_WORKERS=workers)
+    process.signal(signal.SIGTERM)
+    assert process.wait() == 0
+    assert "lmservice.no_pre_stop" not in {event["event"] for event in process.logs}
+
+
 def test_a_service_without_a_port_leaves_its_port_to_others() -> None:
     with socket.create_server(("0.0.0.0", 0)) as taken:
         port = str(taken.getsockname()[1])

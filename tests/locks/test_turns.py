@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,16 +38,19 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database_url() -> Iterator[str]:
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not folders or os.geteuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("needs PostgreSQL, as root")
-    folder = tmp_path_factory.mktemp("postgres")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)
-    shutil.chown(folder, "postgres", "postgres")
+    with tempfile.TemporaryDirectory(prefix="lmservice-") as folder:  # pytest's own is root's alone
+        shutil.chown(folder, "postgres", "postgres")
+        yield from served(folders[-1], Path(folder), free_port())
+
+
+def served(tools: Path, folder: Path, port: int) -> Iterator[str]:
+    """A PostgreSQL server of the test's own, as long as it is iterated."""
     as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    tools, port, data = folders[-1], free_port(), folder / "data"
+    data = folder / "data"
     subprocess.run(
         [*as_postgres, str(tools / "initdb"), "-A", "trust", "-N", str(data)], check=True, stdout=subprocess.DEVNULL
     )

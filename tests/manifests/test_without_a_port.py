@@ -36,6 +36,12 @@ def test_a_service_that_leads_to_it_is_found(judge: Judge, portless: Rendering) 
     assert finding.fix == "remove it: a service without routes= and app= opens no port"
 
 
+def test_no_hook_is_wanted_as_nobody_has_to_learn_that_it_leaves(judge: Judge, portless: Rendering) -> None:
+    del portless["Deployment"]["spec"]["template"]["spec"]["containers"][0]["lifecycle"]
+    assert judge(portless, takes_requests=False) == []
+    assert any("preStop" in finding.fix for finding in judge(portless))
+
+
 def test_one_number_for_both_ports_does_not_matter_where_one_is_opened(judge: Judge, portless: Rendering) -> None:
     portless["ConfigMap"]["data"]["LM_PORT"] = "8002"
     assert judge(portless, takes_requests=False) == []
