@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from processes import ServiceProcess, free_port
+from redis_server import redis_server
 
 from lmservice import Service, Settings
 from lmservice.errors import ServiceDefinitionError
@@ -26,15 +27,9 @@ class LockSettings(Settings):
 
 
 @pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if (program := shutil.which("redis-server")) is None:
-        pytest.skip("needs redis-server")
-    port = free_port()
-    words = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir"]
-    with subprocess.Popen([*words, str(tmp_path_factory.mktemp("redis"))], stdout=subprocess.PIPE, text=True) as server:
-        assert any("Ready to accept connections" in line for line in server.stdout or ())
-        yield f"redis://127.0.0.1:{port}/0"
-        server.terminate()
+def redis_url() -> Iterator[str]:
+    with redis_server() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
