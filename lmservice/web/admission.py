@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 
 from lmservice.web.parsing import Refusal
-from lmservice.web.queue_limit import QueueLimit
+from lmservice.web.queue_limit import DEEP, SHALLOW, QueueLimit
 from lmservice.web.route_limit import FLOOR, HEADROOM, MOST_SAMPLES, RouteLimit
 
 if TYPE_CHECKING:
@@ -158,11 +158,12 @@ class Admission:
             return
         if not self.waiting:
             self.pressed = True
-            self.queue.begin(cycle.arrived)
             self._turned, self._begun = cycle.arrived, self.unstarted
             self._loop().call_soon(self._turn)
         cycle.queued_in = self.turns
         self.waiting.append(cycle)
+        if len(self.waiting) == DEEP:
+            self.queue.deepen(cycle.arrived)
 
     def _share(self, path: str) -> float:
         return next((share for route, share in self._shares if route.fullmatch(path)), 1.0)
@@ -185,11 +186,12 @@ class Admission:
             else:
                 self._begun += 1
                 self._start(cycle)
+        if len(self.waiting) < SHALLOW:
+            self.queue.subside()
         if self.waiting:
             self._loop().call_soon(self._turn)
             self.watch()
         else:
-            self.queue.end()
             self.pressed = bool(self._limited)
 
     def _give_up(self, cycle: "Cycle") -> None:

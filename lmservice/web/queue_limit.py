@@ -3,7 +3,7 @@
 What computes keeps the loop: those that have come meanwhile wait, first in the sockets' buffers, where nobody sees
 them. So no more handlers begin in one turn of the loop than take a few milliseconds; then the sockets are looked at
 again, and the queue stands where its length and its age are known. A burst may make it long, as it is gone soon; a
-queue that has not been empty for a while is a standing one, which only makes everybody late, and is kept short.
+queue that has been deep for a while is a standing one, which only makes everybody late, and is kept short.
 """
 
 from typing import Final
@@ -15,7 +15,11 @@ TURN: Final = 0.004
 FIRST_BATCH: Final = 8
 """So many begin in one turn as long as nothing is known of what they take."""
 STANDING: Final = 0.25
-"""A queue that was not empty for so long is no burst, in seconds."""
+"""A queue that was deep for so long is no burst, in seconds."""
+DEEP: Final = 10
+"""So many that wait make a deep one, …"""
+SHALLOW: Final = 4
+"""… and fewer than so many one that is deep no longer."""
 MOST_AT_ONCE: Final = 1000
 
 _SMOOTHING = 0.25
@@ -43,16 +47,16 @@ class QueueLimit:
         self._long = max(FLOOR, min(MOST_AT_ONCE, int(LONGEST_WAIT / max(self.cost, 1e-6))))
         self._short = min(self._long, max(HEADROOM, int(HEADROOM_SECONDS / max(self.cost, 1e-6))))
 
-    def begin(self, now: float) -> None:
-        """Note that a queue has formed, in seconds of a monotonic clock."""
-        self._since = now
+    def deepen(self, now: float) -> None:
+        """Note that the queue is deep, in seconds of a monotonic clock."""
+        self._since = now if self._since is None else self._since
 
-    def end(self) -> None:
-        """Note that it is empty."""
+    def subside(self) -> None:
+        """Note that it is so no longer."""
         self._since = None
 
     def is_standing(self, now: float) -> bool:
-        """Return whether the queue has not been empty for a while."""
+        """Return whether the queue has been deep for a while."""
         return self._since is not None and now - self._since > STANDING
 
     def allowed(self, now: float) -> int:

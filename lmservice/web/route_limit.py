@@ -15,7 +15,7 @@ from typing import Final
 
 FLOOR: Final = 10
 """The limit never falls below so many requests."""
-HEADROOM: Final = 22
+HEADROOM: Final = 21
 """So many may wait beyond those that are worked on: at nine tenths of what can be done, fewer than one in a thousand
 finds the queue full; …"""
 HEADROOM_SECONDS: Final = 0.03
