@@ -100,7 +100,7 @@ def compose(
         if begin is not None:
             parts += (begin, value)
         elif name == b"content-length":
-            response.left, length = length_of(value), value
+            response.left, length = int(value) if value.isdigit() else length_of(value), value
         elif special is None:
             special = [(name, value)]
         else:
