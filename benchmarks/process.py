@@ -100,15 +100,18 @@ class Process:
         """What the kernel says it holds now."""
         return _memory(self._popen.pid)
 
+    @property
+    def processes(self) -> int:
+        """How many they are: the process and those that it has started, and they, and that run."""
+        return len(self._all())
+
     def memory_of_all(self) -> Memory:
         """The same, of the process and those that it has started and that run."""
         figures = [_memory(each) for each in self._all()]
         return Memory(rss=sum(each.rss for each in figures), pss=sum(each.pss for each in figures))
 
     def _all(self) -> list[int]:
-        pid = self._popen.pid
-        started = [each for tasks in Path(f"/proc/{pid}/task").glob("*/children") for each in tasks.read_text().split()]
-        return [pid, *map(int, started)]
+        return _with_descendants(self._popen.pid)
 
     def _answers(self, request: bytes) -> bool:
         try:
@@ -117,6 +120,11 @@ class Process:
                 return connection.makefile("rb").readline().startswith(b"HTTP/1.1 200")
         except ConnectionError:
             return False
+
+
+def _with_descendants(pid: int) -> list[int]:
+    children = [child for tasks in Path(f"/proc/{pid}/task").glob("*/children") for child in tasks.read_text().split()]
+    return [pid, *(process for child in children for process in _with_descendants(int(child)))]
 
 
 def _memory(pid: int) -> Memory:

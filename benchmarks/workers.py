@@ -23,6 +23,8 @@ WARM_UP = 1
 SECONDS = 4
 ROUNDS = 3
 WORKERS = (1, 2)
+MOST = 4
+"""Workers of the service whose memory alone is measured."""
 ENDPOINTS = {"JSON of two path parameters": "/flights/JFK/LAX", "1 ms of computing": "/compute"}
 LEAST = 1.3
 """What two workers promise to serve, in times what one does, where the handler has work of its own."""
@@ -94,11 +96,14 @@ def measure(rounds: int) -> tuple[list[Row], list[Row]]:
     with ExitStack() as running, tempfile.TemporaryDirectory() as logs:
         services = {each: running.enter_context(service(each, Path(logs) / str(each))) for each in WORKERS}
         rates = [row for name, path in ENDPOINTS.items() for row in measured(services, name, path, rounds)]
-        held = {each: process.memory_of_all() for each, process in services.items()}
+        services |= {MOST: running.enter_context(service(MOST, Path(logs) / str(MOST)))}
+        load(services[MOST].port, "/compute", WARM_UP)
+        held = {workers: process.memory_of_all() for workers, process in services.items()}
+        processes = {workers: process.processes for workers, process in services.items()}
     return rates, [
         {
             "workers": each,
-            "processes": 1 if each == 1 else each + 1,
+            "processes": processes[each],
             "RSS, MiB": memory.rss,
             "PSS, MiB": memory.pss,
             "PSS, times one": memory.pss / held[1].pss,

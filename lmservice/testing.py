@@ -8,30 +8,40 @@
 import asyncio
 import contextlib
 import json
+import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
-from lmservice.errors import StartError
+from pydantic import SecretStr
+from pydantic_core import to_json
+
+from lmservice.errors import StartError, UsageError
 from lmservice.lifecycle import State, StopCause
 from lmservice.runtime.virtual_time import jumping
 from lmservice.server import children
 from lmservice.server.binding import bound
 from lmservice.server.instance import Instance
-from lmservice.server.process import start_management
+from lmservice.server.process import ManagedService, start_management
 from lmservice.service import Service
+from lmservice.settings.model import Settings
+from lmservice.settings.variables import variable
 from lmservice.telemetry import takeover
+from lmservice.telemetry.logs import Stream
+from lmservice.workers.connection_counts import ConnectionCounts
+from lmservice.workers.process import Starter, new_supervisor
 
 
 class Running:
-    """A service that runs on the test's own event loop.
+    """A service that runs on the test's own event loop, or whose workers' supervisor does.
 
     Attributes:
         url: the service's base URL, without a slash at the end; '' where it takes no requests.
         management_url: the management listener's.
     """
 
-    def __init__(self, instance: Instance, sock: socket.socket | None, management_sock: socket.socket) -> None:
+    def __init__(self, instance: ManagedService, sock: socket.socket | None, management_sock: socket.socket) -> None:
         self.url = f"http://127.0.0.1:{sock.getsockname()[1]}" if sock is not None else ""
         self.management_url = f"http://127.0.0.1:{management_sock.getsockname()[1]}"
         self._instance = instance
@@ -58,24 +68,28 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(service: Service, **settings: Any) -> AsyncIterator[Running]:
+async def running(service: Service, *, workers: int = 1, **settings: Any) -> AsyncIterator[Running]:
     """Run `service` on free ports of the loopback, ready when entered, stopped when left.
 
     `settings` stand above the environment: `running(service, drain_timeout=1)`.
 
+    With `workers` above 1 that many processes serve, each of which imports the service's module for itself: what the
+    test has changed in its own process they do not see.
+
     Raises:
-        UsageError: the settings or the job graph cannot be used.
+        UsageError: the settings or the job graph cannot be used, or workers could not find the service, as it is not
+            at the level of a module that can be imported.
         StartError: the service did not get ready.
     """
-    values = {"host": "127.0.0.1", "port": 0, "management_host": "127.0.0.1", "management_port": 0, **settings}
-    loaded = service.settings_class.load(**values)
+    arguments = {"host": "127.0.0.1", "port": 0, "management_host": "127.0.0.1", "management_port": 0, **settings}
+    loaded = service.settings_class.load(**arguments, workers=workers)
     service.check(loaded)
     with (
         takeover.configured(loaded, service.name, service.version) as stream,
         bound(loaded, takes_requests=service.takes_requests) as (sock, management_sock),
         children.withheld(sock, management_sock, signals=False),
     ):
-        instance = Instance(service, loaded, sock, stream)
+        instance = _new_instance(service, loaded, sock, stream, arguments)
         management = start_management(instance, management_sock)
         running_service = Running(instance, sock, management_sock)
         try:
@@ -84,6 +98,37 @@ async def running(service: Service, **settings: Any) -> AsyncIterator[Running]:
         finally:
             await running_service.stop()
             await asyncio.to_thread(management.close)
+
+
+def _new_instance(
+    service: Service, settings: Settings, sock: socket.socket | None, stream: Stream, arguments: Mapping[str, Any]
+) -> ManagedService:
+    if settings.workers == 1:
+        return Instance(service, settings, sock, stream)
+    variables = {variable(type(settings), name): _as_variable(value) for name, value in arguments.items()}
+    path = os.pathsep.join(entry or os.curdir for entry in sys.path)
+    starter = Starter(_target(service), variables={**variables, "PYTHONPATH": path})
+    return new_supervisor(service, settings, stream, sock, starter, ConnectionCounts.create(settings.workers))
+
+
+def _as_variable(value: Any) -> str:
+    """Return a setting as its environment variable has it."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return value if isinstance(value, str) else to_json(value, fallback=str).decode()
+
+
+def _target(service: Service) -> str:
+    """Return where a process finds a service, `MODULE:SERVICE`.
+
+    Raises:
+        UsageError: it is at the level of no module.
+    """
+    for name, module in list(sys.modules.items()):
+        for attribute, value in list(getattr(module, "__dict__", {}).items()):
+            if value is service and name != "__main__":
+                return f"{name}:{attribute}"
+    raise UsageError(f"workers cannot import {service.name!r}: make it at the level of a module, not in a function")
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ def run(name: str, *, one_process: bool = False) -> ExitCode:
     from lmservice.cli import target  # noqa: PLC0415
     from lmservice.server import process  # noqa: PLC0415
 
+    inherited = _open_descriptors()
     service = target.load(name)
     settings = process.settings_of(service)
     if one_process and settings.workers > 1:
@@ -40,7 +41,7 @@ def run(name: str, *, one_process: bool = False) -> ExitCode:
         return process.run(service, settings)
     from lmservice.workers import process as processes  # noqa: PLC0415
 
-    return processes.run(service, settings, name)
+    return processes.run(service, settings, name, inherited)
 
 
 def heed_early_signals(code: ExitCode) -> None:
@@ -53,9 +54,23 @@ def heed_early_signals(code: ExitCode) -> None:
 
 def worker(name: str, descriptors: Sequence[int]) -> ExitCode:
     """Run one worker of a service, which its supervisor has started with these descriptors."""
-    from lmservice.workers import main  # noqa: PLC0415
+    from lmservice.server.signals import heed_none  # noqa: PLC0415
 
-    main.heed_no_signals()
+    heed_none()
     from lmservice.cli import target  # noqa: PLC0415
+    from lmservice.server import process  # noqa: PLC0415
+    from lmservice.workers import main  # noqa: PLC0415
+    from lmservice.workers.descriptors import InheritedDescriptors  # noqa: PLC0415
 
-    return main.run(target.load(name), main.InheritedDescriptors(*descriptors))
+    service = target.load(name)
+    return main.run(service, process.settings_of(service), InheritedDescriptors(*descriptors))
+
+
+def _open_descriptors() -> frozenset[int]:
+    """Return the descriptors that are open; none where the system does not tell (macOS), which cannot have workers."""
+    try:
+        with os.scandir("/proc/self/fd") as entries:
+            numbers = [int(entry.name) for entry in entries]
+    except FileNotFoundError:
+        return frozenset()
+    return frozenset(number for number in numbers if os.path.lexists(f"/proc/self/fd/{number}"))

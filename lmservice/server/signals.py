@@ -22,6 +22,17 @@ def heeded() -> tuple[signal.Signals, ...]:
     return tuple(each for each in STOPPING if each != signal.SIGHUP or signal.getsignal(each) is not signal.SIG_IGN)
 
 
+def heed_none() -> None:
+    """Leave what stops a service to another process, which a terminal or an init system may have told as well.
+
+    By handlers, as a process started from here would inherit that they are ignored. They may have been blocked until
+    now.
+    """
+    for number in heeded():
+        signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+
+
 class Served(Protocol):
     """What runs to its end on an event loop, stopped by signals.
 

@@ -167,8 +167,16 @@ EVENTS: Mapping[str, Event] = {
     ),
     "lmservice.worker_not_started": Event(
         "error",
-        "a worker that has died could not be replaced yet; it is tried again",
-        {"worker": "its number", "error": _ERROR},
+        "a worker could not be started yet; it is tried again, later each time",
+        {"worker": "its number", "error": _ERROR, "pause": "seconds until then"},
+    ),
+    "lmservice.workers_not_forked": Event(
+        "warning",
+        "the program cannot be forked, as it did this at its import: each worker imports it itself",
+        {"because": "the threads, sockets, processes and files that a fork would break", "hint": "what to do"},
+    ),
+    "lmservice.forker_ended": Event(
+        "error", "the process that forks workers has ended; those that run go on", {"hint": "what to do"}
     ),
     "lmservice.broke_down": Event(
         "critical", "a fault of lmservice's own has ended the service; the exit code is 70", {"error": _ERROR}

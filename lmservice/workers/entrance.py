@@ -11,6 +11,7 @@ from lmservice.server.drain import TICK
 from lmservice.server.entrance import Handover, delay_is_over
 from lmservice.settings.model import Settings
 from lmservice.settings.stop_budget import FORCED_SECONDS, KILLED_SECONDS
+from lmservice.telemetry.levels import Levels
 from lmservice.web import sockets
 from lmservice.workers.worker import Worker
 
@@ -93,6 +94,14 @@ def tell(workers: Iterable[Worker], kind: str, **values: Any) -> None:
     """Tell some workers something that has no answer."""
     for worker in workers:
         worker.tell(kind, **values)
+
+
+def introduce(worker: Worker, *, watched: Callable[[], bool], levels: Levels) -> None:
+    """Have a new worker log, and show itself, as the others do."""
+    if watched():
+        worker.tell("observe", watched=True)
+    for name, change in levels.active_changes().items():
+        worker.tell("level", question=-1, name=name, change=change)
 
 
 def kill(workers: Iterable[Worker]) -> None:

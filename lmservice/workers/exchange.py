@@ -86,7 +86,7 @@ class WorkerPicture(TypedDict):
 
 
 class End(TypedDict, total=False):
-    """How a worker's process ended.
+    """How a worker's process ended; empty where nobody knows, as the process that forked it had ended before.
 
     Attributes:
         signal: what killed it, by name; missing where it ended by itself.

@@ -65,4 +65,6 @@ def reason(worker: Worker) -> str:
         return "it was killed for memory" + (f": the container's limit is {limit / _MIB:g} MiB" if limit else "")
     if "signal" in worker.end:
         return f"it was ended by {worker.end['signal']}"
-    return f"it ended with exit code {worker.end.get('exit_code', 0)}"
+    if "exit_code" in worker.end:
+        return f"it ended with exit code {worker.end['exit_code']}"
+    return "how it ended is not known, as the process that forked it had ended before"

@@ -27,19 +27,27 @@ def merged(reports: Sequence[Progress]) -> Progress:
 
 
 def worst(reports: Sequence[Report], order: Sequence[str]) -> dict[str, Any]:
-    """Return each by its name, of whoever is worst off by `order`, the worst last; all reports have the same names."""
+    """Return each by its name, of whoever is worst off by `order`, the worst last; not all need have the same names.
+
+    A worker that imports the program itself may find other code on the disk than those before it.
+    """
 
     def rank(each: dict[str, Any]) -> tuple[int, float]:
         return order.index(each["status"]), each.get("seconds", 0.0)
 
-    return {name: max((report[name] for report in reports), key=rank) for name in reports[0]}
+    return {name: max((report[name] for report in reports if name in report), key=rank) for name in names(reports)}
+
+
+def names(reports: Sequence[Report]) -> list[str]:
+    """Return every name in any of them, in their order."""
+    return list({name: None for report in reports for name in report})
 
 
 def summed(reports: Sequence[Report]) -> dict[str, Any]:
     """Return how each periodic job goes: what it was last, by the worker that was last; how often, by all of them."""
     summed = {}
-    for name in reports[0]:
-        each = [report[name] for report in reports]
+    for name in names(reports):
+        each = [report[name] for report in reports if name in report]
         counts = {count: sum(one[count] for one in each) for count in ("runs", "failures", "skipped")}
         status = max((one["status"] for one in each), key=_PERIODIC.index)
         summed[name] = {**max(each, key=lambda one: one["last_success"] or ""), **counts, "status": status}

@@ -15,18 +15,40 @@ STEADY = 10.0
 LOOP = 3
 """So many in a row that have not are a crash loop."""
 FIRST_PAUSE = 0.5
-"""Before a second one in a row is replaced, in seconds; doubled for each further one, …"""
+"""Before a second one in a row is replaced, or one that could not be started is tried again, in seconds; doubled each
+further time, …"""
 LONGEST_PAUSE = 30.0
 """… up to this."""
 
 _log = logging.getLogger("lmservice.workers")
 
 
+async def started(number: int, start: Callable[[], Worker], closed: Callable[[], bool]) -> Worker | None:
+    """Start a worker, again and again where the system has no process or descriptor left for it.
+
+    Args:
+        number: the worker's, from 1.
+        start: starts it.
+        closed: whether none is wanted any longer; then there is none.
+    """
+    pause = FIRST_PAUSE
+    while not closed():
+        try:
+            return start()
+        except OSError as error:
+            values = {"worker": number, "error": one_line(error), "pause": pause}
+            _log.error("lmservice.worker_not_started", extra=values)
+        await asyncio.sleep(pause)
+        pause = min(LONGEST_PAUSE, 2 * pause)
+    return None
+
+
 class Slot:
     """A slot, which has one worker at a time.
 
     Args:
-        start: starts a worker.
+        worker: its first.
+        start: starts the next ones.
         closed: whether those that end are not to be replaced any longer.
         left: called when one has ended.
 
@@ -36,9 +58,11 @@ class Slot:
         last_death: of the last of them, when, as `at` in seconds since the epoch, and its `signal` or `exit_code`.
     """
 
-    def __init__(self, start: Callable[[], Worker], closed: Callable[[], bool], left: Callable[[Worker], None]) -> None:
+    def __init__(
+        self, worker: Worker, start: Callable[[], Worker], closed: Callable[[], bool], left: Callable[[Worker], None]
+    ) -> None:
+        self.worker = worker
         self._start, self._closed, self._left = start, closed, left
-        self.worker = start()
         self.deaths = self.in_a_row = 0
         self.last_death: Death | None = None
 
@@ -60,23 +84,11 @@ class Slot:
             if self._closed():
                 return
             await asyncio.sleep(self._record_death())
-            while not self._closed():
-                if self._replace():
-                    break
-                await asyncio.sleep(LONGEST_PAUSE / 10)
-            else:
+            replacement = await started(self.worker.number, self._start, self._closed)
+            if replacement is None:
                 return
-
-    def _replace(self) -> bool:
-        """Start the next worker; return false where the system has no process or descriptor left for it."""
-        try:
-            self.worker = self._start()
-        except OSError as error:
-            values = {"worker": self.worker.number, "error": one_line(error)}
-            _log.error("lmservice.worker_not_started", extra=values)
-            return False
-        _log.info("lmservice.worker_replaced", extra={"worker": self.worker.number, "pid": self.worker.pid})
-        return True
+            self.worker = replacement
+            _log.info("lmservice.worker_replaced", extra={"worker": self.worker.number, "pid": self.worker.pid})
 
     def _record_death(self) -> float:
         """Log a death, and return how long to wait until the next one is started, in seconds."""

@@ -33,12 +33,12 @@ from lmservice.telemetry.graphite import Graphite
 from lmservice.telemetry.logs import Stream
 from lmservice.telemetry.metrics import Metrics
 from lmservice.web import sockets
-from lmservice.workers.entrance import WorkersEntrance, WorkersUnderWay, kill, tell, until
+from lmservice.workers.entrance import WorkersEntrance, WorkersUnderWay, introduce, kill, tell, until
 from lmservice.workers.families import add_families
 from lmservice.workers.last_words import LastWords, reason
 from lmservice.workers.merge_progress import merged
 from lmservice.workers.questions import LevelsOfAll, Questions
-from lmservice.workers.replacement import Slot
+from lmservice.workers.replacement import Slot, started
 from lmservice.workers.totals import Totals
 from lmservice.workers.worker import Worker
 
@@ -189,7 +189,8 @@ class Supervisor:
         self.lifecycle.attach(self.loop)
         self.heartbeat.start()
         try:
-            await self._live([asyncio.create_task(slot.keep()) for slot in self._fill_slots()])
+            await self._fill_slots()
+            await self._live([asyncio.create_task(slot.keep()) for slot in self.slots])
         except Exception as error:  # noqa: BLE001 - whoever waits for the report would wait for good
             self.exit_code = ExitCode.UNCLEAN
             kill(self.workers)
@@ -198,12 +199,18 @@ class Supervisor:
             self.heartbeat.stop()
         return self.exit_code
 
-    def _fill_slots(self) -> list[Slot]:
+    async def _fill_slots(self) -> None:
         """Start the workers, who are replaced once all are ready: at the start, the end of one is the end of all."""
+        due = self.loop.time() + self.settings.startup_timeout
+        met = partial(introduce, watched=lambda: self._watched, levels=self.levels)
         for number in range(1, self.settings.workers + 1):
-            start = partial(self._start_worker, number, counted=self.totals.take, met=self._introduce)
-            self.slots.append(Slot(start, lambda: self.lifecycle.state is not State.READY, self._note_end))
-        return self.slots
+            start = partial(self._start_worker, number, counted=self.totals.take, met=met)
+            worker = await started(number, start, lambda: self.lifecycle.draining or self.loop.time() >= due)
+            if worker is None:
+                if not self.lifecycle.draining:
+                    self._failure = StartError(f"worker {number} could not be started within LM_STARTUP_TIMEOUT")
+                return
+            self.slots.append(Slot(worker, start, lambda: self.lifecycle.state is not State.READY, self._note_end))
 
     def _note_end(self, worker: Worker) -> None:
         self.totals.keep(worker.number)
@@ -212,13 +219,6 @@ class Supervisor:
         elif self.lifecycle.state is State.STARTING and self._failure is None:
             self._ended.append(worker)
             self._failure = StartError(f"worker {worker.number} did not start: {reason(worker)}")
-
-    def _introduce(self, worker: Worker) -> None:
-        """Have a new worker log, and show itself, as the others do."""
-        if self._watched:
-            worker.tell("observe", watched=True)
-        for name, change in self.levels.active_changes().items():
-            worker.tell("level", question=-1, name=name, change=change)
 
     async def _live(self, keepers: list[asyncio.Task[None]]) -> None:
         await self._start()

@@ -6,25 +6,23 @@ import itertools
 import logging
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from lmservice.lifecycle import State, StopCause
-from lmservice.runtime.threads import run_in_thread
 from lmservice.server.entrance import Handover
 from lmservice.workers.channel import Channel, Message
 from lmservice.workers.connection_counts import ConnectionCounts
+from lmservice.workers.descriptors import NO_LISTENER, InheritedDescriptors
 from lmservice.workers.exchange import End
-from lmservice.workers.main import NO_LISTENER, ORDERS, InheritedDescriptors
 from lmservice.workers.memory import MemoryKills
 from lmservice.workers.supervisor_link import INTERVAL
 
 if TYPE_CHECKING:
     from lmservice.server.report import StopReport
     from lmservice.workers.exchange import WorkerStatus
+    from lmservice.workers.spawned import WorkerProcess
 
 _log = logging.getLogger("lmservice.workers")
 
@@ -44,7 +42,7 @@ class Worker:
     """A process that serves.
 
     Args:
-        target: the service, `MODULE:SERVICE`.
+        begin: starts its process.
         number: from 1.
         listener: the socket that it accepts from with the others; None where the service takes no requests.
         counts: the workers' numbers of connections.
@@ -54,6 +52,7 @@ class Worker:
 
     Attributes:
         status: what it last said of itself; empty before it has said anything.
+        alive: whether it has not ended.
         report: how it ended, in its own words; None where it has not told.
         end: how it ended, as its process has it; empty before.
         picture: the last that it has drawn for those who watch, as JSON; empty before the first.
@@ -61,7 +60,7 @@ class Worker:
 
     def __init__(
         self,
-        target: str,
+        begin: "Callable[[InheritedDescriptors], WorkerProcess]",
         number: int,
         *,
         listener: socket.socket | None,
@@ -75,7 +74,7 @@ class Worker:
         self.status: WorkerStatus = {}
         self.report: StopReport | None = None
         self.picture = b""
-        self.code: int | None = None
+        self.alive = True
         self.end: End = {}
         self._counted, self._met, self._counts, self._kills = counted, met, counts, kills
         self._told = False
@@ -85,18 +84,17 @@ class Worker:
         self._sock, theirs = socket.socketpair()
         with theirs:
             accepting = listener.fileno() if listener is not None else NO_LISTENER
-            given = InheritedDescriptors(number, accepting, theirs.fileno(), counts.descriptor)
-            self._process = _started(target, given)
+            descriptors = InheritedDescriptors(number, accepting, theirs.fileno(), counts.descriptor)
+            try:
+                self._process = begin(descriptors)
+            except OSError:
+                self._sock.close()
+                raise
 
     @property
     def pid(self) -> int:
         """Return the process's id."""
         return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        """Return whether it has not ended."""
-        return self.code is None
 
     @property
     def state(self) -> State:
@@ -118,10 +116,10 @@ class Worker:
         silent: float = max(0.0, time.monotonic() - self.status["at"] - 2 * INTERVAL)
         return silent + float(self.status["still_for"])
 
-    async def live(self) -> int:
-        """Listen to it until it has ended; return its exit code, which is less than 0 where a signal ended it."""
+    async def live(self) -> None:
+        """Listen to it until it has ended."""
         self._channel = await Channel.open(self._sock)
-        ending = asyncio.create_task(run_in_thread(self._process.wait, name=f"worker {self.number}"))
+        ending = asyncio.create_task(self._process.ended())
         listening = asyncio.create_task(self._listen(self._channel))
         code = await ending
         await asyncio.wait([listening], timeout=1)  # for its last words; whoever it has forked may hold its end
@@ -129,11 +127,10 @@ class Worker:
         await self._channel.close()
         self._counts.leave(self.number)
         self.end = _end(code, self._kills)
-        self.code = code
+        self.alive = False
         for future in self._asked.values():
             if not future.done():
                 future.set_exception(UnansweredError(f"worker {self.number} has ended"))
-        return code
 
     async def _listen(self, channel: Channel) -> None:
         while (message := await channel.receive()) is not None:
@@ -199,21 +196,12 @@ class Worker:
 
     def kill(self) -> None:
         """End it at once."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        self._process.kill()
 
 
-def _started(target: str, given: InheritedDescriptors) -> "subprocess.Popen[bytes]":
-    """Return the process, in which the signals that are not for it stay blocked until it can leave them alone."""
-    command = [sys.executable, "-P", "-m", "lmservice", "worker", target, *given.words]
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ORDERS)
-    try:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=given.descriptors)  # noqa: S603 - our own command
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _end(code: int, kills: MemoryKills) -> End:
+def _end(code: int | None, kills: MemoryKills) -> End:
+    if code is None:
+        return {}
     if code >= 0:
         return {"exit_code": code}
     end: End = {"signal": str(-code)}

@@ -103,8 +103,8 @@ class Ended:
     began = 0.0
     end: ClassVar[End] = {"exit_code": 1}
 
-    async def live(self) -> int:
-        return 1
+    async def live(self) -> None:
+        await asyncio.sleep(0)
 
 
 async def test_a_worker_that_cannot_be_started_is_tried_again(
@@ -119,7 +119,7 @@ async def test_a_worker_that_cannot_be_started_is_tried_again(
             raise BlockingIOError(11, "Resource temporarily unavailable")
         return Ended()
 
-    slot = Slot(start, lambda: len(tries) >= 4, lambda _worker: None)
+    slot = Slot(start(), start, lambda: len(tries) >= 4, lambda _worker: None)
     with caplog.at_level(logging.INFO, "lmservice.workers"):
         async with asyncio.timeout(10):
             await slot.keep()
