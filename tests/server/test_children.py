@@ -72,12 +72,13 @@ def looked(pipe):
 
 
 def look(request):
+    own = descriptors()
     here, there = fork.Pipe(False)
     process = fork.Process(target=looked, args=(there,))
     process.start()
     found = here.recv()
     process.join()
-    return JSONResponse(found)
+    return JSONResponse({**found, "own": own})
 
 
 def leave(request):
@@ -88,11 +89,7 @@ def leave(request):
     return PlainTextResponse(str(pid))
 
 
-async def own(request):
-    return JSONResponse(descriptors())
-
-
-routes = [Route("/" + each.__name__, each) for each in (terminate, pool, look, leave, own)]
+routes = [Route("/" + each.__name__, each) for each in (terminate, pool, look, leave)]
 service = Service("forks", routes=routes)
 """
 MODES = [("1", "uvloop"), ("1", "asyncio"), ("2", "uvloop")]
@@ -124,12 +121,12 @@ def test_a_pool_is_left_at_once_again_and_again(service: ServiceProcess) -> None
 def test_a_child_has_default_dispositions_and_no_listening_socket_and_its_files_get_other_numbers(
     service: ServiceProcess,
 ) -> None:
-    own, found = json.loads(get(service, "/own")), json.loads(get(service, "/look"))
+    found = json.loads(get(service, "/look"))
     assert found["handlers"]["SIGINT"].startswith("<built-in function default_int_handler")
     assert {found["handlers"][name] for name in ("SIGTERM", "SIGHUP", "SIGUSR1")} == {"<Handlers.SIG_DFL: 0>"}
     assert found["blocked"] == 0
     listening = _listening(service)
-    numbers = {number for number, target in own.items() if target in listening}
+    numbers = {number for number, target in found["own"].items() if target in listening}
     assert numbers
     assert {found["kinds"][number] for number in numbers} == {"/dev/null"}
     assert str(found["opened"]) not in numbers

@@ -16,7 +16,7 @@ from lmservice.workers.replacement import _advice
 
 LIMIT = 400 << 20
 PROGRAM = """
-import os, sys
+import os
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from lmservice import Service
@@ -33,9 +33,13 @@ async def hungry(request):
     eat()
 
 
-if "worker" in sys.argv and os.environ.get("HUNGRY"):
-    eat()
 service = Service("tested", routes=[Route("/eat", hungry)])
+
+
+@service.startup_job
+def start():
+    if os.environ.get("HUNGRY"):
+        eat()
 """
 
 

@@ -21,9 +21,6 @@ pytestmark = pytest.mark.anyio
 
 def test_a_worker_that_cannot_heed_one_message_hears_the_next(start_workers: Start) -> None:
     program = """
-import sys
-from starlette.responses import PlainTextResponse
-from starlette.routing import Route
 from lmservice import Service
 from lmservice.server.instance import Instance
 
@@ -32,8 +29,7 @@ def broken(self):
     raise RuntimeError("no stacks today")
 
 
-if "worker" in sys.argv:
-    Instance.log_stacks = broken
+Instance.log_stacks = broken
 service = Service("tested", routes=[])
 """
     service = start_workers(program).wait_ready()
