@@ -16,9 +16,9 @@ class ConsumerMonitor(CheckMonitor):
     """
 
     def __init__(self, run: ConsumerRun, *, critical: bool) -> None:
-        said = run.declared.critical
+        declared = run.declared.critical
         probe = Registered(run.probe, f"consumer:{run.name}", what="health check")
-        super().__init__(Check(probe, failures=1, successes=1, critical=critical if said is None else said))
+        super().__init__(Check(probe, failures=1, successes=1, critical=critical if declared is None else declared))
         self._run = run
 
     async def poll_forever(self, state: Any) -> None:

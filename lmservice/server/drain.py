@@ -90,7 +90,7 @@ class Drain:
 
     async def _wait(self, began: float, entrance: Entrance | None, drainables: Sequence[Drainable]) -> None:
         loop = asyncio.get_running_loop()
-        while any(each.holding() for each in drainables):
+        while any(drainable.holding() for drainable in drainables):
             passed = loop.time() - began
             if passed >= self._limit or self._lifecycle.forced:
                 await self._cut_off(drainables)
@@ -103,9 +103,9 @@ class Drain:
         forced = self._lifecycle.forced
         patience = CUT_OFF_SECONDS / 10 if forced else CUT_OFF_SECONDS
         limit = "a second SIGINT" if forced else f"LM_DRAIN_TIMEOUT, {self._settings.drain_timeout:g} s"
-        cut = await asyncio.gather(*(each.cut_off(patience, limit) for each in drainables))
-        tasks, left = sum(each.tasks for each in cut), sum(each.left for each in cut)
-        self.problems += [problem for each in cut for problem in each.problems]
+        cut = await asyncio.gather(*(drainable.cut_off(patience, limit) for drainable in drainables))
+        tasks, left = sum(part.tasks for part in cut), sum(part.left for part in cut)
+        self.problems += [problem for part in cut for problem in part.problems]
         self.unclean = self.unclean or bool(tasks or self.problems)
         if tasks:
             values = {"limit": self._settings.drain_timeout, "tasks": tasks, "left": left}

@@ -19,7 +19,8 @@ STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 def heeded() -> tuple[signal.Signals, ...]:
     """Return those of them that the process heeds: SIGHUP only where it was not ignored at the start."""
-    return tuple(each for each in STOPPING if each != signal.SIGHUP or signal.getsignal(each) is not signal.SIG_IGN)
+    ignores_hangups = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return tuple(number for number in STOPPING if number != signal.SIGHUP or not ignores_hangups)
 
 
 def heed_none() -> None:

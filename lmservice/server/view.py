@@ -60,7 +60,8 @@ class InstanceView:
     @property
     def ready(self) -> bool:
         """Return whether requests should come: to nobody who is not alive."""
-        return self.lifecycle.state is State.READY and self.well and not any(each.takes_down for each in self.monitors)
+        taken_down = any(monitor.takes_down for monitor in self.monitors)
+        return self.lifecycle.state is State.READY and self.well and not taken_down
 
     @property
     def awaits_checks(self) -> bool:

@@ -52,7 +52,7 @@ class WorkersEntrance:
         if not sockets.refuse_new(self._sock):
             first = workers[:-1]
             tell(first, "part", handover=Handover.REFUSE)
-            await until(lambda: all(not each.alive or each.status.get("refused") for each in first), PARTING)
+            await until(lambda: all(not worker.alive or worker.status.get("refused") for worker in first), PARTING)
         self._sock.close()
         tell(workers, "part", handover=Handover.REFUSE)
 

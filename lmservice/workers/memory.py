@@ -67,14 +67,14 @@ def raise_own_score() -> None:
 
 def _folder(root: Path, membership: Path) -> Path:
     """Return the folder of the process's cgroup that counts its memory."""
-    found = root
+    folder = root
     for line in _lines(membership):
         _, controllers, path = [*line.split(":", 2), "", "", ""][:3]
         if "memory" in controllers.split(","):
             return _mounted(root / "memory", path)
         if not controllers:
-            found = _mounted(root, path)
-    return found
+            folder = _mounted(root, path)
+    return folder
 
 
 def _mounted(mount: Path, path: str) -> Path:

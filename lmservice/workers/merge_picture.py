@@ -25,18 +25,18 @@ def traffic(parts: Sequence[Part]) -> Part:
     routes alone, so that of services with more a route's figures may lack those of a worker that hardly has it.
     """
     grouped: dict[tuple[str, str], list[Part]] = {}
-    for each in (each for part in parts for each in part["routes"]):
-        grouped.setdefault((each["method"], each["route"]), []).append(each)
-    routes = [{"method": method, "route": route, **_figures(each)} for (method, route), each in grouped.items()]
-    routes.sort(key=lambda each: (-each["rate"], -each["served"]))
-    waiting = [each for part in parts for each in part["waiting"]]
+    for route in (route for part in parts for route in part["routes"]):
+        grouped.setdefault((route["method"], route["route"]), []).append(route)
+    routes = [{"method": method, "route": route, **_figures(figures)} for (method, route), figures in grouped.items()]
+    routes.sort(key=lambda route: (-route["rate"], -route["served"]))
+    waiting = [request for part in parts for request in part["waiting"]]
     rejected: Counter[str] = Counter()
     for part in parts:
         rejected.update(part["rejected"])
     return {
         "all": _figures([part["all"] for part in parts]),
         "routes": routes[:MOST_ROUTES],
-        "waiting": sorted(waiting, key=lambda each: -each["seconds"])[:MOST_WAITING],
+        "waiting": sorted(waiting, key=lambda request: -request["seconds"])[:MOST_WAITING],
         "rejected": dict(rejected),
         "limit": sum(part["limit"] for part in parts),
         "limited_by": sorted({what for part in parts for what in part["limited_by"]}),
@@ -58,8 +58,8 @@ def _figures(parts: Sequence[Part]) -> Part:
 
 def silence(part: Part) -> None:
     """Take the rates out of the traffic of a worker that has said nothing for long."""
-    for each in (part["all"], *part["routes"]):
-        each.update(rate=0.0, counts=NOTHING.counts)
+    for figures in (part["all"], *part["routes"]):
+        figures.update(rate=0.0, counts=NOTHING.counts)
 
 
 def of_ended(answered: Counter[Answer]) -> Part:
@@ -68,9 +68,9 @@ def of_ended(answered: Counter[Answer]) -> Part:
     everything = _still()
     for (method, route, status), count in answered.items():
         its_figures = routes.setdefault((method, route), {"method": method, "route": route, **_still()})
-        for each in (everything, its_figures):
-            each["served"] += count
-            each["failed"] += count if status.startswith("5") else 0
+        for figures in (everything, its_figures):
+            figures["served"] += count
+            figures["failed"] += count if status.startswith("5") else 0
     return {
         "all": everything,
         "routes": list(routes.values()),
@@ -114,7 +114,7 @@ def periodic_jobs(parts: Sequence[Sequence[Part]]) -> list[Part]:
 
 
 def _by_name(part: Iterable[Part]) -> dict[str, Part]:
-    return {each["name"]: each for each in part}
+    return {entry["name"]: entry for entry in part}
 
 
 def errors(parts: Sequence[Sequence[Part]]) -> list[Part]:
@@ -124,15 +124,15 @@ def errors(parts: Sequence[Sequence[Part]]) -> list[Part]:
 
 def slowest(parts: Sequence[Sequence[Part]]) -> list[Part]:
     """Return the slowest of all, the slowest first."""
-    return sorted((each for part in parts for each in part), key=lambda each: -each["seconds"])[:KEPT]
+    return sorted((request for part in parts for request in part), key=lambda request: -request["seconds"])[:KEPT]
 
 
 def clients(parts: Sequence[Sequence[Part]]) -> list[Part]:
     """Return each host by the breaker that is worst; calls and rates are summed, means weighted by the rates."""
     grouped: dict[tuple[str, str], list[Part]] = {}
-    for each in (each for part in parts for each in part):
-        grouped.setdefault((each["client"], each["host"]), []).append(each)
-    return [_host(each) for each in grouped.values()]
+    for host in (host for part in parts for host in part):
+        grouped.setdefault((host["client"], host["host"]), []).append(host)
+    return [_host(copies) for copies in grouped.values()]
 
 
 def _host(parts: Sequence[Part]) -> Part:
@@ -168,5 +168,5 @@ def holding(drains: Sequence[Part]) -> Part:
 def _connections(parts: Sequence[Part]) -> Part | None:
     if not parts:
         return None
-    each = [one for part in parts for one in part["each"]][:MOST_WAITING]
-    return {**{name: sum(part[name] for part in parts) for name in ("open", "websockets")}, "each": each}
+    holding_up = [connection for part in parts for connection in part["each"]][:MOST_WAITING]
+    return {**{name: sum(part[name] for part in parts) for name in ("open", "websockets")}, "each": holding_up}

@@ -32,8 +32,8 @@ def worst(reports: Sequence[Report], order: Sequence[str]) -> dict[str, Any]:
     A worker that imports the program itself may find other code on the disk than those before it.
     """
 
-    def rank(each: dict[str, Any]) -> tuple[int, float]:
-        return order.index(each["status"]), each.get("seconds", 0.0)
+    def rank(report: dict[str, Any]) -> tuple[int, float]:
+        return order.index(report["status"]), report.get("seconds", 0.0)
 
     return {name: max((report[name] for report in reports if name in report), key=rank) for name in names(reports)}
 
@@ -47,8 +47,8 @@ def summed(reports: Sequence[Report]) -> dict[str, Any]:
     """Return how each periodic job goes: what it was last, by the worker that was last; how often, by all of them."""
     summed = {}
     for name in names(reports):
-        each = [report[name] for report in reports if name in report]
-        counts = {count: sum(one[count] for one in each) for count in ("runs", "failures", "skipped")}
-        status = max((one["status"] for one in each), key=_PERIODIC.index)
-        summed[name] = {**max(each, key=lambda one: one["last_success"] or ""), **counts, "status": status}
+        copies = [report[name] for report in reports if name in report]
+        counts = {count: sum(copy[count] for copy in copies) for count in ("runs", "failures", "skipped")}
+        status = max((copy["status"] for copy in copies), key=_PERIODIC.index)
+        summed[name] = {**max(copies, key=lambda copy: copy["last_success"] or ""), **counts, "status": status}
     return summed

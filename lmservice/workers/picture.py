@@ -77,7 +77,7 @@ class WorkersObservation:
             await asyncio.sleep(LOOK)
 
     def _awaited(self) -> bool:
-        return any(each.status and not each.picture for each in self._supervisor.workers)
+        return any(worker.status and not worker.picture for worker in self._supervisor.workers)
 
     def end(self) -> None:
         """Have none of them draw any longer."""
@@ -170,8 +170,8 @@ def _read(worker: Worker, now: float) -> Part:
     """Return a worker's last picture, under its number; the lag is as long as the worker is silent."""
     part: Part = from_json(worker.picture)
     drain = part["drain"] or {}
-    each = (drain.get("connections") or {}).get("each", [])
-    for one in (part["startup"], *part["errors"], *part["slowest"], *part["traffic"]["waiting"], *each):
+    connections = (drain.get("connections") or {}).get("each", [])
+    for one in (part["startup"], *part["errors"], *part["slowest"], *part["traffic"]["waiting"], *connections):
         one["worker"] = worker.number
     part["event_loop"]["lag"] = max(part["event_loop"]["lag"], round(worker.still_for, 4))
     if now - part["at"] > STALE:

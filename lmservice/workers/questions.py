@@ -44,15 +44,15 @@ class Questions:
     async def stacks(self) -> dict[str, Any]:
         """Return the stacks of every task and thread, of each worker and of the supervisor itself."""
         own = stacks.snapshot(self._supervisor.loop, asyncio.get_running_loop())
-        found = {kind: [{"worker": "supervisor", **stack} for stack in own[kind]] for kind in ("tasks", "threads")}
+        all_stacks = {kind: [{"worker": "supervisor", **stack} for stack in own[kind]] for kind in ("tasks", "threads")}
         problems = []
         for worker, answer in (await self.ask_all("tasks")).items():
             if isinstance(answer, Exception):
                 problems.append(str(answer))
                 continue
             for kind, its_stacks in from_json(answer).items():
-                found[kind] += [{"worker": worker, **stack} for stack in its_stacks]
-        return {**found, "problems": problems} if problems else found
+                all_stacks[kind] += [{"worker": worker, **stack} for stack in its_stacks]
+        return {**all_stacks, "problems": problems} if problems else all_stacks
 
     async def profile(self, request: ProfileRequest) -> Profile:
         """Return where the event loop's thread of one worker spends its time.

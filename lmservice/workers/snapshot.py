@@ -45,8 +45,8 @@ class Family(NamedTuple):
 
 def taken(registry: "CollectorRegistry", *, without: Container[str] = (), default: bool = True) -> bytes:
     """Return all that a registry tells now, `without` some families; for a thread that may take its time."""
-    found = all_families(registry) if default else families(registry)
-    return b"".join(gil.yielding(_lines(found, _across(registry), _moments(registry), without)))
+    collected = all_families(registry) if default else families(registry)
+    return b"".join(gil.yielding(_lines(collected, _across(registry), _moments(registry), without)))
 
 
 def lines(snapshot: bytes) -> Iterator[tuple[str, bytes]]:
@@ -67,13 +67,13 @@ def written(family: Family) -> bytes:
 
 
 def _lines(
-    found: "Iterable[LazyFamily]", across: dict[str, str], moments: "dict[str, Moments]", without: Container[str]
+    collected: "Iterable[LazyFamily]", across: dict[str, str], moments: "dict[str, Moments]", without: Container[str]
 ) -> Iterator[bytes]:
-    for family in found:
+    for family in collected:
         metric = family.metric
         if metric.name in without:
             continue
-        said = [
+        members = [
             metric.name,
             metric.documentation,
             metric.type,
@@ -81,19 +81,19 @@ def _lines(
             across.get(metric.name, ""),
             family.default,
         ]
-        yield metric.name.encode() + b"\t" + to_json(said)[:-1] + b",["
+        yield metric.name.encode() + b"\t" + to_json(members)[:-1] + b",["
         yield from _parts(_samples(family, moments.get(metric.name, {})))
         yield b"]]\n"
 
 
 def _samples(family: "LazyFamily", moments: "Moments") -> "Iterator[SampleOfOne]":
-    for each in family.samples:
-        yield each.name, each.labels, each.value, each.exemplar
+    for sample in family.samples:
+        yield sample.name, sample.labels, sample.value, sample.exemplar
     for values, samples in family.series:
         shared = dict(zip(family.labels, values, strict=True))
-        for each in samples:
-            exemplar = each.exemplar if values not in moments else ({}, each.value, moments[tuple(values)])
-            yield f"{family.metric.name}{each.name}", {**shared, **each.labels}, each.value, exemplar
+        for sample in samples:
+            exemplar = sample.exemplar if values not in moments else ({}, sample.value, moments[tuple(values)])
+            yield f"{family.metric.name}{sample.name}", {**shared, **sample.labels}, sample.value, exemplar
 
 
 def _parts(samples: "Iterator[SampleOfOne]") -> Iterator[bytes]:
@@ -115,15 +115,15 @@ def _across(registry: "CollectorRegistry") -> dict[str, str]:
 
 def _moments(registry: "CollectorRegistry") -> "dict[str, Moments]":
     """Return when gauges were set of which the most recent counts."""
-    found: dict[str, Moments] = {}
+    by_family: dict[str, Moments] = {}
     for collector, names in _named_collectors(registry):
         moments = getattr(collector, "moments", None)
         if moments is not None:
-            found.update(dict.fromkeys(names, moments()))
-    return found
+            by_family.update(dict.fromkeys(names, moments()))
+    return by_family
 
 
 def _named_collectors(registry: "CollectorRegistry") -> "list[tuple[object, list[str]]]":
     from prometheus_client import REGISTRY  # noqa: PLC0415 - costs every start what only a scrape needs
 
-    return [each for one in (REGISTRY, registry) for each in list(getattr(one, "_collector_to_names", {}).items())]
+    return [pair for one in (REGISTRY, registry) for pair in list(getattr(one, "_collector_to_names", {}).items())]

@@ -116,7 +116,7 @@ class Supervisor:
     @property
     def well(self) -> bool:
         """Return whether every worker's event loop turns."""
-        return self.heartbeat.well and all(each.still_for < self.settings.liveness_stall for each in self.workers)
+        return self.heartbeat.well and all(worker.still_for < self.settings.liveness_stall for worker in self.workers)
 
     @property
     def started(self) -> bool:
@@ -131,7 +131,7 @@ class Supervisor:
         """
         serving = [slot.worker for slot in self.slots if slot.serves]
         known = [worker for worker in serving if not worker.status.get("awaits_checks")]
-        return self.lifecycle.state is State.READY and self.well and bool(known) and all(each.ready for each in known)
+        return self.lifecycle.state is State.READY and self.well and bool(known) and all(one.ready for one in known)
 
     def info(self) -> dict[str, str]:
         """Return name, version and so on of what runs."""
@@ -249,7 +249,8 @@ class Supervisor:
             self._graphite.start()
         url = {"url": sockets.url(self._sock)} if self._sock is not None else {}
         values = {**url, "seconds": round(self.lifecycle.uptime, 3)}
-        _log.info("lmservice.ready", extra={**values, "workers": {each.number: each.pid for each in self.workers}})
+        pids = {worker.number: worker.pid for worker in self.workers}
+        _log.info("lmservice.ready", extra={**values, "workers": pids})
 
     def _all_ready(self) -> bool:
         self._all_started = all(slot.worker.status.get("started", False) for slot in self.slots)

@@ -170,12 +170,12 @@ class SupervisorLink:
     async def _answer(self, kind: str, values: dict[str, Any]) -> None:
         number = values.pop("question")
         try:
-            found = await self._found(kind, values)
+            answer = await self._found(kind, values)
         except Exception as error:  # noqa: BLE001 - told to whoever asked
             status = getattr(error, "status", 500)
             self._channel.send("failure", question=number, error=str(error), status=int(status))
         else:
-            self._channel.send("answer", found, question=number)
+            self._channel.send("answer", answer, question=number)
 
     async def _found(self, kind: str, values: dict[str, Any]) -> bytes:
         instance = self._instance

@@ -72,9 +72,9 @@ class Totals:
             dead, live = _by_name(self._dead), _by_name([own, *self._live.values()])
         for name in {**live, **dead}:
             kept = [family for family in map(snapshot.read, dead.get(name, ())) if family.kind in CUMULATIVE]
-            found = kept + list(map(snapshot.read, live.get(name, ())))
-            if found and (default or not found[0].default):
-                yield _metric(merged(found))
+            families = kept + list(map(snapshot.read, live.get(name, ())))
+            if families and (default or not families[0].default):
+                yield _metric(merged(families))
 
     def _fold(self) -> None:
         """Make one of the snapshots of those that have died, so that they do not pile up."""
@@ -84,7 +84,7 @@ class Totals:
             if not dead:
                 return
             families = [merged([snapshot.read(line) for line in lines]) for lines in _by_name(dead).values()]
-            kept = b"".join(snapshot.written(each) for each in families if each.kind in CUMULATIVE)
+            kept = b"".join(snapshot.written(family) for family in families if family.kind in CUMULATIVE)
             with self._lock:
                 self._dead[: len(dead)] = [kept]
 
@@ -105,36 +105,36 @@ class ServiceTotals:
 
 def answered(counts: bytes) -> Counter[Answer]:
     """Return how many requests of each kind a worker had answered, by what it has counted."""
-    found: Counter[Answer] = Counter()
+    numbers: Counter[Answer] = Counter()
     for line in (line for name, line in snapshot.lines(counts) if name == names.REQUEST_DURATION):
         for name, labels, value, _ in snapshot.read(line).samples:
             if name == f"{names.REQUEST_DURATION}_count":
                 kind = labels["http_request_method"], labels["http_route"], labels["http_response_status_code"]
-                found[kind] += int(value)
-    return found
+                numbers[kind] += int(value)
+    return numbers
 
 
 def _by_name(snapshots: Iterable[bytes]) -> dict[str, list[bytes]]:
-    found: dict[str, list[bytes]] = {}
-    for each in snapshots:
-        for name, line in snapshot.lines(each):
-            found.setdefault(name, []).append(line)
-    return found
+    by_name: dict[str, list[bytes]] = {}
+    for lines in snapshots:
+        for name, line in snapshot.lines(lines):
+            by_name.setdefault(name, []).append(line)
+    return by_name
 
 
 def merged(families: list[Family]) -> Family:
     """Return one family of several of one name and kind; those of another kind than the first are left out."""
     first = families[0]
-    across = next((each.across for each in families if each.across), _OF_OTHERS.get(first.name, ""))
-    found: dict[tuple[str, ...], list[Any]] = {}
+    across = next((family.across for family in families if family.across), _OF_OTHERS.get(first.name, ""))
+    samples: dict[tuple[str, ...], list[Any]] = {}
     for family in families:
         if family.kind != first.kind:
             continue
         for name, labels, value, exemplar in gil.yielding(family.samples):
             key = (name, *(part for label in sorted(labels.items()) for part in label))
-            before = found.get(key)
+            before = samples.get(key)
             if before is None:
-                found[key] = [name, labels, value, exemplar]
+                samples[key] = [name, labels, value, exemplar]
             else:
                 before[2] = (
                     max((exemplar, value), (before[3], before[2]), key=lambda set_at: _moment(set_at[0]))[1]
@@ -142,7 +142,7 @@ def merged(families: list[Family]) -> Family:
                     else _combine(first.kind, name, labels, across)((before[2], value))
                 )
                 before[3] = max(before[3] or exemplar, exemplar or before[3], key=_moment)
-    return first._replace(across=across, samples=list(found.values()))  # type: ignore[arg-type]
+    return first._replace(across=across, samples=list(samples.values()))  # type: ignore[arg-type]
 
 
 def _combine(kind: str, name: str, labels: Mapping[str, str], across: str) -> Any:
