@@ -41,6 +41,7 @@ class Output:
         pending: lines that may wait for the next `flush` or `write`; to be appended to, from any thread.
         dropped: how many lines have found no place.
         observers: get all lines as well, as they are written.
+        forked: whether this is a child of a service's, which may end any moment with what it has not written.
         lock: the descriptor of a file that all processes have which write to the same output; None for one alone.
     """
 
@@ -54,7 +55,7 @@ class Output:
         self._out: object = None
         self._descriptor: int | None = None
         self._can_block = False
-        self._forked = False
+        self.forked = False
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -84,7 +85,7 @@ class Output:
                 self._write_queue()
             finally:
                 self._lock.release()
-        if self._forked and self._thread:
+        if self.forked and self._thread:
             self._wait(PATIENCE)  # no request waits for a child, which may end any moment with what it has not written
 
     def close(self, patience: float = PATIENCE) -> None:
@@ -131,7 +132,7 @@ class Output:
         self.pending.clear()
         self._queue.clear()
         self._backlog = Backlog()
-        self._forked = True
+        self.forked = True
         self._begin_anew()
 
     def _enter(self, lines: bytes) -> None:

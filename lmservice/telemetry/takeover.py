@@ -122,6 +122,7 @@ def share_output(lock: int) -> None:
         lock: the descriptor of a file that those processes have in common.
     """
     _process.output.lock = lock
+    _process.output.forked = False  # a worker that is lives as long as one that is not
 
 
 def leave_output() -> None:

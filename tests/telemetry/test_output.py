@@ -60,6 +60,15 @@ print(output.dropped, time.monotonic() - began, file=sys.stderr, flush=True)
 sys.stdin.readline()
 output.close(20)
 """
+SLOW_WORKER = SLOW.replace(
+    "output = Output()",
+    """
+from lmservice.telemetry import takeover
+output = takeover._process.output
+output.after_fork_in_child()
+takeover.share_output(os.memfd_create("lock"))
+""",
+)
 FORKING = """
 import os, sys, threading
 from lmservice.telemetry import takeover
@@ -154,9 +163,9 @@ def test_what_is_printed_comes_out_by_whole_lines_however_python_is_started(unbu
     assert Counter(ran.stdout.splitlines()) == {"line": 2001, "printed": 2000}
 
 
-def slow_writer() -> subprocess.Popen[str]:
+def slow_writer(script: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", SLOW],
+        [sys.executable, "-c", script],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -165,8 +174,9 @@ def slow_writer() -> subprocess.Popen[str]:
     )
 
 
-def test_nobody_waits_for_a_reader_who_stands_still_and_what_is_over_the_bound_is_dropped_whole() -> None:
-    with slow_writer() as process:
+@pytest.mark.parametrize("script", [SLOW, SLOW_WORKER], ids=["a service", "a worker that was forked"])
+def test_nobody_waits_for_a_reader_who_stands_still_and_what_is_over_the_bound_is_dropped_whole(script: str) -> None:
+    with slow_writer(script) as process:
         assert process.stdin
         assert process.stdout
         assert process.stderr
