@@ -144,7 +144,7 @@ def test_a_child_holds_no_clients_connection(service: ServiceProcess) -> None:
         connected = _sockets(service, "01")
         assert len(connected) >= 3
         assert not connected & set(held.values())
-        assert asking.request("/own").status == 200
+        assert asking.request("/look").status == 200
 
 
 def _listening(service: ServiceProcess) -> set[str]:
