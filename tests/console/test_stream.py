@@ -19,6 +19,7 @@ from lmservice import Service
 from lmservice.console.stream import MOST, Events
 from lmservice.lifecycle import Lifecycle
 from lmservice.testing import running
+from lmservice.web import in_flight
 
 pytestmark = pytest.mark.anyio
 Next = Callable[[], Awaitable[tuple[str, dict[str, Any]]]]
@@ -340,9 +341,9 @@ async def test_a_picture_that_fails_is_logged_and_does_not_end_the_stream(
     async with watching(served.management) as following:
         await following()
         await following()
-        real = layer(served).waiting
+        real = in_flight.report
         failures = iter([True])
-        monkeypatch.setattr(layer(served), "waiting", lambda: fail() if next(failures, False) else real())
+        monkeypatch.setattr(in_flight, "report", lambda *of: fail() if next(failures, False) else real(*of))
         await following()
     assert [each["level"] for each in logged("GET /events could not draw")] == ["error"]
 
