@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 
-from lmservice.telemetry import events
+from lmservice.telemetry import events, log_fields
 
 _HEAD = """\
 # The fields of the log
 
-Made from `lmservice/telemetry/events.py` by `./dev generate`.
+Made from `lmservice/telemetry/events.py`, and what that imports, by `./dev generate`.
 
 A service writes one JSON object a line to its standard output, whoever speaks: lmservice, structlog, `logging`,
 warnings, uvicorn. Times are seconds. What is named like a secret is masked.
@@ -21,9 +21,9 @@ def render() -> str:
 
 def _sections() -> Iterator[str]:
     for title, fields in (
-        ("In every line", events.ALWAYS),
-        ("In every line that a request caused", events.IN_A_REQUEST),
-        ("In any line", events.SOMETIMES),
+        ("In every line", log_fields.ALWAYS),
+        ("In every line that a request caused", log_fields.IN_A_REQUEST),
+        ("In any line", log_fields.SOMETIMES),
     ):
         yield f"## {title}\n"
         yield from _table(fields)

@@ -25,6 +25,7 @@ _GENERATED_FROM = (
     "tools/",
     "lmservice/names.py",
     "lmservice/telemetry/events.py",
+    "lmservice/telemetry/life_events.py",
     "lmservice/settings/",
     "lmservice/cli/",
 )

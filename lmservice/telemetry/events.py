@@ -4,53 +4,10 @@ docs/reference/log-fields.md is made from here; a test keeps this in step with w
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
+from lmservice.telemetry.life_events import LIFE
+from lmservice.telemetry.log_fields import ERROR, JOB, Event
 
-class Event(NamedTuple):
-    """One event.
-
-    Attributes:
-        level: at which it is logged; the first where there are several.
-        meaning: what has happened.
-        fields: beyond those of every line: what each says, with its unit.
-    """
-
-    level: str
-    meaning: str
-    fields: Mapping[str, str]
-
-
-ALWAYS: Mapping[str, str] = {
-    "timestamp": "when, RFC 3339 in UTC, to the microsecond",
-    "level": "`debug`, `info`, `warning`, `error` or `critical`",
-    "logger": "who says it",
-    "event": "what has happened: a name of those below, or a message",
-    "service": "the service's name",
-    "version": "the version that runs",
-    "environment": "where: `dev`, `qa`, `preview`, `production`, …",
-    "instance": "which one: in Kubernetes the pod's name",
-}
-"""What every line says."""
-
-IN_A_REQUEST: Mapping[str, str] = {
-    "request_id": "the request's, as `X-Request-ID` has it",
-    "trace_id": "the trace's, 32 hexadecimal digits, as `traceparent` has it",
-    "span_id": "the span's, 16 hexadecimal digits",
-}
-"""What every line beyond that says that is logged while a request is answered."""
-
-SOMETIMES: Mapping[str, str] = {
-    "exception": "the traceback, where there was an exception",
-    "stack": "where the code was, where that was asked for",
-    "given_…": "what the code gave under the name of a field that the line has itself: `given_version`, `given_level`",
-    "worker": "of several workers, the number of the one that says it; the steps of its own life, `lmservice.ready` and"
-    " so on, are then `lmservice.worker_ready` and so on",
-}
-"""What any line may say."""
-
-_JOB = "the job's name"
-_ERROR = "what went wrong"
 _COMMAND = "the command's name"
 _CONSUMER = "the consumer's name"
 _CLIENT = {"client": "the client's name", "host": "whom it calls"}
@@ -92,168 +49,7 @@ EVENTS: Mapping[str, Event] = {
             "limited_by": "what is short: `the event loop`, and the routes whose answers come late",
         },
     ),
-    "lmservice.listening": Event(
-        "info",
-        "the ports are bound; start-up jobs begin",
-        {"url": "the service listener's, where requests are taken", "management_url": "the management listener's"},
-    ),
-    "lmservice.proxies_by_uvicorn": Event(
-        "info",
-        "`FORWARDED_ALLOW_IPS` says which proxies are believed, as `LM_FORWARDED_ALLOW` is not set",
-        {"networks": "whose forwarding headers are believed", "hint": "what to set instead"},
-    ),
-    "lmservice.proxies_unknown": Event(
-        "warning",
-        "`FORWARDED_ALLOW_IPS` has entries that are no address",
-        {"entries": "what they are", "hint": "what becomes of them"},
-    ),
-    "lmservice.proxies_everywhere": Event(
-        "warning",
-        "the forwarding headers of everybody are believed",
-        {"networks": "whose", "hint": "what that means"},
-    ),
-    "lmservice.forwarded_in_vain": Event(
-        "warning",
-        "in `dev`, once: a request brought a forwarding header that is not believed",
-        {"peer": "who sent it", "headers": "those in vain", "hint": "what decides it"},
-    ),
-    "lmservice.ready": Event(
-        "info",
-        "the service is up, and its requests are accepted",
-        {
-            "url": "the service listener's, where requests are taken",
-            "seconds": "how long the start took",
-            "startup_jobs": "each job's time by its name, in seconds",
-            "critical_path": "the chain of jobs that the start waited for",
-            "workers": "of several workers, the process id of each by its number",
-        },
-    ),
-    "lmservice.start_failed": Event(
-        "error", "the service could not get ready; the exit code is 3", {"error": "which job, and why"}
-    ),
-    "lmservice.lifespan_died": Event(
-        "error",
-        "the app's lifespan ended while it was needed: the service stops, and the exit code is 70",
-        {"error": _ERROR},
-    ),
-    "lmservice.lifespan_not_run": Event(
-        "warning",
-        "mounted apps have a lifespan, which nobody runs",
-        {"mounts": "their paths", "hint": "what to do about it"},
-    ),
-    "lmservice.startup_job_begun": Event(
-        "debug", "a start-up job begins; `info` where the log is for people", {"job": _JOB}
-    ),
-    "lmservice.startup_job_done": Event(
-        "debug",
-        "a start-up job is done; `info` where the log is for people",
-        {"job": _JOB, "seconds": "how long it took"},
-    ),
-    "lmservice.startup_job_retry": Event(
-        "warning",
-        "a start-up job failed and is tried again",
-        {
-            "job": _JOB,
-            "attempt": "the attempt that failed, from 1",
-            "attempts": "how many there are; null where there is no limit but time",
-            "wait": "until the next, in seconds",
-            "error": _ERROR,
-        },
-    ),
-    "lmservice.startup_job_died": Event(
-        "error",
-        "a start-up job ended while it was needed; the service stops, and the exit code is 70",
-        {"job": _JOB, "error": _ERROR},
-    ),
-    "lmservice.worker_not_started": Event(
-        "error",
-        "a worker could not be started yet; it is tried again, later each time",
-        {"worker": "its number", "error": _ERROR, "pause": "seconds until then"},
-    ),
-    "lmservice.workers_not_forked": Event(
-        "warning",
-        "the program cannot be forked, as it did this at its import: each worker imports it itself",
-        {"because": "the threads, sockets, processes and files that a fork would break", "hint": "what to do"},
-    ),
-    "lmservice.forker_ended": Event(
-        "error", "the process that forks workers has ended; those that run go on", {"hint": "what to do"}
-    ),
-    "lmservice.broke_down": Event(
-        "critical", "a fault of lmservice's own has ended the service; the exit code is 70", {"error": _ERROR}
-    ),
-    "lmservice.draining": Event(
-        "info",
-        "the stop has begun; `/readyz` says 503",
-        {
-            "reason": "who asked for it: `/stop`, `SIGTERM`, `SIGINT`, `SIGHUP`, `failure`",
-            "in_flight": "requests under way",
-            "failure": "what failed, where it was the service itself",
-        },
-    ),
-    "lmservice.no_pre_stop": Event(
-        "warning", "SIGTERM came in Kubernetes without `/stop` before it", {"hint": "what to do about it"}
-    ),
-    "lmservice.cut_off": Event(
-        "error",
-        "the drain's time ran out, and work was cancelled; the exit code is 70",
-        {
-            "limit": "the drain's, in seconds",
-            "tasks": "how many were cancelled",
-            "left": "how many did not end even so",
-        },
-    ),
-    "lmservice.tasks_left": Event(
-        "warning",
-        "tasks were cut off that handlers had created and left; the exit code stays",
-        {
-            "count": "how many",
-            "tasks": "the coroutine of each, with the route whose handler created it; the first fifty",
-            "hint": "what to do instead",
-        },
-    ),
-    "lmservice.stopped": Event(
-        "info",
-        "the end, and how it went",
-        {
-            "status": "`stopped` or `failed`",
-            "seconds": "how long the stop took",
-            "phases": "`drain_delay`, `drain` and `cleanup`, in seconds",
-            "requests": "`served` and `cancelled` since the stop began",
-            "messages": "of a service with consumers: `handled`, `given_back` and `cut_off` since the stop began",
-            "served_by_route": "the same by route",
-            "cancelled_by_route": "the same by route",
-            "tasks": "how many tasks were cut off that handlers had created and left",
-            "exit_code": "the process's",
-            "problems": "what was cut off or failed, a line each",
-        },
-    ),
-    "lmservice.worker_died": Event(
-        "error",
-        "a worker has ended without having been told to",
-        {
-            "worker": "its number",
-            "pid": "its process id",
-            "signal": "what ended it, or",
-            "exit_code": "how it ended",
-            "cause": "`memory`, where the kernel killed it for that",
-            "memory_limit": "the container's, in bytes, where it was memory",
-            "lived": "for how long, in seconds",
-            "pause": "until the next one is started, in seconds",
-        },
-    ),
-    "lmservice.worker_crash_loop": Event(
-        "error",
-        "workers die one after another, soon after their start",
-        {
-            "worker": "their number",
-            "in_a_row": "how many have",
-            "pause": "until the next one is started, in seconds",
-            "hint": "where to look",
-        },
-    ),
-    "lmservice.worker_replaced": Event(
-        "info", "another worker has been started for one that died", {"worker": "its number", "pid": "its process id"}
-    ),
+    **LIFE,
     "lmservice.task_stack": Event(
         "warning", "SIGUSR1: where a task is", {"task_name": "the task's", "coroutine": "what it runs"}
     ),
@@ -261,7 +57,7 @@ EVENTS: Mapping[str, Event] = {
     "lmservice.health_check_down": Event(
         "error",
         "a health check has failed often enough",
-        {"check": "its name", "critical": "whether the service is unready now", "error": _ERROR},
+        {"check": "its name", "critical": "whether the service is unready now", "error": ERROR},
     ),
     "lmservice.health_check_up": Event(
         "info",
@@ -275,18 +71,18 @@ EVENTS: Mapping[str, Event] = {
         "warning", "the event loop turns again", {"late": "how late it was, in seconds"}
     ),
     "lmservice.periodic_job_done": Event(
-        "debug", "a run of a periodic job has succeeded", {"job": _JOB, "seconds": "how long it took"}
+        "debug", "a run of a periodic job has succeeded", {"job": JOB, "seconds": "how long it took"}
     ),
     "lmservice.periodic_job_failed": Event(
-        "error", "a run of a periodic job has raised", {"job": _JOB, "seconds": "how long it took"}
+        "error", "a run of a periodic job has raised", {"job": JOB, "seconds": "how long it took"}
     ),
     "lmservice.periodic_job_cut_off": Event(
-        "error", "the stop cut off a run of a periodic job", {"job": _JOB, "error": "by what limit"}
+        "error", "the stop cut off a run of a periodic job", {"job": JOB, "error": "by what limit"}
     ),
     "lmservice.consumer_down": Event(
         "error",
         "a consumer broke down, and is begun anew after a growing wait",
-        {"consumer": _CONSUMER, "error": _ERROR},
+        {"consumer": _CONSUMER, "error": ERROR},
     ),
     "lmservice.consumer_up": Event("info", "a consumer that was down has reached its broker", {"consumer": _CONSUMER}),
     "lmservice.message_failed": Event(
@@ -303,7 +99,7 @@ EVENTS: Mapping[str, Event] = {
     "lmservice.command_failed": Event(
         "error",
         "a command raised; the exit code is 1",
-        {"command": _COMMAND, "seconds": "how long it took", "error": _ERROR},
+        {"command": _COMMAND, "seconds": "how long it took", "error": ERROR},
     ),
     "lmservice.command_cut_off": Event(
         "error", "a stop cut off a command", {"command": _COMMAND, "error": "by what limit"}
@@ -311,12 +107,12 @@ EVENTS: Mapping[str, Event] = {
     "lmservice.periodic_job_lock_failed": Event(
         "error",
         "nobody knows whose a turn of a periodic job is, so it is not run here",
-        {"job": "the service's name and the job's", "turn": "its number", "error": _ERROR},
+        {"job": "the service's name and the job's", "turn": "its number", "error": ERROR},
     ),
     "lmservice.retry": Event(
         "warning",
         "`retry` waits before another attempt",
-        {"retry": "what is tried", "attempt": "the attempt that failed", "wait": "in seconds", "error": _ERROR},
+        {"retry": "what is tried", "attempt": "the attempt that failed", "wait": "in seconds", "error": ERROR},
     ),
     "lmservice.client_retry": Event(
         "info",
@@ -335,15 +131,15 @@ EVENTS: Mapping[str, Event] = {
     "lmservice.client_stream_leaked": Event(
         "warning",
         "the answer to an outbound call was not closed; its connection is taken back",
-        {**_CLIENT, "method": "the call's", "place": "the line of code that made the call", "error": _ERROR},
+        {**_CLIENT, "method": "the call's", "place": "the line of code that made the call", "error": ERROR},
     ),
     "lmservice.client_no_proxy": Event(
         "warning",
         "an entry of NO_PROXY cannot be read, and is left out",
-        {"variable": "its name", "entry": "the entry", "error": _ERROR},
+        {"variable": "its name", "entry": "the entry", "error": ERROR},
     ),
     "lmservice.graphite_failed": Event(
-        "warning", "a push to Graphite failed; those that follow are only counted", {"url": "whereto", "error": _ERROR}
+        "warning", "a push to Graphite failed; those that follow are only counted", {"url": "whereto", "error": ERROR}
     ),
     "lmservice.graphite_recovered": Event(
         "warning", "pushes to Graphite arrive again", {"url": "whereto", "failed": "how many have failed so far"}
@@ -368,9 +164,7 @@ EVENTS: Mapping[str, Event] = {
             "limit": "of a line, in bytes",
         },
     ),
-    "lmservice.no_spans": Event(
-        "warning", "spans cannot be exported", {"error": _ERROR, "hint": "what to do about it"}
-    ),
+    "lmservice.no_spans": Event("warning", "spans cannot be exported", {"error": ERROR, "hint": "what to do about it"}),
     "lmservice.spans_failed": Event(
         "warning",
         "spans could not be exported; told once, until they can be again",
@@ -415,7 +209,7 @@ EVENTS: Mapping[str, Event] = {
     "lmservice.collector_failed": Event(
         "error",
         "a family of metrics could not be read; the others are told, and further failures of this one only counted",
-        {"family": "its name", "error": _ERROR},
+        {"family": "its name", "error": ERROR},
     ),
     "lmservice.metric_twice": Event(
         "warning",

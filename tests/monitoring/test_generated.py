@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from lmservice import Service, names, retry
-from lmservice.telemetry import events
+from lmservice.telemetry import events, log_fields
 from tools import alertmanager, alerts, families, write
 
 ROOT = Path(__file__).parents[2]
@@ -123,7 +123,7 @@ def test_every_event_that_is_logged_is_declared_with_its_fields() -> None:
     for name, method, fields in calls:
         assert name in events.EVENTS, name
         assert method in (events.EVENTS[name].level, "log"), name
-        assert fields <= events.EVENTS[name].fields.keys() | events.SOMETIMES.keys(), name
+        assert fields <= events.EVENTS[name].fields.keys() | log_fields.SOMETIMES.keys(), name
     assert events.EVENTS.keys() - {name for name, _, _ in calls} == {"http.request"}  # which is composed by hand
 
 
@@ -139,10 +139,15 @@ async def test_the_events_of_a_life_have_the_fields_that_are_declared(serve: Any
     lines = [line for line in logged() if line["event"] in events.EVENTS]
     assert {"http.request", "lmservice.ready", "lmservice.draining", "lmservice.stopped"} <= {x["event"] for x in lines}
     for line in lines:
-        known = {**events.ALWAYS, **events.IN_A_REQUEST, **events.SOMETIMES, **events.EVENTS[line["event"]].fields}
-        assert events.ALWAYS.keys() <= line.keys() <= known.keys()
+        known = {
+            **log_fields.ALWAYS,
+            **log_fields.IN_A_REQUEST,
+            **log_fields.SOMETIMES,
+            **events.EVENTS[line["event"]].fields,
+        }
+        assert log_fields.ALWAYS.keys() <= line.keys() <= known.keys()
     (access,) = [line for line in lines if line["event"] == "http.request"]
-    assert events.EVENTS["http.request"].fields.keys() | events.IN_A_REQUEST.keys() <= access.keys()
+    assert events.EVENTS["http.request"].fields.keys() | log_fields.IN_A_REQUEST.keys() <= access.keys()
 
 
 @pytest.mark.skipif(not shutil.which("amtool"), reason="there is no amtool: Debian's prometheus-alertmanager has it")
