@@ -1,6 +1,7 @@
 """What is generated from the code is in step with it, and what it is generated from is what the code does."""
 
 import ast
+import asyncio
 import re
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from lmservice import Service, names, retry
+from lmservice.messaging.intake import Intake
 from lmservice.telemetry import events, log_fields
 from tools import alertmanager, alerts, families, write
 
@@ -52,10 +54,21 @@ async def test_every_name_is_of_a_family_that_a_service_has(serve: Any) -> None:
         await fail_once()
         return PlainTextResponse("")
 
+    async def handled() -> None:
+        done.set()
+        await asyncio.sleep(0.01)
+
+    async def work(_state: Any, intake: Intake) -> None:
+        while await intake.room():
+            intake.take(handled())
+
+    done = asyncio.Event()
     service = Service("shop", routes=[Route("/", home)])
     service.client("http://127.0.0.1:1")
+    service.consumer_loop(concurrency=1)(work)
     served = await serve(service, graphite_url="graphite://127.0.0.1:1")
     assert (await served.client.get("/")).status_code == 200
+    await done.wait()
     text = (await served.management.get("/metrics")).text
     exposed = dict(re.findall(r"^# TYPE (\S+) (\S+)", text, re.MULTILINE))
     wanted = set(NAMES.values()) - {names.LOG_EVENTS, names.WORKERS, names.WORKER_DEATHS}
