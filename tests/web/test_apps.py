@@ -319,7 +319,7 @@ async def test_fastapis_own_answers_are_left_as_they_are(serve: Any, logged: Any
 
     app.get("/double/{number}")(double)
     app.get("/fail")(fail)
-    served = await serve(Service("fast", app=app))
+    served = await serve(Service("fast", app=app), environment="qa", drain_delay=0, drain_quiet=0)
     wrong = await served.client.get("/double/x", headers={"X-Request-ID": "mine"})
     assert (wrong.status_code, wrong.headers["x-request-id"]) == (422, "mine")
     assert wrong.json()["detail"][0]["loc"] == ["path", "number"]
@@ -347,7 +347,7 @@ async def cancelling(scope: Scope, _receive: Receive, _send: Send) -> None:
 @pytest.mark.parametrize("http", ["httptools", "h11"])
 @pytest.mark.parametrize("app", [silent, raising, cancelling])
 async def test_whatever_reaches_us_unanswered_is_a_500(serve: Any, logged: Any, app: Any, http: str) -> None:
-    served = await serve(Service("raw", app=app), http=http)
+    served = await serve(Service("raw", app=app), http=http, environment="qa", drain_delay=0, drain_quiet=0)
     response = await served.client.get("/any", headers={"X-Request-ID": "mine"})
     assert response.status_code == 500
     assert response.headers["x-request-id"] == "mine"

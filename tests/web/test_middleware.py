@@ -140,7 +140,7 @@ async def test_what_middleware_raises_is_a_500_or_what_the_handler_of_500_answer
 
     for handlers, text in (({}, "the service failed to answer"), ({500: answer_500}, "so sorry")):
         service = Service("middle", routes=ROUTES, middleware=[Middleware(Broken)], exception_handlers=handlers)
-        served = await serve(service)
+        served = await serve(service, environment="qa", drain_delay=0, drain_quiet=0)
         response = await served.client.get("/hello/x")
         assert response.status_code == 500
         assert text in response.text
