@@ -8,9 +8,9 @@ from lmservice.errors import ServiceDefinitionError
 from lmservice.jobs.arguments import must_be_name, must_be_positive
 from lmservice.jobs.callables import Registered
 from lmservice.jobs.commands import Commanding
-from lmservice.jobs.health import Check
+from lmservice.jobs.declaring import Preparing
 from lmservice.jobs.periodic_job import PeriodicJob
-from lmservice.jobs.startup_graph import Job, check_graph, refuse_unknown_jobs
+from lmservice.jobs.startup_graph import check_graph, refuse_unknown_jobs
 from lmservice.jobs.turns import Lock
 from lmservice.messaging.declaring import Consuming
 from lmservice.settings.declared import refuse_unreadable
@@ -40,7 +40,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 S_co = TypeVar("S_co", bound=Settings, covariant=True, default=Settings)
 
 
-class Service(Consuming, Commanding, Generic[S_co]):
+class Service(Preparing, Consuming, Commanding, Generic[S_co]):
     """A service: an ASGI app, its settings, its start-up jobs, its health checks and its periodic jobs.
 
     Args:
@@ -95,8 +95,7 @@ class Service(Consuming, Commanding, Generic[S_co]):
         from lmservice.web.composition import composed  # noqa: PLC0415 - starlette is a tenth of this module's import
 
         self.app: ASGIApp = composed(name, routes, app, exception_handlers or {}, middleware)
-        self.jobs: list[Job] = []
-        self.checks: list[Check] = []
+        self.jobs, self.checks = [], []
         self.periodic_jobs: list[PeriodicJob] = []
         self.clients: list[Client] = []
         self.consumers, self.commands = [], []
@@ -110,107 +109,6 @@ class Service(Consuming, Commanding, Generic[S_co]):
 
             self._embedded = embedded.EmbeddedService(self)
         await self._embedded(scope, receive, send)
-
-    @overload
-    def startup_job(self, function: F) -> F: ...
-    @overload
-    def startup_job(
-        self,
-        *,
-        name: str | None = None,
-        after: Sequence[str] = (),
-        timeout: float | None = None,
-        attempts: int | None = 1,
-    ) -> Callable[[F], F]: ...
-    def startup_job(
-        self,
-        function: F | None = None,
-        *,
-        name: str | None = None,
-        after: Sequence[str] = (),
-        timeout: float | None = None,
-        attempts: int | None = 1,
-    ) -> Any:
-        """Register a start-up job: a coroutine function, a plain function or an async generator; a decorator.
-
-        Args:
-            function: the job, where the decorator is used without parentheses.
-            name: under which its result is found in `request.state`; default the function's name.
-            after: the names of the jobs that must be done before it begins.
-            timeout: bounds the job, all its attempts together, in seconds.
-            attempts: how often it is tried, with exponential backoff and full jitter in between. None is until
-                `timeout`, or `LM_STARTUP_TIMEOUT`, 0.1 to 5 s apart: for what another process has to start first.
-
-        Raises:
-            ServiceDefinitionError: the function is of no kind that can be a job, or a number makes no sense.
-        """
-
-        def register(job: F) -> F:
-            must_be_name(name, "start-up job")
-            registered = Registered(job, name, what="start-up job", generators=True)
-            label = f"start-up job {registered.name!r}"
-            must_be_positive(label, timeout=timeout)
-            must_be_positive(label, whole=True, attempts=attempts)
-            if isinstance(after, str):
-                raise ServiceDefinitionError(f"after= of start-up job {registered.name!r} is a list: [{after!r}]")
-            self.jobs.append(Job(registered, tuple(after), timeout, attempts))
-            return job
-
-        return register if function is None else register(function)
-
-    @overload
-    def health_check(self, function: F) -> F: ...
-    @overload
-    def health_check(
-        self,
-        *,
-        name: str | None = None,
-        interval: float = 5,
-        timeout: float = 2,
-        failures: int = 3,
-        successes: int = 2,
-        critical: bool = False,
-    ) -> Callable[[F], F]: ...
-    def health_check(
-        self,
-        function: F | None = None,
-        *,
-        name: str | None = None,
-        interval: float = 5,
-        timeout: float = 2,
-        failures: int = 3,
-        successes: int = 2,
-        critical: bool = False,
-    ) -> Any:
-        """Register a health check: a coroutine function or a plain one, polled in the background; a decorator.
-
-        It fails by raising, by returning False, or by taking longer than `timeout`.
-
-        Args:
-            function: the check, where the decorator is used without parentheses.
-            name: its name in the probes and metrics; default the function's name.
-            interval: between two polls, in seconds.
-            timeout: what one poll may take, in seconds.
-            failures: so many in a row turn it down.
-            successes: so many in a row turn it up again.
-            critical: whether the service is unready while it is down.
-
-        Raises:
-            ServiceDefinitionError: the function is of no kind that can be a check, or a number makes no sense.
-        """
-
-        def register(check: F) -> F:
-            must_be_name(name, "health check")
-            registered = Registered(check, name, what="health check")
-            label = f"health check {registered.name!r}"
-            must_be_positive(label, interval=interval, timeout=timeout)
-            must_be_positive(label, whole=True, failures=failures, successes=successes)
-            if any(other.name == registered.name for other in self.checks):
-                raise ServiceDefinitionError(f"two health checks are named {registered.name!r}: give one another name=")
-            self.checks.append(Check(registered, interval, timeout, failures, successes, critical))
-            return check
-
-        return register if function is None else register(function)
 
     @overload  # two that differ in nothing else: a type checker asks for `every`, a person is told below
     def periodic_job(self, *, every: float | Callable[[S_co], float]) -> Callable[[F], F]: ...

@@ -6,7 +6,9 @@ A check that a worker has not run yet, as it is being replaced, is as the others
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lmservice.jobs.startup_graph import Job, pending
 from lmservice.workers.exchange import Progress
+from lmservice.workers.worker import Worker
 
 _JOBS = ("done", "pending", "running", "failed")
 CHECKS = ("unknown", "up", "down")
@@ -15,6 +17,15 @@ _PERIODIC = ("stopped", "waiting", "running")
 
 Report = Mapping[str, Any]
 """What is told of each job, or of each check, by its name."""
+
+
+def progress_of(workers: Sequence[Worker], jobs: Sequence[Job]) -> dict[str, Any]:
+    """Return the jobs and checks, of the worker worst off, and the workers themselves."""
+    reports = [worker.status["progress"] for worker in workers if worker.status]
+    unknown: Progress = {"startup_jobs": pending(jobs), "checks": {}, "periodic_jobs": {}}
+    report = merged(reports) if reports else unknown
+    lines = [{"worker": worker.number, "pid": worker.pid, "state": worker.state.value} for worker in workers]
+    return {**report, "workers": lines}
 
 
 def merged(reports: Sequence[Progress]) -> Progress:

@@ -17,7 +17,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from lmservice.errors import ExitCode, StartError
-from lmservice.jobs.startup_graph import pending
 from lmservice.lifecycle import Lifecycle, State, StopCause
 from lmservice.runtime import stacks
 from lmservice.runtime.heartbeat import Heartbeat
@@ -36,7 +35,7 @@ from lmservice.web import sockets
 from lmservice.workers.entrance import WorkersEntrance, WorkersUnderWay, introduce, kill, tell, until
 from lmservice.workers.families import add_families
 from lmservice.workers.last_words import LastWords, reason
-from lmservice.workers.merge_progress import merged
+from lmservice.workers.merge_progress import progress_of
 from lmservice.workers.questions import LevelsOfAll, Questions
 from lmservice.workers.replacement import Slot, started
 from lmservice.workers.totals import Totals
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from lmservice.telemetry.levels import Levels
-    from lmservice.workers.exchange import Progress
     from lmservice.workers.picture import WorkersObservation
 
 _log = logging.getLogger("lmservice.workers")
@@ -139,12 +137,7 @@ class Supervisor:
 
     def progress(self) -> dict[str, Any]:
         """Return the jobs and checks, of the worker worst off, and the workers themselves."""
-        workers = self.workers
-        reports = [worker.status["progress"] for worker in workers if worker.status]
-        unknown: Progress = {"startup_jobs": pending(self.service.jobs), "checks": {}, "periodic_jobs": {}}
-        report = merged(reports) if reports else unknown
-        lines = [{"worker": worker.number, "pid": worker.pid, "state": worker.state.value} for worker in workers]
-        return {**report, "workers": lines}
+        return progress_of(self.workers, self.service.jobs)
 
     def observation(self) -> "WorkersObservation":
         """Return what draws the picture of all workers."""
@@ -248,9 +241,8 @@ class Supervisor:
         if self._graphite is not None:
             self._graphite.start()
         url = {"url": sockets.url(self._sock)} if self._sock is not None else {}
-        values = {**url, "seconds": round(self.lifecycle.uptime, 3)}
-        pids = {worker.number: worker.pid for worker in self.workers}
-        _log.info("lmservice.ready", extra={**values, "workers": pids})
+        workers = {"workers": {worker.number: worker.pid for worker in self.workers}}
+        _log.info("lmservice.ready", extra={**url, "seconds": round(self.lifecycle.uptime, 3), **workers})
 
     def _all_ready(self) -> bool:
         self._all_started = all(slot.worker.status.get("started", False) for slot in self.slots)
@@ -282,7 +274,6 @@ class Supervisor:
         return problems
 
     async def _clean_up(self) -> None:
-        """Send the last sums to whoever collects them."""
         left = 0.0 if self.lifecycle.forced else self.settings.cleanup_timeout - self.drain.seconds["cleanup"]
         with self.drain.timed("cleanup"):
             await flush(self._graphite, None, left)
