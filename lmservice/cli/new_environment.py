@@ -98,21 +98,21 @@ class _Overlay:
 
 
 def _host(text: str) -> str:
-    found = re.search(
+    match = re.search(
         r"^ *path: /spec/rules/0/host\n *value: ([a-z0-9-]+\.[a-z0-9-]+\.[a-z0-9.-]+)$", text, re.MULTILINE
     )
-    if found is None:
+    if match is None:
         raise UsageError("the overlay does not set the host as the template wrote it: copy the overlay by hand")
-    return found[1]
+    return match[1]
 
 
 def _with_stage(name: str, source: str) -> tuple[str, str]:
     """Return the pipeline with one more stage, behind `source` and before the last; and which stage it comes before."""
     text = PIPELINE.read_text()
-    found = re.search(r"^ENVIRONMENTS = \(\n(?P<stages>(?:    \"[a-z0-9-]+\",\n)+)\)$", text, re.MULTILINE)
-    if found is None:
+    match = re.search(r"^ENVIRONMENTS = \(\n(?P<stages>(?:    \"[a-z0-9-]+\",\n)+)\)$", text, re.MULTILINE)
+    if match is None:
         raise UsageError(f"{PIPELINE} does not list its ENVIRONMENTS one a line, as the template wrote them: mend that")
-    stages = re.findall(r'"(.*)"', found["stages"])
+    stages = re.findall(r'"(.*)"', match["stages"])
     if name in stages:
         raise UsageError(f"{PIPELINE} has a stage {name!r} already: take it out first")
     behind = stages.index(source) + 1 if source in stages else 0
@@ -120,7 +120,7 @@ def _with_stage(name: str, source: str) -> tuple[str, str]:
     before = stages[place]
     stages.insert(place, name)
     lines = "".join(f'    "{stage}",\n' for stage in stages)
-    return text[: found.start("stages")] + lines + text[found.end("stages") :], before
+    return text[: match.start("stages")] + lines + text[match.end("stages") :], before
 
 
 def _with_row(name: str, overlay: _Overlay, host: str) -> str:
@@ -140,11 +140,11 @@ def _place(name: str, source: str, text: str) -> None:
 
 
 def _explain(name: str, source: str, host: str, stage: str, text: str) -> None:
-    found = re.search(r"^namespace: (.*)$", text, re.MULTILINE)
+    match = re.search(r"^namespace: (.*)$", text, re.MULTILINE)
     print(  # noqa: T201 - the command's output
         f"{name} is there, as large as {source}:\n"
         f"  {OVERLAYS / name}/  its overlay: change sizes there\n"
         f"  http://{host}/  its host\n"
         f"  {PIPELINE}  its stage, before {stage}\n"
-        f"Its namespace is {found[1] if found else name}: make it, with the secrets that {source} has."
+        f"Its namespace is {match[1] if match else name}: make it, with the secrets that {source} has."
     )

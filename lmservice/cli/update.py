@@ -127,9 +127,9 @@ def _place(path: Path, file: File | None) -> None:
 def _tell(merge: Merge, version: str) -> None:
     lines = [f"{path}: conflicts, marked in it" for path in merge.conflicts]
     lines += [f"{path}: {reason}" for path, reason in merge.left.items()]
-    said = f"made by lmservice {version}, and now as lmservice {__version__} makes it: "
+    summary = f"made by lmservice {version}, and now as lmservice {__version__} makes it: "
     changes = len(merge.changes)
-    said += f"{changes} file{'s' * (changes != 1)} changed (git diff)" if changes else "nothing else changed"
+    summary += f"{changes} file{'s' * (changes != 1)} changed (git diff)" if changes else "nothing else changed"
     if lines:
-        said += "; for you to decide:"
-    print("\n  ".join([said, *lines]))  # noqa: T201 - the command's output
+        summary += "; for you to decide:"
+    print("\n  ".join([summary, *lines]))  # noqa: T201 - the command's output

@@ -53,10 +53,10 @@ def _files(distribution: metadata.Distribution) -> Iterator[tuple[str, bytes]]:
     package, made_from = Path(__file__).parents[1], template.place()
     yield from _below(package, "lmservice", apart_from=made_from)
     yield from _below(made_from, "lmservice/templates/cookiecutter")
-    told = distribution.read_text("METADATA") or ""
+    description = distribution.read_text("METADATA") or ""
     # An editable installation tells the version of the day on which it was made.
-    told = told.replace(f"\nVersion: {distribution.version}\n", f"\nVersion: {__version__}\n", 1)
-    yield f"{_INFO}/METADATA", told.encode()
+    description = description.replace(f"\nVersion: {distribution.version}\n", f"\nVersion: {__version__}\n", 1)
+    yield f"{_INFO}/METADATA", description.encode()
     yield f"{_INFO}/WHEEL", _WHEEL.encode()
     yield f"{_INFO}/entry_points.txt", (distribution.read_text("entry_points.txt") or "").encode()
     if license_text := distribution.read_text("licenses/LICENSE"):

@@ -100,10 +100,10 @@ class Failures:
 
 def tell(scope: Scope, path: str, error: BaseException) -> tuple[str, str]:
     """Log the exception that has ended a request or a WebSocket; return it in one line, and where it was raised."""
-    said, where = one_line(innermost(error)), place(error, package_of(scope))
-    values = {"path": path, "method": scope.get("method", "GET"), "error": said, "at": where}
+    line, where = one_line(innermost(error)), place(error, package_of(scope))
+    values = {"path": path, "method": scope.get("method", "GET"), "error": line, "at": where}
     _log.error("http.error", exc_info=error, extra=values)
-    return said, where
+    return line, where
 
 
 def package_of(scope: Scope) -> str:

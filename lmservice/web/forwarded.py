@@ -88,9 +88,9 @@ class Forwarding:
         if RFC_7239 in self._headers:
             elements = elements_of(_joined(scope, _RFC_7239))
             depth = self._take_client(scope, [element.get("for", "") for element in elements])
-            said = elements[-depth] if elements else {}
-            _take_scheme(scope, said.get("proto", ""))
-            _take_authority(scope, said.get("host", ""), "")
+            nearest = elements[-depth] if elements else {}
+            _take_scheme(scope, nearest.get("proto", ""))
+            _take_authority(scope, nearest.get("host", ""), "")
             return ""
         depth = 1
         if "for" in self._headers:

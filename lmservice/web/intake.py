@@ -270,8 +270,8 @@ class Intake:
         unknown = parsing.unknown_method(bytes(data[:_SHOWN])) if self.in_head and alone else None
         if unknown is not None and "method" in str(error):
             method, self._url = unknown
-            said = f"the method {method} is not known here"
-            self._give_up(Refusal(HTTPStatus.NOT_IMPLEMENTED, said), method)
+            detail = f"the method {method} is not known here"
+            self._give_up(Refusal(HTTPStatus.NOT_IMPLEMENTED, detail), method)
         else:
             self._give_up(Refusal(HTTPStatus.BAD_REQUEST, f"this is no request of HTTP/1.1: {error}"))
 

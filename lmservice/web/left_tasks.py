@@ -31,19 +31,19 @@ class LeftTask(NamedTuple):
 
 def left_tasks(tasks: Iterable[asyncio.Task[Any]], lifecycle: Lifecycle, templates: RouteTemplates) -> list[LeftTask]:
     """Return those of `tasks` that the handlers of one service created, and that have not ended."""
-    found = []
+    left = []
     for task in tasks:
         request = None if task.done() else _request_of(task)
         if request is not None and request.scope["state"].get("lifecycle") is lifecycle:
             name = getattr(task.get_coro(), "__qualname__", task.get_name())
-            found.append(LeftTask(name, templates.of(request.scope), request.request_id))
-    return sorted(found)
+            left.append(LeftTask(name, templates.of(request.scope), request.request_id))
+    return sorted(left)
 
 
 def _request_of(task: asyncio.Task[Any]) -> RequestContext | None:
     """Return the request in which a task was created, or None."""
-    found = _context_of(task)
-    under_way: Any = found.get(context.request) if found is not None else None
+    variables = _context_of(task)
+    under_way: Any = variables.get(context.request) if variables is not None else None
     while under_way is not None and not isinstance(under_way, RequestContext):
         under_way = getattr(under_way, "above", None)  # a span's, inside the request
     return under_way
@@ -55,4 +55,4 @@ def _context_of(task: asyncio.Task[Any]) -> Context | None:
         return task.get_context()  # type: ignore[no-any-return] # of 3.12
     waits_for = getattr(task, "_fut_waiter", None)
     callbacks = getattr(waits_for, "_callbacks", None) or ()
-    return next((found for wake_up, found in callbacks if getattr(wake_up, "__self__", None) is task), None)
+    return next((variables for wake_up, variables in callbacks if getattr(wake_up, "__self__", None) is task), None)

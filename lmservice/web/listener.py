@@ -177,8 +177,8 @@ class Listener:
 
     def report(self) -> dict[str, Any]:
         """Return how many connections are open, and what each that speaks HTTP is at; to be called from any thread."""
-        each = [{"peer": _peer(connection.client), "at": connection.at} for connection in list(self.connections)]
-        return {"open": self.open, "websockets": len(self.open_websockets), "each": each}
+        lines = [{"peer": _peer(connection.client), "at": connection.at} for connection in list(self.connections)]
+        return {"open": self.open, "websockets": len(self.open_websockets), "each": lines}
 
     # What is done with it.
 

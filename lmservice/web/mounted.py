@@ -62,5 +62,5 @@ def _does_something(context: Any) -> bool:
         return False
     if "_merge_lifespan_context" in getattr(context, "__qualname__", ""):
         inner = [cell.cell_contents for cell in context.__closure__ or ()]
-        return any(_does_something(each) for each in inner if callable(each))
+        return any(_does_something(part) for part in inner if callable(part))
     return True

@@ -91,7 +91,7 @@ class Outgoing(asyncio.Protocol):
     def remember_unsent(self, cycle: "Cycle") -> None:
         """Remember whose answer has been written, until all of it is sent."""
         flushed = self._written - self.transport.get_write_buffer_size()
-        self._unsent = [(end, each) for end, each in self._unsent if end > flushed]
+        self._unsent = [(end, waiting) for end, waiting in self._unsent if end > flushed]
         if flushed < self._written:
             self._unsent.append((self._written, cycle))
             self._look_soon()

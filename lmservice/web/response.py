@@ -73,8 +73,8 @@ class Beginnings:
 def date_line(now: float) -> bytes:
     """Return the field `Date` (RFC 9110 §6.6.1), as a line without its end."""
     year, month, day, hour, minute, second, weekday, *_ = time.gmtime(now)
-    said = f"date: {_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year} {hour:02}:{minute:02}:{second:02} GMT"
-    return said.encode()
+    field = f"date: {_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year} {hour:02}:{minute:02}:{second:02} GMT"
+    return field.encode()
 
 
 def compose(
@@ -128,8 +128,8 @@ def _take_special(
 ) -> tuple[bytes, bytes]:
     """Take in what decides over the connection and the framing, and learn names that are new."""
     connection = coding = b""
-    for given, value in special:
-        name = given.lower()
+    for sent, value in special:
+        name = sent.lower()
         if name == b"connection":
             connection = connection + b", " + value if connection else value
             if b"close" in [word.strip() for word in value.lower().split(b",")]:
@@ -144,7 +144,7 @@ def _take_special(
         elif name == b"date":
             parts[0] = parts[0].partition(b"\r\n")[0] + b"\r\ndate: " + value
         else:
-            parts += (_learn(given), value)
+            parts += (_learn(sent), value)
     return connection, coding
 
 

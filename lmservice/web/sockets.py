@@ -160,7 +160,7 @@ def addresses(transport: asyncio.Transport) -> tuple[Address | None, Address | N
 
 def _address(transport: asyncio.Transport, name: str) -> Address | None:
     try:
-        found = transport.get_extra_info(name)
+        address = transport.get_extra_info(name)
     except OSError:
         return None
-    return (found[0], found[1]) if isinstance(found, tuple) else None
+    return (address[0], address[1]) if isinstance(address, tuple) else None

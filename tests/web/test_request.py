@@ -116,7 +116,9 @@ def service() -> Service:
 
 @pytest.fixture(scope="module")
 async def served(serve_module: Any) -> Any:
-    return await serve_module(service(), max_body_size=100, request_timeout=0.3, environment="qa", drain_delay=0, drain_quiet=0)
+    return await serve_module(
+        service(), max_body_size=100, request_timeout=0.3, environment="qa", drain_delay=0, drain_quiet=0
+    )
 
 
 def only_id(response: httpx.Response) -> str:
