@@ -55,6 +55,12 @@ CHANGED = (
         lambda service, _settings: not isinstance(service.app, RoutesApp),
     ),
     ChangedDefault(
+        (),
+        "with LM_WORKERS the program is imported once and the workers are forks; one that starts threads or opens "
+        "sockets at its import has workers that import it themselves, as before",
+        lambda _service, settings: settings.workers > 1,
+    ),
+    ChangedDefault(
         ("graphite_tags",),
         "names pushed to Graphite have tags: LM_GRAPHITE_TAGS=false has dotted names, as before",
         lambda _service, settings: bool(settings.graphite_url),

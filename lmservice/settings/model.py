@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     max_body_size: Size = Field(ByteSize(1_048_576), description="the largest request body, in bytes")
     max_concurrency: int = Field(1000, ge=1, description="requests in flight at once")
     concurrency: Literal["adaptive", "fixed"] = Field(
-        "adaptive",
+        "fixed",
         description="adaptive: refuses what cannot be served in time, as it is measured; fixed: the number alone",
     )
     shed_first: tuple[str, ...] = Field((), description="routes that are refused before others in an overload")
