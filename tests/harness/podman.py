@@ -91,6 +91,8 @@ class Podman:
         self.base(python)
         self.single(uv, uv=UV)
         cache = ran([str(UV), "cache", "dir"], self.environment, 60).strip()
+        # Every build's wheel of this tree has one path and one version, for which the cache may hold another build.
+        ran([str(UV), "cache", "clean", "--quiet", "lmservice"], self.environment, 300)
         volumes = ["--volume=/etc/ssl/certs:/etc/ssl/certs:ro", f"--volume={cache}:/root/.cache/uv"]
         return self.build(folder, tag, *volumes, *options)
 
