@@ -92,7 +92,7 @@ async def test_a_database_that_stays_away_ends_the_start_once_its_time_is_up() -
         assert len(search.logged("lmservice.startup_job_retry")) >= 3
         (problem,) = search.logged("lmservice.stopped")[0]["problems"]
         assert "LM_STARTUP_TIMEOUT, 5 s; still running: 'database'" in problem
-        assert "://me:***@127.0.0.1" in problem
+        assert "postgresql+asyncpg://me:********@127.0.0.1" in problem
         assert "set LM_DATABASE_URL" in problem
         assert "secret" not in problem
 
